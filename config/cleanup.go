@@ -1,0 +1,17 @@
+package config
+
+import "time"
+
+// Cleanup is the removal of a job's resources.
+type Cleanup struct {
+	// Timeout bounds the whole removal; what is left then is for gc.
+	Timeout Duration `toml:"timeout"`
+}
+
+func defaultCleanup() Cleanup {
+	return Cleanup{Timeout: Duration(2 * time.Minute)}
+}
+
+func (c *Cleanup) check(k *checker) {
+	k.positive("cleanup.timeout", c.Timeout, "2m")
+}

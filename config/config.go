@@ -1,0 +1,78 @@
+// Package config is the executor's configuration file: its keys, their
+// defaults, and which values are possible.
+//
+// Each section has a file of its own with its type, its defaults and its
+// check. A new key is four lines: a field with a toml tag, its default, a line
+// in the section's check, its description in config.example.toml. The tests
+// name whichever is missing.
+//
+// A field is a string, a bool, an int64, a float64, a []string, a [Size], a
+// [Duration], or a struct, which is a section. The tag secret:"true" keeps a
+// key's value out of the errors about TOML's syntax; its check must do the same.
+package config
+
+import (
+	"strings"
+	"unicode"
+)
+
+// DefaultPath is where [Load] looks when it is given no path.
+const DefaultPath = "/etc/gitlab-sysbox-executor/config.toml"
+
+// Config is the whole file. One that came from [Load] or [Default] holds
+// possible values only.
+type Config struct {
+	// Runtime is the name under which the engine knows the OCI runtime.
+	Runtime string `toml:"runtime"`
+	// StateDir is the host's folder for journals and locks, an absolute path.
+	StateDir string `toml:"state_dir"`
+	// LogLevel is one of logrus's level names, in lower case.
+	LogLevel string `toml:"log_level"`
+
+	Engine    Engine    `toml:"engine"`
+	Job       Job       `toml:"job"`
+	Resources Resources `toml:"resources"`
+	Storage   Storage   `toml:"storage"`
+	Services  Services  `toml:"services"`
+	Run       Run       `toml:"run"`
+	Cleanup   Cleanup   `toml:"cleanup"`
+}
+
+// Default is the configuration of an empty file; each call returns a new one.
+func Default() *Config {
+	return &Config{
+		Runtime:  "sysbox-runc",
+		StateDir: "/var/lib/gitlab-sysbox-executor",
+		LogLevel: "info",
+
+		Engine:    defaultEngine(),
+		Job:       defaultJob(),
+		Resources: defaultResources(),
+		Storage:   defaultStorage(),
+		Services:  defaultServices(),
+		Run:       defaultRun(),
+		Cleanup:   defaultCleanup(),
+	}
+}
+
+// logLevels are logrus's: https://pkg.go.dev/github.com/sirupsen/logrus#ParseLevel.
+var logLevels = []string{"trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"}
+
+func (c *Config) check(k *checker) {
+	if c.Runtime == "" || strings.ContainsFunc(c.Runtime, blank) {
+		k.bad("runtime", `%q is not the name of a runtime; write for example "sysbox-runc"`, c.Runtime)
+	}
+	k.absolute("state_dir", c.StateDir, "/var/lib/gitlab-sysbox-executor")
+	k.oneOf("log_level", c.LogLevel, logLevels)
+
+	c.Engine.check(k)
+	c.Job.check(k)
+	c.Resources.check(k)
+	c.Storage.check(k)
+	c.Services.check(k)
+	c.Run.check(k)
+	c.Cleanup.check(k)
+}
+
+// blank tells the characters that no name may hold.
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }

@@ -1,0 +1,36 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Duration is a time span, in the file a string in Go's notation such as "90s"
+// or "1h30m". A bare number is refused: its unit would be a guess.
+type Duration time.Duration
+
+// UnmarshalTOML takes a string; its errors say what is right.
+func (d *Duration) UnmarshalTOML(value any) error {
+	switch value := value.(type) {
+	case string:
+		if _, err := strconv.ParseFloat(value, 64); err == nil && value != "0" {
+			return fmt.Errorf("%q has no unit; write %q", value, value+"s")
+		}
+		span, err := time.ParseDuration(value)
+		if err != nil {
+			return fmt.Errorf(`%q is not a time span; write for example "90s" or "1h30m"`, value)
+		}
+		*d = Duration(span)
+		return nil
+	case int64:
+		return fmt.Errorf(`%d has no unit; write "%ds"`, value, value)
+	}
+	return fmt.Errorf(`found %s; write for example "90s" or "1h30m"`, describe(value))
+}
+
+// String is Go's notation and reads back as d.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// MarshalText is [Duration.String]; it never fails.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// Job is what every job container is given.
+type Job struct {
+	// Image serves jobs that name none; "" makes such a job fail.
+	Image string `toml:"image"`
+	// PullPolicy lists when images are pulled, tried in order, unless the job
+	// says otherwise: always, if-not-present, never.
+	PullPolicy []string `toml:"pull_policy"`
+	// User is docker's user[:group], by name or number; unless "" it wins over
+	// the job's own.
+	User string `toml:"user"`
+	// BuildsDir and CacheDir are absolute paths in the job container, apart
+	// from each other and from the folders of the system.
+	BuildsDir string `toml:"builds_dir"`
+	CacheDir  string `toml:"cache_dir"`
+	// EntrypointTimeout is how long the image's entrypoint may take to hand
+	// over to the job's shell.
+	EntrypointTimeout Duration `toml:"entrypoint_timeout"`
+	// Environment is a list of KEY=value; the values may be secret.
+	Environment []string `toml:"environment" secret:"true"`
+}
+
+func defaultJob() Job {
+	return Job{
+		PullPolicy:        []string{"always"},
+		BuildsDir:         "/builds",
+		CacheDir:          "/cache",
+		EntrypointTimeout: Duration(10 * time.Second),
+		Environment:       []string{},
+	}
+}
+
+func (j *Job) check(k *checker) {
+	if strings.ContainsFunc(j.Image, blank) {
+		k.bad("job.image", `%q has white space in it; write for example "debian:12"`, j.Image)
+	}
+	if strings.ContainsFunc(j.User, blank) {
+		k.bad("job.user", `%q has white space in it; write for example "1000:1000"`, j.User)
+	}
+	if len(j.PullPolicy) == 0 {
+		k.bad("job.pull_policy", `the list is empty; write for example ["always"]`)
+	}
+	for _, p := range j.PullPolicy {
+		k.oneOf("job.pull_policy", p, []string{"always", "if-not-present", "never"})
+	}
+	k.jobDir("job.builds_dir", j.BuildsDir, "/builds")
+	k.jobDir("job.cache_dir", j.CacheDir, "/cache")
+	if k.sound("job.builds_dir", "job.cache_dir") && overlap(j.BuildsDir, j.CacheDir) {
+		k.bad("job.cache_dir", `%q and job.builds_dir %q are one folder or one is inside the other; write for example "/cache" and "/builds"`, j.CacheDir, j.BuildsDir)
+	}
+	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
+	k.environment("job.environment", j.Environment)
+}
+
+// systemDirs are the container's folders that no folder of the job may be
+// mounted on, below or above.
+var systemDirs = []struct{ path, reason string }{
+	{"/proc", "belongs to the kernel"},
+	{"/sys", "belongs to the kernel"},
+	{"/dev", "holds the devices"},
+	{"/run", "is hidden when systemd starts"},
+	{"/var/run", "is /run by another name"},
+	{"/var/lib/containers", "is the job's storage volume"},
+}
+
+func (k *checker) jobDir(key, dir, example string) {
+	if !k.absolute(key, dir, example) {
+		return
+	}
+	for _, system := range systemDirs {
+		if overlap(dir, system.path) {
+			k.bad(key, "%q overlaps %s, which %s; write for example %q", dir, system.path, system.reason, example)
+			return
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestJob(t *testing.T) {
+	wantErrors(t, `
+[job]
+image = "registry.example:5000/group/image:tag@sha256:abc"
+user = "1000:www-data"
+builds_dir = "/home/ci/builds"
+cache_dir = "/home/ci/builds2"`)
+	wantErrors(t, `
+[job]
+image = "debian 12"
+user = "a b"
+entrypoint_timeout = "-1s"`,
+		`c.toml:3: job.image: "debian 12" has white space in it; write for example "debian:12"`,
+		`c.toml:4: job.user: "a b" has white space in it; write for example "1000:1000"`,
+		`c.toml:5: job.entrypoint_timeout: -1s is no time to wait; write for example "10s"`)
+}
+
+func TestJobDirs(t *testing.T) {
+	tests := []struct{ builds, wrong string }{
+		{"builds", `"builds" is not an absolute path; write for example "/builds"`},
+		{"", `"" is not an absolute path; write for example "/builds"`},
+		{"/", `"/" is the whole file system; write for example "/builds"`},
+		{"//", `"//" is the whole file system; write for example "/builds"`},
+		{"/a/../b/", `"/a/../b/" is not the plain form of its path; write "/b"`},
+		{"/a\tb", `"/a\tb" holds a control character; write for example "/builds"`},
+		{"/proc", `"/proc" overlaps /proc, which belongs to the kernel; write for example "/builds"`},
+		{"/sys/x", `"/sys/x" overlaps /sys, which belongs to the kernel; write for example "/builds"`},
+		{"/dev/shm", `"/dev/shm" overlaps /dev, which holds the devices; write for example "/builds"`},
+		{"/run/builds", `"/run/builds" overlaps /run, which is hidden when systemd starts; write for example "/builds"`},
+		{"/var", `"/var" overlaps /var/run, which is /run by another name; write for example "/builds"`},
+		{"/var/lib/containers/b", `"/var/lib/containers/b" overlaps /var/lib/containers, which is the job's storage volume; write for example "/builds"`},
+		{"/runner", ""},
+		{"/var/lib/containers2", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.builds, func(t *testing.T) {
+			var want []string
+			if tt.wrong != "" {
+				want = []string{"c.toml:1: job.builds_dir: " + tt.wrong}
+			}
+			wantErrors(t, fmt.Sprintf("job.builds_dir = %q", tt.builds), want...)
+		})
+	}
+}
+
+func TestJobDirsStayApart(t *testing.T) {
+	const right = ` are one folder or one is inside the other; write for example "/cache" and "/builds"`
+	tests := []struct{ builds, cache string }{
+		{"/ci", "/ci"}, {"/ci", "/ci/cache"}, {"/ci/builds", "/ci"},
+	}
+	for _, tt := range tests {
+		wantErrors(t, fmt.Sprintf("[job]\nbuilds_dir = %q\ncache_dir = %q", tt.builds, tt.cache),
+			fmt.Sprintf("c.toml:3: job.cache_dir: %q and job.builds_dir %q%s", tt.cache, tt.builds, right))
+	}
+	// Only one of them is in the file.
+	wantErrors(t, `job.cache_dir = "/builds"`, `c.toml:1: job.cache_dir: "/builds" and job.builds_dir "/builds"`+right)
+	wantErrors(t, `job.builds_dir = "/cache"`, `c.toml: job.cache_dir: "/cache" and job.builds_dir "/cache"`+right)
+	// One fault, not two.
+	wantErrors(t, "job.builds_dir = 5\njob.cache_dir = \"/builds\"",
+		"c.toml:1: job.builds_dir: found a whole number; write a string in quotes")
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// isSection tells a struct of keys from a key.
+func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct }
+
+// fieldOf finds the field of a section that a key sets. Unlike the library's,
+// the match is exact.
+func fieldOf(section reflect.Value, name string) (reflect.Value, bool) {
+	for field, value := range section.Fields() {
+		if field.Tag.Get("toml") == name {
+			return value, true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+// keyField is a field of a section with the whole path of its key.
+type keyField struct {
+	key string
+	reflect.StructField
+}
+
+// fieldsOf lists the fields of a section and of those in it, in their order.
+func fieldsOf(section reflect.Type, path string) []keyField {
+	var all []keyField
+	for field := range section.Fields() {
+		key := strings.TrimPrefix(path+"."+field.Tag.Get("toml"), ".")
+		all = append(all, keyField{key, field})
+		if isSection(field.Type) {
+			all = append(all, fieldsOf(field.Type, key)...)
+		}
+	}
+	return all
+}
+
+// keysOf lists the keys of a section and of those in it, in their order.
+func keysOf(section reflect.Type) []string {
+	var keys []string
+	for _, field := range fieldsOf(section, "") {
+		keys = append(keys, field.key)
+	}
+	return keys
+}
+
+// unknownKey is the message for a key that section does not have, with the
+// known key that was most likely meant.
+func unknownKey(key string, section reflect.Type) string {
+	if meant := nearest(key, keysOf(reflect.TypeFor[Config]())); meant != "" {
+		return fmt.Sprintf("unknown key %s; did you mean %s?", key, meant)
+	}
+	var here []string
+	for field := range section.Fields() {
+		here = append(here, field.Tag.Get("toml"))
+	}
+	return fmt.Sprintf("unknown key %s; the keys here are %s", key, strings.Join(here, ", "))
+}
+
+// nearest is the known key with the fewest letters to change, in its whole path
+// or else in its name alone, when it stands in another table; "" when none is
+// near.
+func nearest(key string, known []string) string {
+	name := nameOf(key)
+	third := len(name) / 3
+	// Two letters swapped are two changes, in a short name too.
+	if meant := fewestChanges(key, known, max(third, 2), func(k string) string { return k }); meant != "" {
+		return meant
+	}
+	return fewestChanges(name, known, third, nameOf)
+}
+
+// fewestChanges is the first of known whose part differs least from text, in
+// most letters at most; "" when there is none.
+func fewestChanges(text string, known []string, most int, part func(string) string) string {
+	best := ""
+	for _, k := range known {
+		if d := levenshtein.Distance(text, part(k), nil); d < most || d == most && best == "" {
+			best, most = k, d
+		}
+	}
+	return best
+}
+
+// nameOf is a key without the path of its table.
+func nameOf(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }

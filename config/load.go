@@ -1,0 +1,50 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Load reads the file at path, or at [DefaultPath] when path is "". A missing
+// file is an error when it was named; otherwise it means [Default].
+//
+// An error of [os.ReadFile] is wrapped. What is wrong inside the file is
+// reported all at once, as far as it can be found, a line each:
+//
+//	config.toml:12: storage.tmpdir: "tmp" is not an absolute path; write for example "/var/lib/containers/tmp"
+func Load(path string) (*Config, error) {
+	if path == "" {
+		return loadIfThere(DefaultPath)
+	}
+	return load(path)
+}
+
+func loadIfThere(path string) (*Config, error) {
+	cfg, err := load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Default(), nil
+	}
+	return cfg, err
+}
+
+func load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return parse(path, string(data))
+}
+
+// parse reads data over the defaults; file is its name in errors.
+func parse(file, data string) (*Config, error) {
+	cfg, k := Default(), newChecker(file)
+	if decode(data, cfg, k) {
+		cfg.check(k)
+	}
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/docker/go-units"
+)
+
+// Size is a number of bytes, or [Unlimited] where a key allows it.
+//
+// In the file it is a whole number of bytes, or a string with a binary unit as
+// docker reads it: "512m", "1.5g" and "20GiB", where m, MB and MiB are the same
+// 1048576 bytes.
+type Size int64
+
+// Unlimited is "unlimited" or "-1" in the file.
+const Unlimited Size = -1
+
+// largestSize is the largest number up to which go-units, which computes in
+// floating point, is exact; 8 PiB.
+const largestSize = 8 * units.PiB
+
+// UnmarshalTOML takes a string or an integer; its errors say what is right.
+func (s *Size) UnmarshalTOML(value any) error {
+	switch value := value.(type) {
+	case int64:
+		if value < int64(Unlimited) || value > largestSize {
+			return fmt.Errorf(`%d is not a size from 0 to 8PiB; write for example "20GiB"`, value)
+		}
+		*s = Size(value)
+		return nil
+	case string:
+		size, err := parseSize(value)
+		if err != nil {
+			return err
+		}
+		*s = size
+		return nil
+	}
+	return fmt.Errorf(`found %s; write bytes as a whole number, or a string such as "20GiB"`, describe(value))
+}
+
+func parseSize(text string) (Size, error) {
+	if text == "unlimited" || text == "-1" {
+		return Unlimited, nil
+	}
+	n, err := units.RAMInBytes(text)
+	// Beyond int64 the conversion's outcome is the platform's; both are caught.
+	if err == nil && (n < 0 || n > largestSize) {
+		err = errors.New("out of range")
+	}
+	// Less than one byte would become 0, which means no limit.
+	if err == nil && n == 0 && strings.ContainsAny(text, "123456789") {
+		err = errors.New("less than a byte")
+	}
+	if err != nil {
+		return 0, fmt.Errorf(`%q is not a size from 0 to 8PiB; write for example "20GiB"`, text)
+	}
+	return Size(n), nil
+}
+
+// String is exact, in the largest unit that divides s, and reads back as s.
+func (s Size) String() string {
+	if s == Unlimited {
+		return "unlimited"
+	}
+	for _, unit := range []struct {
+		bytes Size
+		name  string
+	}{{units.PiB, "PiB"}, {units.TiB, "TiB"}, {units.GiB, "GiB"}, {units.MiB, "MiB"}, {units.KiB, "KiB"}} {
+		if s != 0 && s%unit.bytes == 0 {
+			return fmt.Sprintf("%d%s", s/unit.bytes, unit.name)
+		}
+	}
+	return fmt.Sprintf("%dB", int64(s))
+}
+
+// MarshalText is [Size.String]; it never fails.
+func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,0 +1,117 @@
+// Package agent is our own binary's life inside the job container: as its first
+// process (Init), as the parent of each stage's script (Exec) and as the eye that
+// tells prepare what the container is like (Inspect).
+//
+// It runs there as the container's root, which under Sysbox is nobody on the
+// host, and starts the image's entrypoint and the job's scripts as the user they
+// are meant to have. It touches nothing outside its container.
+package agent
+
+import "time"
+
+// Dir is where the agent and the files that belong to it are mounted, read-only,
+// in the job container.
+const Dir = "/opt/gitlab-sysbox-executor"
+
+// Path is the agent's executable in the job container.
+const Path = Dir + "/agent"
+
+// Command is the command line of one of the agent's faces: init, ready, exec or inspect.
+func Command(face string, args ...string) []string {
+	return append([]string{Path, "agent", face}, args...)
+}
+
+// socketName is in the abstract name space: it needs no folder, no permission and
+// no clean-up, and lives exactly as long as the container's network name space.
+const socketName = "@gitlab-sysbox-executor"
+
+// Folder is a folder that has to exist before anything of the job runs.
+type Folder struct {
+	Path string `json:"path"`
+	Mode uint32 `json:"mode"` // permission bits with the sticky bit as 0o1000
+	// Owned gives the folder to the job's user.
+	Owned bool `json:"owned,omitempty"`
+}
+
+// Setup is what has to be in place before anything of the job runs.
+type Setup struct {
+	User    string   `json:"user,omitempty"` // user[:group], names or numbers; empty for root
+	Folders []Folder `json:"folders,omitempty"`
+}
+
+// InitOrder is what the first process is to do.
+type InitOrder struct {
+	Setup
+	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
+	WorkingDir string   `json:"working_dir,omitempty"`
+}
+
+// InspectOrder is what prepare asks.
+type InspectOrder struct {
+	Setup
+	// Init is false where the image's own first process runs (systemd).
+	Init bool `json:"init"`
+	// EntrypointTimeout bounds the wait for the entrypoint to hand over.
+	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
+}
+
+// EntrypointState is what became of the image's entrypoint.
+type EntrypointState string
+
+// The states of an entrypoint.
+const (
+	EntrypointNone    EntrypointState = "none"    // the image has none
+	EntrypointReady   EntrypointState = "ready"   // it executed the command behind it
+	EntrypointExited  EntrypointState = "exited"  // it ended without doing so
+	EntrypointIgnores EntrypointState = "ignores" // it runs on without having done so
+)
+
+// Report is what prepare learns of the container.
+type Report struct {
+	Error string `json:"error,omitempty"` // why there is nothing else in it
+	// JobFault tells that Error is the fault of the job's definition or image.
+	JobFault bool `json:"job_fault,omitempty"`
+
+	Shell string `json:"shell"` // path; empty when the image has none
+	// ANSIQuoting tells that the shell understands $'...'.
+	ANSIQuoting    bool            `json:"ansi_quoting"`
+	Entrypoint     EntrypointState `json:"entrypoint"`
+	EntrypointCode int             `json:"entrypoint_code,omitempty"`
+	UID            int             `json:"uid"`
+	GID            int             `json:"gid"`
+	Git            bool            `json:"git"`
+}
+
+// ExecOrder is the line that precedes a script on the agent's standard input.
+type ExecOrder struct {
+	Length     int           `json:"length"` // bytes of script that follow the line
+	Shell      string        `json:"shell"`
+	User       string        `json:"user,omitempty"`
+	WorkingDir string        `json:"working_dir,omitempty"`
+	Init       bool          `json:"init"`
+	Grace      time.Duration `json:"grace"` // between TERM and KILL
+}
+
+// Outcome is the last line that Exec writes to its standard error, which carries
+// nothing else: the script's own output and errors share standard output, so
+// that they keep their order.
+type Outcome struct {
+	Error    string `json:"error,omitempty"` // the script could not be run
+	JobFault bool   `json:"job_fault,omitempty"`
+	Code     int    `json:"code"`             // exit code, or 128 plus the signal
+	Signal   string `json:"signal,omitempty"` // name of the signal that ended the script
+	Stopped  bool   `json:"stopped,omitempty"`
+	// Survivors are processes that even KILL did not end in time.
+	Survivors []int `json:"survivors,omitempty"`
+}
+
+// Cancel is the byte that, on the agent's standard input behind the script, asks
+// for the script to be ended. The end of the input asks for the same, in haste.
+const Cancel = 'c'
+
+// hasteGrace bounds the time between TERM and KILL when the driver is gone:
+// nobody waits for the script any more.
+const hasteGrace = 2 * time.Second
+
+// killTime bounds how long KILL is repeated until no process is left.
+const killTime = 3 * time.Second

@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// scriptFD is the number under which the shell finds the script. It is high, so
+// that it is in nobody's way: the descriptor stays open in the job's processes.
+const scriptFD = 62
+
+// Exec runs one script: it reads an order and the script from standard input and
+// then watches that input, whose end means that the driver is gone. It returns
+// the exit code for the process; the Outcome on standard error tells more.
+func Exec() int {
+	o, err := runScript(os.Stdin)
+	if err != nil {
+		o = Outcome{Error: err.Error(), Code: 126}
+	}
+	_ = json.NewEncoder(os.Stderr).Encode(o)
+	return o.Code
+}
+
+func runScript(input io.Reader) (Outcome, error) {
+	// Orphans of the script's processes become ours, so that none is lost sight of.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return Outcome{}, fmt.Errorf("becoming subreaper: %w", err)
+	}
+	in := bufio.NewReader(input)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return Outcome{}, fmt.Errorf("reading the order: %w", err)
+	}
+	var o ExecOrder
+	if err := json.Unmarshal(line, &o); err != nil {
+		return Outcome{}, fmt.Errorf("reading the order: %w", err)
+	}
+	// The script lives in memory: nothing of it is left in the container, and a
+	// read-only or full root does not matter.
+	fd, err := unix.MemfdCreate("script", unix.MFD_CLOEXEC)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("making room for the script: %w", err)
+	}
+	script := os.NewFile(uintptr(fd), "script")
+	if _, err := io.CopyN(script, in, int64(o.Length)); err != nil {
+		return Outcome{}, fmt.Errorf("reading the script: %w", err)
+	}
+	a, env, err := o.identity()
+	if err != nil {
+		return Outcome{Error: err.Error(), JobFault: true, Code: 126}, nil
+	}
+	pid, err := o.start(script, a, env)
+	if err != nil {
+		return Outcome{}, err
+	}
+	ended := reap(pid)
+	return o.follow(in, ended), nil
+}
+
+// identity is who runs the script and in which environment: what the entrypoint
+// handed over, or else the container's own.
+func (o ExecOrder) identity() (account, []string, error) {
+	if o.Init {
+		h, err := askHandover(0)
+		if err != nil {
+			return account{}, nil, err
+		}
+		if h.State == EntrypointReady {
+			return *h.Account, h.Env, nil
+		}
+	}
+	a, err := lookup(o.User)
+	return a, os.Environ(), err
+}
+
+func (o ExecOrder) start(script *os.File, a account, env []string) (int, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	files := make([]uintptr, scriptFD+1)
+	for i := range files {
+		files[i] = ^uintptr(0) // closed
+	}
+	files[0], files[1], files[2] = null.Fd(), os.Stdout.Fd(), os.Stdout.Fd()
+	files[scriptFD] = script.Fd()
+	dir := o.WorkingDir
+	if dir == "" {
+		dir = "/"
+	}
+	argv := []string{o.Shell, "/proc/self/fd/" + strconv.Itoa(scriptFD)}
+	pid, err := syscall.ForkExec(o.Shell, argv, &syscall.ProcAttr{
+		Dir: dir, Env: a.environ(env), Files: files, Sys: a.attributes(),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("starting %s in %s: %w", o.Shell, dir, err)
+	}
+	return pid, nil
+}
+
+// follow waits for the script's end, ends it when the driver asks or is gone,
+// and ends what the script left running: a stage's processes do not outlive it,
+// as under GitLab's Docker executor.
+func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus) Outcome {
+	below := tree{os.Getpid()}
+	stop := make(chan time.Duration, 2)
+	go watchDriver(in, o.Grace, stop)
+	signals := make(chan os.Signal, 1)
+	notifyStop(signals)
+
+	var out Outcome
+	select {
+	case status := <-ended:
+		out.set(status)
+	case grace := <-stop:
+		out.Stopped = true
+		out.Survivors = endHastily(below, grace, stop)
+	case <-signals:
+		out.Stopped = true
+		out.Survivors = below.end(hasteGrace)
+	}
+	if out.Stopped {
+		select {
+		case status := <-ended:
+			out.set(status)
+		case <-time.After(time.Second):
+			out.Code = 128 + int(syscall.SIGKILL)
+		}
+		return out
+	}
+	out.Survivors = endHastily(below, o.Grace, stop)
+	return out
+}
+
+// endHastily ends the tree within grace; when the driver goes meanwhile, the
+// shorter time that it is given then counts.
+func endHastily(t tree, grace time.Duration, stop <-chan time.Duration) []int {
+	done := make(chan []int, 1)
+	go func() { done <- t.end(grace) }()
+	for {
+		select {
+		case s := <-done:
+			return s
+		case g := <-stop:
+			if g >= grace {
+				continue
+			}
+			select {
+			case s := <-done:
+				return s
+			case <-time.After(g):
+				return t.end(0)
+			}
+		}
+	}
+}
+
+// watchDriver sends the grace to give when the driver asks for the end, and again
+// when it is gone.
+func watchDriver(in *bufio.Reader, grace time.Duration, stop chan<- time.Duration) {
+	for {
+		b, err := in.ReadByte()
+		switch {
+		case err != nil:
+			stop <- min(grace, hasteGrace)
+			return
+		case b == Cancel:
+			stop <- grace
+		}
+	}
+}
+
+func (o *Outcome) set(s syscall.WaitStatus) {
+	o.Code = code(s)
+	if s.Signaled() {
+		o.Signal = unix.SignalName(s.Signal())
+	}
+}

@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// handover is what the image's entrypoint made of the command behind it: the
+// environment and the user that it chose for the job's scripts.
+type handover struct {
+	State   EntrypointState `json:"state"`
+	Code    int             `json:"code,omitempty"`
+	Env     []string        `json:"env,omitempty"`
+	Account *account        `json:"account,omitempty"`
+	Fault   string          `json:"fault,omitempty"` // the first process could not do its work
+}
+
+// asks are the two things a client of the first process can say.
+const (
+	askReady = "ready" // followed by the environment as JSON
+	askState = "state" // answered by a handover as JSON, as soon as one is there
+)
+
+type message struct {
+	Ask string   `json:"ask"`
+	Env []string `json:"env,omitempty"`
+	// Wait bounds how long an answer to askState may take.
+	Wait time.Duration `json:"wait,omitempty"`
+}
+
+// desk is the first process's side of the socket.
+type desk struct {
+	listener *net.UnixListener
+	done     chan struct{} // closed when state is final
+	first    chan handover // the first handover wins
+	state    handover
+}
+
+func openDesk() (*desk, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketName, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	d := &desk{listener: l, done: make(chan struct{}), first: make(chan handover, 1)}
+	go func() { d.state = <-d.first; close(d.done) }()
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if err != nil {
+				return
+			}
+			go d.serve(c)
+		}
+	}()
+	return d, nil
+}
+
+// settle makes h the state unless there is one already.
+func (d *desk) settle(h handover) {
+	select {
+	case d.first <- h:
+	default:
+	}
+}
+
+func (d *desk) serve(c *net.UnixConn) {
+	defer c.Close()
+	var m message
+	if json.NewDecoder(c).Decode(&m) != nil {
+		return
+	}
+	switch m.Ask {
+	case askReady:
+		a, err := peer(c)
+		if err != nil {
+			return
+		}
+		d.settle(handover{State: EntrypointReady, Env: m.Env, Account: a})
+	case askState:
+		select {
+		case <-d.done:
+			_ = json.NewEncoder(c).Encode(d.state)
+		case <-time.After(m.Wait):
+			_ = json.NewEncoder(c).Encode(handover{State: EntrypointIgnores})
+		}
+	}
+}
+
+// peer tells who is at the other end, from the kernel and not from what it says.
+func peer(c *net.UnixConn) (*account, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return nil, err
+	}
+	if credErr != nil {
+		return nil, credErr
+	}
+	a := &account{UID: int(cred.Uid), GID: int(cred.Gid), Groups: []int{int(cred.Gid)}}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cred.Pid))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if list, ok := strings.CutPrefix(line, "Groups:"); ok {
+			for _, g := range strings.Fields(list) {
+				n, err := strconv.Atoi(g)
+				if err != nil {
+					return nil, err
+				}
+				a.Groups = append(a.Groups, n)
+			}
+		}
+	}
+	return a, nil
+}
+
+// askHandover asks the first process what became of the entrypoint.
+func askHandover(wait time.Duration) (handover, error) {
+	c, err := dial(wait)
+	if err != nil {
+		return handover{}, err
+	}
+	defer c.Close()
+	if err := json.NewEncoder(c).Encode(message{Ask: askState, Wait: wait}); err != nil {
+		return handover{}, err
+	}
+	var h handover
+	if err := json.NewDecoder(c).Decode(&h); err != nil {
+		return handover{}, fmt.Errorf("the container's first process does not answer: %w", err)
+	}
+	return h, nil
+}
+
+// dial connects to the first process, which may only just have been started.
+func dial(wait time.Duration) (net.Conn, error) {
+	for deadline := time.Now().Add(max(wait, 5*time.Second)); ; time.Sleep(5 * time.Millisecond) {
+		c, err := net.Dial("unix", socketName)
+		if err == nil {
+			return c, c.SetDeadline(time.Now().Add(wait + 10*time.Second))
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("the container's first process does not answer: %w", err)
+		}
+	}
+}
+
+// Ready is the command behind the image's entrypoint: it hands the environment
+// and the user that the entrypoint left it to the first process, and stays, so
+// that an entrypoint which waits for its command goes on waiting.
+func Ready() error {
+	c, err := dial(0)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(c).Encode(message{Ask: askReady, Env: os.Environ()}); err != nil {
+		return err
+	}
+	c.Close()
+	stop := make(chan os.Signal, 1)
+	notifyStop(stop)
+	s := <-stop
+	os.Exit(128 + int(s.(syscall.Signal)))
+	return nil
+}

@@ -1,0 +1,54 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+)
+
+// Inspect answers an InspectOrder read from in with a Report written to out.
+func Inspect(in io.Reader, out io.Writer) error {
+	var o InspectOrder
+	if err := json.NewDecoder(in).Decode(&o); err != nil {
+		return fmt.Errorf("agent inspect: %w", err)
+	}
+	return json.NewEncoder(out).Encode(o.report())
+}
+
+func (o InspectOrder) report() Report {
+	a, err := o.Setup.apply()
+	if err != nil {
+		return Report{Error: err.Error(), JobFault: true}
+	}
+	r := Report{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone}
+	if r.Shell == "" {
+		return r
+	}
+	if o.Init {
+		h, err := askHandover(o.EntrypointTimeout)
+		if err != nil {
+			return Report{Error: err.Error()}
+		}
+		r.Entrypoint, r.EntrypointCode = h.State, h.Code
+		if h.Account != nil {
+			a = *h.Account
+			r.UID, r.GID = a.UID, a.GID
+			// What the entrypoint made of the user owns the folders, too.
+			for _, f := range o.Folders {
+				if f.Owned {
+					if err := os.Chown(f.Path, a.UID, a.GID); err != nil {
+						return Report{Error: err.Error()}
+					}
+				}
+			}
+		}
+	}
+	if r.ANSIQuoting, err = knowsANSIQuoting(r.Shell, a.attributes()); err != nil {
+		return Report{Error: fmt.Sprintf("the image's shell %s does not work: %v", r.Shell, err), JobFault: true}
+	}
+	_, err = exec.LookPath("git")
+	r.Git = err == nil
+	return r
+}

@@ -1,0 +1,53 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// apply makes what s asks for. It may be applied again: what is there is kept.
+func (s Setup) apply() (account, error) {
+	a, err := lookup(s.User)
+	if err != nil {
+		return a, err
+	}
+	for _, f := range s.Folders {
+		if err := f.make(a); err != nil {
+			return a, fmt.Errorf("folder %s: %w", f.Path, err)
+		}
+	}
+	return a, nil
+}
+
+func (f Folder) make(a account) error {
+	// Parents that do not exist yet are passable for everyone, whatever the umask.
+	var missing []string
+	for dir := filepath.Dir(f.Path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, dir)
+	}
+	if err := os.MkdirAll(f.Path, 0o755); err != nil {
+		return err
+	}
+	for _, dir := range missing {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	mode := fs.FileMode(f.Mode) & fs.ModePerm
+	if f.Mode&0o1000 != 0 {
+		mode |= fs.ModeSticky
+	}
+	if err := os.Chmod(f.Path, mode); err != nil {
+		return err
+	}
+	if f.Owned {
+		return os.Chown(f.Path, a.UID, a.GID)
+	}
+	return nil
+}

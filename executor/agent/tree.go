@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// tree is all processes below one: those it started, those they started, and the
+// orphans that the kernel gave it because it is their subreaper or the first
+// process.
+type tree struct{ root int }
+
+// pids lists the living members, without the root and without zombies.
+func (t tree) pids() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	type process struct {
+		parent int
+		zombie bool
+	}
+	all := map[int]process{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue // ended meanwhile
+		}
+		// The second field is the command in brackets and may hold anything, a
+		// closing bracket included (proc_pid_stat(5)).
+		_, rest, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')'):]), ") ")
+		fields := strings.Fields(rest)
+		if !ok || len(fields) < 2 {
+			continue
+		}
+		parent, _ := strconv.Atoi(fields[1])
+		all[pid] = process{parent, fields[0] == "Z" || fields[0] == "X"}
+	}
+	var members []int
+	for pid, p := range all {
+		if pid == t.root || p.zombie {
+			continue
+		}
+		for up, steps := p.parent, 0; up != 0 && steps <= len(all); up, steps = all[up].parent, steps+1 {
+			if up == t.root {
+				members = append(members, pid)
+				break
+			}
+		}
+	}
+	return members
+}
+
+func (t tree) signal(s syscall.Signal) (members []int) {
+	members = t.pids()
+	for _, pid := range members {
+		_ = syscall.Kill(pid, s) // ended meanwhile, or not ours to signal: the next look tells
+	}
+	return members
+}
+
+// end asks every member to end, waits up to grace, then kills until none is
+// left. It returns those that could not be killed in a bounded time.
+func (t tree) end(grace time.Duration) []int {
+	if len(t.signal(syscall.SIGTERM)) == 0 {
+		return nil
+	}
+	t.signal(syscall.SIGCONT) // a stopped process cannot act on its TERM
+	if t.gone(grace) {
+		return nil
+	}
+	// Processes that are started while we look are found in the next round.
+	for deadline := time.Now().Add(killTime); ; {
+		members := t.signal(syscall.SIGKILL)
+		if len(members) == 0 || time.Now().After(deadline) {
+			return members
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (t tree) gone(within time.Duration) bool {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(within); ; {
+		if len(t.pids()) == 0 {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 100*time.Millisecond)
+	}
+}

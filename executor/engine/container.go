@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/docker/go-units"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Container is what we ask for when a container is made.
+type Container struct {
+	Name       string
+	Image      string // an image ID or reference that the engine holds
+	Platform   string // os/arch[/variant]; empty for the engine's own
+	Runtime    string
+	Hostname   string
+	User       string
+	WorkingDir string
+	Entrypoint []string
+	Cmd        []string
+	Env        []string
+	Labels     map[string]string
+	Mounts     []Mount
+	Network    string   // name of the network it joins
+	Aliases    []string // its names there
+	Resources  Resources
+}
+
+// MountKind is how a mount gets its content.
+type MountKind string
+
+// The kinds of mounts.
+const (
+	Bind   MountKind = "bind"
+	Volume MountKind = "volume"
+	Tmpfs  MountKind = "tmpfs"
+)
+
+// Mount is one mount of a container.
+type Mount struct {
+	Kind     MountKind
+	Source   string // host path or volume name; empty for tmpfs
+	Target   string
+	ReadOnly bool
+}
+
+// Resources are the limits of a container; zero values set none. Sizes are bytes.
+type Resources struct {
+	CPUs              float64
+	Memory            int64
+	MemorySwap        int64 // memory plus swap; -1 for no limit
+	MemoryReservation int64
+	PidsLimit         int64
+	ShmSize           int64
+	Ulimits           []string // name=soft:hard
+}
+
+func (r Resources) host() (container.Resources, error) {
+	res := container.Resources{
+		NanoCPUs:          int64(r.CPUs * 1e9),
+		Memory:            r.Memory,
+		MemorySwap:        r.MemorySwap,
+		MemoryReservation: r.MemoryReservation,
+	}
+	if r.PidsLimit > 0 {
+		res.PidsLimit = &r.PidsLimit
+	}
+	for _, u := range r.Ulimits {
+		ul, err := units.ParseUlimit(u)
+		if err != nil {
+			return res, fmt.Errorf("ulimit %q: %w", u, err)
+		}
+		res.Ulimits = append(res.Ulimits, ul)
+	}
+	return res, nil
+}
+
+// CreateContainer makes a container that the engine removes, with its anonymous
+// volumes, as soon as it stops. AutoRemove also spares Sysbox the copying back
+// of inner data when a container stops.
+func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	res, err := c.Resources.host()
+	if err != nil {
+		return "", err
+	}
+	host := &container.HostConfig{
+		Runtime:    c.Runtime,
+		AutoRemove: true,
+		Resources:  res,
+		ShmSize:    c.Resources.ShmSize,
+	}
+	for _, m := range c.Mounts {
+		host.Mounts = append(host.Mounts, mount.Mount{
+			Type: mount.Type(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly,
+		})
+	}
+	nets := &network.NetworkingConfig{}
+	if c.Network != "" {
+		host.NetworkMode = container.NetworkMode(c.Network)
+		nets.EndpointsConfig = map[string]*network.EndpointSettings{c.Network: {Aliases: c.Aliases}}
+	}
+	made, err := e.client.ContainerCreate(ctx, &container.Config{
+		Image:      c.Image,
+		Hostname:   c.Hostname,
+		User:       c.User,
+		WorkingDir: c.WorkingDir,
+		Entrypoint: c.Entrypoint,
+		Cmd:        c.Cmd,
+		Env:        c.Env,
+		Labels:     c.Labels,
+	}, host, nets, platform(c.Platform), c.Name)
+	if err != nil {
+		return "", e.wrap("creating container "+c.Name, err)
+	}
+	return made.ID, nil
+}
+
+func platform(s string) *ocispec.Platform {
+	if s == "" {
+		return nil
+	}
+	p := &ocispec.Platform{OS: "linux"}
+	parts := strings.Split(s, "/")
+	switch len(parts) {
+	case 1:
+		p.Architecture = parts[0]
+	case 2:
+		p.OS, p.Architecture = parts[0], parts[1]
+	default:
+		p.OS, p.Architecture, p.Variant = parts[0], parts[1], parts[2]
+	}
+	return p
+}
+
+// StartContainer starts a container that was created.
+func (e *Engine) StartContainer(ctx context.Context, id string) error {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	return e.wrap("starting container "+id, e.client.ContainerStart(ctx, id, container.StartOptions{}))
+}
+
+// StopContainer asks the container's first process to end and kills it after
+// grace. A container that does not exist is an IsNotFound error.
+func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	seconds := int(grace.Round(time.Second).Seconds())
+	return e.wrap("stopping container "+id, e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds}))
+}
+
+// RemoveContainer kills and removes a container with its anonymous volumes.
+func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	return e.wrap("removing container "+id, e.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+}
+
+// Found is a resource that the engine holds.
+type Found struct {
+	ID     string
+	Name   string
+	Labels map[string]string
+}
+
+// FindContainers lists containers, running or not, that carry label=value.
+func (e *Engine) FindContainers(ctx context.Context, label, value string) ([]Found, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: labelled(label, value)})
+	if err != nil {
+		return nil, e.wrap("listing containers", err)
+	}
+	var found []Found
+	for _, c := range list {
+		f := Found{ID: c.ID, Labels: c.Labels}
+		if len(c.Names) > 0 {
+			f.Name = strings.TrimPrefix(c.Names[0], "/")
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+func labelled(label, value string) filters.Args {
+	if value != "" {
+		label += "=" + value
+	}
+	return filters.NewArgs(filters.Arg("label", label))
+}
+
+// Logs returns the last lines that the container's first process wrote.
+func (e *Engine) Logs(ctx context.Context, id string, lines int) (string, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	r, err := e.client.ContainerLogs(ctx, id, container.LogsOptions{
+		ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(lines),
+	})
+	if err != nil {
+		return "", e.wrap("reading the log of container "+id, err)
+	}
+	defer r.Close()
+	var b strings.Builder
+	// A job may write a line of any length: what is kept is bounded.
+	if _, err := stdcopy.StdCopy(&b, &b, io.LimitReader(r, 64<<10)); err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
+		return b.String(), e.wrap("reading the log of container "+id, err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,71 @@
+// Package engine speaks to the Docker Engine. It is the only package that names
+// the engine's client library: its types stop here.
+//
+// Every call is safe for concurrent use. Calls other than Pull and Exec are
+// bounded by the time-out given to New. The client negotiates the API version,
+// so engines from 20.10 (API 1.41) on are served.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/docker/docker/client"
+)
+
+// Engine is a connection to one Docker Engine.
+type Engine struct {
+	host    string
+	timeout time.Duration
+	client  *client.Client
+}
+
+// New makes the client; it does not yet connect. Host is a URL such as
+// unix:///var/run/docker.sock.
+func New(host string, timeout time.Duration) (*Engine, error) {
+	c, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, fmt.Errorf("engine %s: %w", host, err)
+	}
+	return &Engine{host: host, timeout: timeout, client: c}, nil
+}
+
+// Host is the URL given to New.
+func (e *Engine) Host() string { return e.host }
+
+// Close ends idle connections.
+func (e *Engine) Close() error { return e.client.Close() }
+
+func (e *Engine) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, e.timeout)
+}
+
+// Info is what we ask of an engine before using it.
+type Info struct {
+	Version  string
+	Runtimes []string
+	RootDir  string
+	// UserNamespace tells that the daemon itself remaps users (userns-remap).
+	UserNamespace bool
+}
+
+// Info asks the engine about itself.
+func (e *Engine) Info(ctx context.Context) (Info, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	i, err := e.client.Info(ctx)
+	if err != nil {
+		return Info{}, e.wrap("asking the engine about itself", err)
+	}
+	info := Info{Version: i.ServerVersion, RootDir: i.DockerRootDir}
+	for name := range i.Runtimes {
+		info.Runtimes = append(info.Runtimes, name)
+	}
+	for _, o := range i.SecurityOptions {
+		if o == "name=userns" {
+			info.UserNamespace = true
+		}
+	}
+	return info, nil
+}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"net"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+)
+
+// Exec is a process started beside a container's first one, its standard
+// streams attached.
+type Exec struct {
+	engine *Engine
+	id     string
+	conn   net.Conn
+	close  func()
+	half   func() error
+	output io.Reader
+}
+
+// Exec starts cmd as user (empty: the container's) with dir as its working
+// folder. It is not bounded in time; end it by closing its input. Not found
+// means that the container is gone.
+func (e *Engine) Exec(ctx context.Context, id, user, dir string, cmd []string) (*Exec, error) {
+	short, cancel := e.bounded(ctx)
+	defer cancel()
+	made, err := e.client.ContainerExecCreate(short, id, container.ExecOptions{
+		User: user, WorkingDir: dir, Cmd: cmd,
+		AttachStdin: true, AttachStdout: true, AttachStderr: true,
+	})
+	if err != nil {
+		return nil, e.wrap("preparing a process in container "+id, err)
+	}
+	h, err := e.client.ContainerExecAttach(short, made.ID, container.ExecAttachOptions{})
+	if err != nil {
+		return nil, e.wrap("starting a process in container "+id, err)
+	}
+	return &Exec{engine: e, id: made.ID, conn: h.Conn, close: h.Close, half: h.CloseWrite, output: h.Reader}, nil
+}
+
+// Write writes to the process's standard input.
+func (x *Exec) Write(p []byte) (int, error) { return x.conn.Write(p) }
+
+// CloseInput ends the process's standard input.
+func (x *Exec) CloseInput() error { return x.half() }
+
+// Copy copies the process's output until both streams end. Whatever else stops
+// it, Close does too.
+func (x *Exec) Copy(stdout, stderr io.Writer) error {
+	_, err := stdcopy.StdCopy(stdout, stderr, x.output)
+	return err
+}
+
+// Close drops the connection; the process sees the end of its input.
+func (x *Exec) Close() { x.close() }
+
+// Ended tells whether the process has ended, and its exit code.
+func (x *Exec) Ended(ctx context.Context) (bool, int, error) {
+	ctx, cancel := x.engine.bounded(ctx)
+	defer cancel()
+	i, err := x.engine.client.ContainerExecInspect(ctx, x.id)
+	if err != nil {
+		return false, 0, x.engine.wrap("asking after a process", err)
+	}
+	return !i.Running, i.ExitCode, nil
+}

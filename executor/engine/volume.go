@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/docker/docker/api/types/volume"
+)
+
+// CreateVolume makes a volume of the engine's local driver with the driver
+// options given; none make a plain folder. Creating one that exists already,
+// with the same options, succeeds.
+func (e *Engine) CreateVolume(ctx context.Context, name string, options, labels map[string]string) error {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	_, err := e.client.VolumeCreate(ctx, volume.CreateOptions{
+		Name: name, Driver: "local", DriverOpts: options, Labels: labels,
+	})
+	return e.wrap("creating volume "+name, err)
+}
+
+// RemoveVolume removes a volume that no container uses.
+func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	return e.wrap("removing volume "+name, e.client.VolumeRemove(ctx, name, false))
+}
+
+// FindVolumes lists volumes that carry label=value. A volume's ID is its name.
+func (e *Engine) FindVolumes(ctx context.Context, label, value string) ([]Found, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	list, err := e.client.VolumeList(ctx, volume.ListOptions{Filters: labelled(label, value)})
+	if err != nil {
+		return nil, e.wrap("listing volumes", err)
+	}
+	var found []Found
+	for _, v := range list.Volumes {
+		found = append(found, Found{ID: v.Name, Name: v.Name, Labels: v.Labels})
+	}
+	return found, nil
+}

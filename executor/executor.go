@@ -1,0 +1,48 @@
+package executor
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+)
+
+// Executor works for one job at a time on one engine.
+type Executor struct {
+	Engine   *engine.Engine
+	StateDir string // absolute; all that we keep on this machine is below it
+	// KillGrace is the time between TERM and KILL when a script is to end.
+	KillGrace time.Duration
+	// CleanupTimeout bounds the whole removal of a job.
+	CleanupTimeout time.Duration
+	Log            logrus.FieldLogger
+}
+
+// facts are what prepare learnt and run needs.
+type facts struct {
+	Container   string `json:"container"` // ID
+	Shell       string `json:"shell"`
+	ANSIQuoting bool   `json:"ansi_quoting"`
+	User        string `json:"user"`
+	WorkingDir  string `json:"working_dir"`
+	Init        bool   `json:"init"`
+	// Enforced are the variables that a job's script must not change.
+	Enforced map[string]string `json:"enforced"`
+	TMPDIR   string            `json:"tmpdir"`
+}
+
+func (x *Executor) journals() string { return filepath.Join(x.StateDir, "journal") }
+
+// folder is the job's own on the host; what its container sees of it is read-only there.
+func (x *Executor) folder(i Identity) string { return filepath.Join(x.StateDir, "jobs", i.Name()) }
+
+func (x *Executor) journal(i Identity) (*journal.Journal, error) {
+	j, aside, err := journal.Open(x.journals(), i.Name())
+	if aside != "" {
+		x.Log.Warnf("The job's journal could not be read; it was set aside as %s. What the job has on this machine is found by its labels.", aside)
+	}
+	return j, err
+}

@@ -1,0 +1,54 @@
+package executor
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+)
+
+// LabelPrefix begins every label of ours. It is not the Runner's own
+// com.gitlab.gitlab-runner: the Runner's clean-up tools prune by that.
+const LabelPrefix = "io.gitlab-sysbox-executor."
+
+// The labels that every resource of a job carries.
+const (
+	LabelName     = LabelPrefix + "name"
+	LabelServer   = LabelPrefix + "server"
+	LabelRunner   = LabelPrefix + "runner"
+	LabelProject  = LabelPrefix + "project"
+	LabelPipeline = LabelPrefix + "pipeline"
+	LabelJob      = LabelPrefix + "job"
+	LabelRole     = LabelPrefix + "role"
+)
+
+// Identity tells one job from every other on this machine.
+type Identity struct {
+	Server     string `json:"server"` // host[:port] of the GitLab instance
+	RunnerID   int64  `json:"runner_id"`
+	ProjectID  int64  `json:"project_id"`
+	PipelineID int64  `json:"pipeline_id"`
+	JobID      int64  `json:"job_id"`
+}
+
+// Name is what all names of the job's resources derive from. It is fit for a
+// file name and for every name the engine takes: nothing in it is the job
+// author's choice. Two GitLab instances may use the same job number on one
+// machine, hence the hash of the server.
+func (i Identity) Name() string {
+	sum := sha256.Sum256([]byte(i.Server))
+	return fmt.Sprintf("gsx-%s-p%d-j%d", hex.EncodeToString(sum[:4]), i.ProjectID, i.JobID)
+}
+
+// Labels are the identity as labels of a resource in the given role.
+func (i Identity) Labels(role string) map[string]string {
+	return map[string]string{
+		LabelName:     i.Name(),
+		LabelServer:   i.Server,
+		LabelRunner:   strconv.FormatInt(i.RunnerID, 10),
+		LabelProject:  strconv.FormatInt(i.ProjectID, 10),
+		LabelPipeline: strconv.FormatInt(i.PipelineID, 10),
+		LabelJob:      strconv.FormatInt(i.JobID, 10),
+		LabelRole:     role,
+	}
+}

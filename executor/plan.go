@@ -1,0 +1,43 @@
+// Package executor makes, uses and removes one job's environment. It knows
+// nothing of GitLab Runner: the stages package turns what the Runner says into a
+// Plan, and this package realises it on a Docker Engine.
+package executor
+
+import (
+	"time"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// Plan is one job's environment as plain data: nothing in it belongs to Docker.
+type Plan struct {
+	Identity Identity
+	Runtime  string // OCI runtime, by the name under which the engine has it
+	Hostname string
+
+	Image image.Request
+	// Entrypoint replaces the image's own: nil keeps it, one empty string clears it.
+	Entrypoint []string
+	// User is user[:group], names or numbers; empty for the image's own.
+	User string
+	// Environment holds NAME=value. The storage settings are added to it.
+	Environment []string
+
+	Resources config.Resources
+	Storage   storage.Settings
+	Folders   Folders
+
+	Services []Service
+
+	EntrypointTimeout time.Duration
+	ServiceTimeout    time.Duration // for all services together; none when not positive
+}
+
+// Folders are the job's folders as its scripts see them.
+type Folders struct {
+	Builds  string
+	Cache   string
+	Project string // below Builds
+}

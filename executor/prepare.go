@@ -1,0 +1,232 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// Prepare makes the job's environment. When it fails, or is killed, Cleanup
+// removes whatever there is by then. Another attempt may follow at once.
+func (x *Executor) Prepare(ctx context.Context, p Plan) error {
+	if err := x.Cleanup(ctx, p.Identity); err != nil { // an earlier attempt's remains
+		return err
+	}
+	j, err := x.journal(p.Identity)
+	if err != nil {
+		return err
+	}
+	name := p.Identity.Name()
+	if err := j.Begin(p.Identity, x.intended(p)...); err != nil {
+		return err
+	}
+	img, err := image.Get(ctx, x.Engine, p.Image, x.Log)
+	if err != nil {
+		return err
+	}
+	if err := x.makeFolder(p); err != nil {
+		return err
+	}
+	if err := x.Engine.CreateVolume(ctx, name, nil, p.Identity.Labels("storage")); err != nil {
+		return err
+	}
+	if err := x.Engine.CreateNetwork(ctx, name, p.Identity.Labels("network")); err != nil {
+		return err
+	}
+	services, err := x.startServices(ctx, p)
+	if err != nil {
+		return err
+	}
+	c, setup, err := x.container(p, img)
+	if err != nil {
+		return err
+	}
+	id, err := x.Engine.CreateContainer(ctx, c)
+	if err != nil {
+		return x.explain(ctx, p.Runtime, err)
+	}
+	if err := x.Engine.StartContainer(ctx, id); err != nil {
+		return x.explain(ctx, p.Runtime, err)
+	}
+	if err := x.awaitServices(ctx, id, p, services); err != nil {
+		return err
+	}
+	r, err := x.inspect(ctx, id, p, setup)
+	if err != nil {
+		return err
+	}
+	return j.SetFacts(facts{
+		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
+		WorkingDir: c.WorkingDir, Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
+	})
+}
+
+// intended is all that the job will have on this machine.
+func (x *Executor) intended(p Plan) []journal.Resource {
+	name := p.Identity.Name()
+	all := []journal.Resource{
+		{Kind: journal.Folder, Name: x.folder(p.Identity)},
+		{Kind: journal.Volume, Name: name},
+		{Kind: journal.Network, Name: name},
+		{Kind: journal.Container, Name: name},
+	}
+	for n := range p.Services {
+		all = append(all, journal.Resource{Kind: journal.Container, Name: serviceName(p.Identity, n)})
+	}
+	return all
+}
+
+// The job's folder on the host, and what of it the container sees.
+const (
+	sharedFolder = "container"
+	agentFile    = "agent"
+	storageFile  = "storage.conf"
+)
+
+// makeFolder fills the job's folder on the host. The remapped root of a container
+// has to reach it, so it is passable and readable for everyone; no secret is in it.
+func (x *Executor) makeFolder(p Plan) error {
+	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
+	for _, dir := range []string{x.StateDir, filepath.Join(x.StateDir, "jobs"), x.folder(p.Identity), shared} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("the job's folder: %w", err)
+		}
+	}
+	if err := placeAgent(filepath.Join(shared, agentFile)); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(shared, storageFile), p.Storage.Config(), 0o644); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
+	}
+	return nil
+}
+
+func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
+	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
+	setup := agent.Setup{
+		User: firstOf(p.User, img.User),
+		Folders: []agent.Folder{
+			{Path: p.Storage.TMPDIR, Mode: 0o1777},
+			{Path: storage.RootlessStores, Mode: 0o1777},
+			{Path: p.Folders.Builds, Mode: 0o777, Owned: true},
+			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
+		},
+	}
+	order, err := json.Marshal(agent.InitOrder{
+		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
+	})
+	if err != nil {
+		return engine.Container{}, setup, err
+	}
+	name := p.Identity.Name()
+	return engine.Container{
+		Name: name, Image: img.ID, Platform: p.Image.Platform, Runtime: p.Runtime, Hostname: p.Hostname,
+		User:       "0:0",
+		WorkingDir: firstOf(img.WorkingDir, "/"),
+		Entrypoint: agent.Command("init"),
+		Cmd:        []string{string(order)},
+		Env:        append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...),
+		Labels:     p.Identity.Labels("build"),
+		Mounts: []engine.Mount{
+			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
+			{Kind: engine.Bind, Source: filepath.Join(shared, storageFile), Target: storage.SystemConfig, ReadOnly: true},
+			{Kind: engine.Volume, Source: name, Target: storage.Mountpoint},
+		},
+		Network: name, Aliases: []string{"build"},
+		Resources: x.resources(p),
+	}, setup, nil
+}
+
+func (x *Executor) resources(p Plan) engine.Resources {
+	r := p.Resources
+	return engine.Resources{
+		CPUs: r.CPUs, Memory: int64(r.Memory), MemorySwap: int64(r.MemorySwap),
+		MemoryReservation: int64(r.MemoryReservation), PidsLimit: r.PidsLimit,
+		ShmSize: int64(r.ShmSize), Ulimits: r.Ulimits,
+	}
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// entrypoint is the job's, where it has one, else the image's.
+func entrypoint(job, img []string) []string {
+	if job == nil {
+		job = img
+	}
+	if len(job) == 1 && job[0] == "" {
+		return nil
+	}
+	return job
+}
+
+// explain adds what to do to an engine's refusal to make a container.
+func (x *Executor) explain(ctx context.Context, runtime string, err error) error {
+	if engine.IsUnreachable(err) {
+		return err
+	}
+	info, infoErr := x.Engine.Info(ctx)
+	if infoErr != nil {
+		return err
+	}
+	for _, r := range info.Runtimes {
+		if r == runtime {
+			return err
+		}
+	}
+	return fmt.Errorf("runtime %q is not registered with the engine at %s (it has %s): install Sysbox or set runtime in the configuration: %w",
+		runtime, x.Engine.Host(), strings.Join(info.Runtimes, ", "), err)
+}
+
+// inspect looks at the started container from inside and refuses it in one line
+// when a job cannot run in it.
+func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.Setup) (agent.Report, error) {
+	order := agent.InspectOrder{Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout}
+	var r agent.Report
+	if err := x.ask(ctx, id, agent.Command("inspect"), order, &r); err != nil {
+		return r, fmt.Errorf("looking at the job's container: %w", err)
+	}
+	switch {
+	case r.Error != "" && r.JobFault:
+		return r, fault.Jobf("image %s: %s", p.Image.Reference, r.Error)
+	case r.Error != "":
+		return r, fmt.Errorf("looking at the job's container: %s", r.Error)
+	case r.Shell == "":
+		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", p.Image.Reference)
+	}
+	x.tellEntrypoint(ctx, id, p, r)
+	return r, nil
+}
+
+// tellEntrypoint shows what the image's entrypoint wrote, and says when it did
+// not do what a job needs of it.
+func (x *Executor) tellEntrypoint(ctx context.Context, id string, p Plan, r agent.Report) {
+	if r.Entrypoint == agent.EntrypointNone {
+		return
+	}
+	if text, err := x.Engine.Logs(ctx, id, 100); err == nil {
+		for line := range strings.Lines(text) {
+			x.Log.Info(strings.TrimRight(line, "\r\n"))
+		}
+	}
+	switch r.Entrypoint {
+	case agent.EntrypointExited:
+		x.Log.Warnf("The image's entrypoint ended with exit code %d without running the command behind it; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", r.EntrypointCode)
+	case agent.EntrypointIgnores:
+		x.Log.Warnf("The image's entrypoint has not run the command behind it within %s; the job goes on beside it. (image: entrypoint: [\"\"] leaves it out.)", p.EntrypointTimeout)
+	}
+}

@@ -1,0 +1,139 @@
+// Package leftovers compares what is on a machine before and after a job:
+// containers, volumes and networks of an engine, mounts and files below given
+// folders, loop devices, and the processes of drivers and containers.
+package leftovers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gitlab-sysbox-executor/integration/engine"
+)
+
+// Scope says where to look.
+type Scope struct {
+	Engine *engine.Engine
+	// EngineDir is the engine's folder: mounts below it count, and processes
+	// below its containerd.
+	EngineDir string
+	// StateDirs are the product's own folders: their files and mounts count.
+	StateDirs []string
+	// Driver is the product's binary: processes that run it count.
+	Driver string
+}
+
+// Snapshot is what was there, one line a thing.
+type Snapshot map[string]bool
+
+// Take looks at everything in the scope.
+func (s Scope) Take(ctx context.Context) (Snapshot, error) {
+	found := Snapshot{}
+	var problems []error
+	for _, look := range []func(context.Context, Snapshot) error{s.objects, s.mounts, s.loops, s.files, s.processes} {
+		problems = append(problems, look(ctx, found))
+	}
+	return found, errors.Join(problems...)
+}
+
+// Diff is what is there in only one of two snapshots: "+" after, "-" before.
+// It is empty when they are equal.
+func Diff(before, after Snapshot) string {
+	var lines []string
+	for thing := range maps.Keys(after) {
+		if !before[thing] {
+			lines = append(lines, "+ "+thing)
+		}
+	}
+	for thing := range maps.Keys(before) {
+		if !after[thing] {
+			lines = append(lines, "- "+thing)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func (s Scope) objects(ctx context.Context, found Snapshot) error {
+	var problems []error
+	for kind, list := range map[string]func(context.Context, ...string) ([]engine.Object, error){
+		"container": s.Engine.Containers, "volume": s.Engine.Volumes, "network": s.Engine.Networks,
+	} {
+		all, err := list(ctx)
+		problems = append(problems, err)
+		for _, o := range all {
+			found[fmt.Sprintf("%s %s %.12s (%s)", kind, o.Name, o.ID, o.Detail)] = true
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// below tells whether a path is one of our folders or within it.
+func (s Scope) below(path string) bool {
+	return slices.ContainsFunc(append([]string{s.EngineDir}, s.StateDirs...), func(dir string) bool {
+		return path == dir || strings.HasPrefix(path, dir+"/")
+	})
+}
+
+func (s Scope) mounts(_ context.Context, found Snapshot) error {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(table)) {
+		mount, filesystem, ok := strings.Cut(line, " - ")
+		fields := strings.Fields(mount)
+		if !ok || len(fields) < 5 {
+			return fmt.Errorf("unreadable line in mountinfo: %q", line)
+		}
+		// The kernel writes a space as \040.
+		if path := strings.ReplaceAll(fields[4], `\040`, " "); s.below(path) {
+			found[fmt.Sprintf("mount %s (%s)", path, strings.TrimSpace(filesystem))] = true
+		}
+	}
+	return nil
+}
+
+func (s Scope) loops(_ context.Context, found Snapshot) error {
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		backing, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // detached meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		found[fmt.Sprintf("loop device %s (%s)", strings.Split(file, "/")[3], strings.TrimSpace(string(backing)))] = true
+	}
+	return nil
+}
+
+func (s Scope) files(_ context.Context, found Snapshot) error {
+	for _, dir := range s.StateDirs {
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil // not made yet, or gone meanwhile
+			case err != nil:
+				return err
+			case !entry.IsDir():
+				found["file "+path] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

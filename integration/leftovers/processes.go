@@ -1,0 +1,84 @@
+package leftovers
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// process is a line of the process table.
+type process struct {
+	pid, parent int
+	started     string // in clock ticks since boot: with the pid it is unique
+	command     string
+	program     string
+}
+
+// processes finds the drivers that run and, through the shims that the
+// engine's containerd starts, everything in containers.
+func (s Scope) processes(_ context.Context, found Snapshot) error {
+	table, err := readProcesses()
+	if err != nil {
+		return err
+	}
+	for _, p := range table {
+		// The kernel marks a binary that was removed.
+		driver := s.Driver != "" && strings.TrimSuffix(p.program, " (deleted)") == s.Driver
+		if driver || s.inContainer(table, p) {
+			found[fmt.Sprintf("process %d started at %s (%s)", p.pid, p.started, p.command)] = true
+		}
+	}
+	return nil
+}
+
+func (s Scope) inContainer(table map[int]process, p process) bool {
+	for seen := 0; seen < 100; seen++ { // the table was read while it changed: no chain without end
+		if strings.Contains(p.command, "containerd-shim") && strings.Contains(p.command, s.EngineDir+"/") {
+			return true
+		}
+		parent, ok := table[p.parent]
+		if !ok {
+			return false
+		}
+		p = parent
+	}
+	return false
+}
+
+func readProcesses() (map[int]process, error) {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	table := map[int]process{}
+	for _, dir := range dirs {
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		// The name, in brackets, may hold spaces and brackets itself.
+		name, rest, _ := strings.Cut(string(stat), "(")
+		i := strings.LastIndex(rest, ")")
+		fields := strings.Fields(rest[i+1:])
+		if i < 0 || len(fields) < 20 {
+			return nil, fmt.Errorf("unreadable %s/stat: %q", dir, stat)
+		}
+		p := process{command: rest[:i], started: fields[19]}
+		if p.pid, err = strconv.Atoi(strings.TrimSpace(name)); err != nil {
+			return nil, err
+		}
+		if p.parent, err = strconv.Atoi(fields[1]); err != nil {
+			return nil, err
+		}
+		if line, err := os.ReadFile(dir + "/cmdline"); err == nil && len(line) > 0 {
+			p.command = string(bytes.ReplaceAll(bytes.TrimRight(line, "\x00"), []byte{0}, []byte(" ")))
+		}
+		p.program, _ = os.Readlink(dir + "/exe") // a kernel thread has none
+		table[p.pid] = p
+	}
+	return table, nil
+}

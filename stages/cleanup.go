@@ -1,0 +1,16 @@
+package stages
+
+import (
+	"context"
+
+	"gitlab-sysbox-executor/executor"
+)
+
+// Cleanup removes whatever the job has on this machine.
+func Cleanup(ctx context.Context, c *Call, x *executor.Executor) error {
+	id, err := c.Identity()
+	if err != nil {
+		return err
+	}
+	return x.Cleanup(ctx, id)
+}

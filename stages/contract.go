@@ -1,0 +1,110 @@
+// Package stages is what GitLab Runner calls: config, prepare, run and cleanup.
+// The contract of the Runner's custom executor is read here and handed on as
+// plain values (https://docs.gitlab.com/runner/executors/custom/).
+package stages
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"gitlab.com/gitlab-org/gitlab-runner/executors/custom/api"
+
+	"gitlab-sysbox-executor/executor"
+)
+
+// customPrefix begins the names under which the Runner hands over the job's variables.
+const customPrefix = "CUSTOM_ENV_"
+
+// Call is what the Runner tells with every call.
+type Call struct {
+	BuildFailure  int    // exit code for a failure of the job's
+	SystemFailure int    // exit code for a failure of the system's
+	ExitCodeFile  string // where a script's own exit code goes; empty before Runner 17
+	Job           *Job   // nil when the Runner gives no payload (cleanup after a failed config may lack it)
+	// Variables are the job's, expanded, as the Runner gives them. The content of
+	// a file-type variable stands for its path. The job's author can override any.
+	Variables map[string]string
+}
+
+// ReadCall reads the contract from environ ("NAME=value" each).
+func ReadCall(environ []string) (*Call, error) {
+	c := &Call{Variables: map[string]string{}}
+	own := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if job, ok := strings.CutPrefix(name, customPrefix); ok {
+			c.Variables[job] = value
+		} else {
+			own[name] = value
+		}
+	}
+	// These two first: whatever else is wrong is told with the right exit code.
+	c.BuildFailure, c.SystemFailure = ExitCodes(environ)
+	c.ExitCodeFile = own[api.BuildCodeFileVariable]
+	if path := own[api.JobResponseFileVariable]; path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("the job's payload (%s): %w", api.JobResponseFileVariable, err)
+		}
+		if c.Job, err = ParseJob(text); err != nil {
+			return nil, fmt.Errorf("the job's payload (%s): %w", api.JobResponseFileVariable, err)
+		}
+	}
+	return c, nil
+}
+
+// ExitCodes are the Runner's two, or its defaults where it gives none.
+func ExitCodes(environ []string) (build, system int) {
+	build, system = 1, 2
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			continue
+		}
+		switch name {
+		case api.BuildFailureExitCodeVariable:
+			build = n
+		case api.SystemFailureExitCodeVariable:
+			system = n
+		}
+	}
+	return build, system
+}
+
+// Identity tells which job this is: from the payload, which the job's author
+// cannot write, or else from the variables.
+func (c *Call) Identity() (executor.Identity, error) {
+	if c.Job != nil && c.Job.ID > 0 {
+		return executor.Identity{
+			Server:     c.Job.server(),
+			RunnerID:   c.number("CI_RUNNER_ID"),
+			ProjectID:  c.Job.Info.ProjectID,
+			PipelineID: c.Job.Info.PipelineID,
+			JobID:      c.Job.ID,
+		}, nil
+	}
+	i := executor.Identity{
+		Server:     host(c.Variables["CI_REPOSITORY_URL"]),
+		RunnerID:   c.number("CI_RUNNER_ID"),
+		ProjectID:  c.number("CI_PROJECT_ID"),
+		PipelineID: c.number("CI_PIPELINE_ID"),
+		JobID:      c.number("CI_JOB_ID"),
+	}
+	if i.JobID <= 0 || i.ProjectID <= 0 {
+		return i, fmt.Errorf("which job is this? There is neither a payload (%s) nor %sCI_JOB_ID and %sCI_PROJECT_ID with numbers in them; this command is for GitLab Runner to call (see the try command)",
+			api.JobResponseFileVariable, customPrefix, customPrefix)
+	}
+	return i, nil
+}
+
+// number is a variable's value as a number, 0 when it is none.
+func (c *Call) number(name string) int64 {
+	n, err := strconv.ParseInt(c.Variables[name], 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}

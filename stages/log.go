@@ -1,0 +1,48 @@
+package stages
+
+import (
+	"bytes"
+	"os"
+
+	"github.com/sirupsen/logrus"
+)
+
+// jobLog writes plain lines for a job's log, coloured as the Runner colours its
+// own. The Runner masks secrets in what a stage writes, and adds the time.
+func jobLog(to *os.File, level string) *logrus.Logger {
+	l := logrus.New()
+	l.SetOutput(to)
+	l.SetFormatter(lines{})
+	if parsed, err := logrus.ParseLevel(level); err == nil {
+		l.SetLevel(parsed)
+	}
+	return l
+}
+
+type lines struct{}
+
+// The Runner's own colours (helpers/fatal_panic.go, helpers/ansi.go): yellow for
+// a warning, bold red for an error.
+const (
+	yellow  = "\x1b[0;33m"
+	boldRed = "\x1b[31;1m"
+	reset   = "\x1b[0;m"
+)
+
+// Format makes one line of an entry, or several where the message has several.
+func (lines) Format(e *logrus.Entry) ([]byte, error) {
+	prefix, colour := "", ""
+	switch {
+	case e.Level <= logrus.ErrorLevel:
+		prefix, colour = "ERROR: ", boldRed
+	case e.Level == logrus.WarnLevel:
+		prefix, colour = "WARNING: ", yellow
+	}
+	var b bytes.Buffer
+	b.WriteString(colour + prefix + e.Message)
+	if colour != "" {
+		b.WriteString(reset)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}

@@ -1,0 +1,64 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/stages/script"
+)
+
+// Run runs one of the Runner's scripts in the job's environment.
+func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
+	// One path serves the whole job: an earlier stage's code must not be reported
+	// as this one's.
+	if c.ExitCodeFile != "" {
+		if err := os.Remove(c.ExitCodeFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the exit code file: %w", err)
+		}
+	}
+	id, err := c.Identity()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("the script of %s: %w", stage, err)
+	}
+	adapt := func(text []byte, enforced map[string]string, tmpdir string, posix bool) []byte {
+		return adaptScript(text, enforced, tmpdir, posix, stage, log)
+	}
+	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text}, adapt, out)
+	if failed, ok := errors.AsType[*executor.ScriptError](err); ok && c.ExitCodeFile != "" && !failed.Stopped {
+		// The first line, and a bare number: the Runner takes nothing else.
+		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {
+			return fmt.Errorf("the exit code file: %w", err)
+		}
+	}
+	return err
+}
+
+// adaptScript fits a script of the Runner's to the container. One that is not of
+// the Runner's known form is run as it is.
+func adaptScript(text []byte, enforced map[string]string, tmpdir string, posix bool, stage string, log logrus.FieldLogger) []byte {
+	a := script.Adaptation{POSIX: posix}
+	for _, name := range slices.Sorted(maps.Keys(enforced)) {
+		a.Set = append(a.Set, script.Variable{Name: name, Value: enforced[name]})
+	}
+	a.Set = append(a.Set, script.Variable{Name: "TMPDIR", Value: tmpdir})
+	adapted, _, err := script.Adapt(text, a)
+	if err != nil {
+		log.Debugf("%s: the script is run as it is: %v", stage, err)
+		return text
+	}
+	return adapted
+}

@@ -1,0 +1,416 @@
+package script
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var enforced = Adaptation{
+	Set:   []Variable{{"STORAGE_DRIVER", "vfs"}, {"TMPDIR", "/it's $HOME\n`/"}},
+	Unset: []string{"STORAGE_OPTS"},
+}
+
+func TestAdaptChangesNothing(t *testing.T) {
+	for name, text := range samples(t) {
+		t.Run(name, func(t *testing.T) {
+			out, conflicts, err := Adapt(text, Adaptation{})
+			if err != nil || conflicts != nil || &out[0] != &text[0] {
+				t.Errorf("nothing asked: %v, %v", conflicts, err)
+			}
+			stage := filepath.Base(name)
+			if stage == "prepare_script.sh" || stage == "clear_worktree.sh" {
+				out, _, err = Adapt(text, enforced)
+				if err != nil || !bytes.Equal(out, text) {
+					t.Errorf("exports nothing, and yet it is changed (%v)", err)
+				}
+			}
+		})
+	}
+}
+
+// TestAdaptAddsOnlyItsLines takes the enforced lines out again.
+func TestAdaptAddsOnlyItsLines(t *testing.T) {
+	for name, text := range samples(t) {
+		t.Run(name, func(t *testing.T) {
+			out, _, err := Adapt(text, enforced)
+			if err != nil {
+				t.Fatal(err)
+			}
+			env, _, _ := open(text)
+			var lines []byte
+			for _, c := range []byte(enforced.lines()) {
+				lines = env.quoting.escape(lines, c)
+			}
+			stage := filepath.Base(name)
+			want := 1
+			if stage == "prepare_script.sh" || stage == "clear_worktree.sh" {
+				want = 0
+			}
+			if n := bytes.Count(out, lines); n != want {
+				t.Fatalf("the lines are in it %d times", n)
+			}
+			if !bytes.Equal(bytes.Replace(out, lines, nil, 1), text) {
+				t.Error("it changes more than that")
+			}
+		})
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		vars  []Variable
+		posix bool
+		want  []Conflict
+	}{
+		{"none", []Variable{{"A", "b"}}, false, nil},
+		{"agreed", []Variable{{"STORAGE_DRIVER", "vfs"}}, false, nil},
+		{"other value", []Variable{{"STORAGE_DRIVER", "it's over\nlay"}}, false, []Conflict{{"STORAGE_DRIVER", "it's over\nlay"}}},
+		{"empty value", []Variable{{"TMPDIR", ""}}, false, []Conflict{{"TMPDIR", ""}}},
+		{"last one wins", []Variable{{"STORAGE_DRIVER", "overlay"}, {"STORAGE_DRIVER", "vfs"}}, false, nil},
+		{"unset", []Variable{{"STORAGE_OPTS", ""}}, false, []Conflict{{"STORAGE_OPTS", ""}}},
+		{"in the order of the adaptation", []Variable{{"STORAGE_OPTS", "x"}, {"TMPDIR", "/t"}, {"STORAGE_DRIVER", "y"}}, true,
+			[]Conflict{{"STORAGE_DRIVER", "y"}, {"TMPDIR", "/t"}, {"STORAGE_OPTS", "x"}}},
+		{"expanded by the shell", []Variable{{"TMPDIR", "~/t"}}, true, []Conflict{{"TMPDIR", "~/t"}}},
+		{"in another's value", []Variable{{"A", "x\nexport STORAGE_DRIVER=overlay\n"}}, true, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, got, err := Adapt(writer{posix: tc.posix, dir: "/p", vars: tc.vars}.script(), enforced)
+			if err != nil || !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestAdaptRefusesItsCallersMistakes(t *testing.T) {
+	text := writer{dir: "/p"}.script()
+	for name, a := range map[string]Adaptation{
+		"empty name":      {Set: []Variable{{"", "x"}}},
+		"name of a shell": {Set: []Variable{{"A=b; rm", "x"}}},
+		"digit first":     {Unset: []string{"1A"}},
+		"newline":         {Unset: []string{"A\n"}},
+		"NUL":             {Set: []Variable{{"A", "a\x00b"}}},
+	} {
+		if out, _, err := Adapt(text, a); err == nil || &out[0] != &text[0] {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// target is a shell that runs an adapted script.
+type target struct {
+	shell string
+	posix bool
+}
+
+// targets are the shells of this machine; bash has to read POSIX text too.
+func targets(t testing.TB) []target {
+	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("no bash here to compare with")
+	}
+	all := []target{{"bash", false}, {"bash", true}}
+	if _, err := exec.LookPath("dash"); err == nil {
+		all = append(all, target{"dash", true})
+	}
+	return all
+}
+
+// run runs a script as the Runner's stage, and gives what it printed.
+func run(t testing.TB, shell, dir string, text []byte) (string, error) {
+	t.Helper()
+	file := filepath.Join(dir, "script.sh")
+	if err := os.WriteFile(file, text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(shell, file)
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C", "STORAGE_DRIVER=container"}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// environment reads what env -0 wrote, but for what a shell keeps there itself.
+func environment(t testing.TB, file string) map[string]string {
+	t.Helper()
+	dump, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := make(map[string]string)
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(dump), "\x00"), "\x00") {
+		name, value, _ := strings.Cut(entry, "=")
+		env[name] = value
+	}
+	for _, name := range []string{"_", "SHLVL", "PWD", "OLDPWD"} {
+		delete(env, name)
+	}
+	return env
+}
+
+// enforce gives the environment that a has to make of one.
+func enforce(a Adaptation, env map[string]string) map[string]string {
+	env = maps.Clone(env)
+	for _, v := range a.Set {
+		env[v.Name] = v.Value
+	}
+	for _, name := range a.Unset {
+		delete(env, name)
+	}
+	return env
+}
+
+func compare(t testing.TB, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if g, ok := got[name]; !ok || g != want[name] {
+			t.Errorf("%s is %.200q (%v), want %.200q", name, g, ok, want[name])
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s is there: %.200q", name, got[name])
+		}
+	}
+}
+
+// TestRunWriterSamples runs what the Runner's own writers wrote, of every form.
+func TestRunWriterSamples(t *testing.T) {
+	for name, text := range samples(t) {
+		if !strings.HasPrefix(name, "writer/") {
+			continue
+		}
+		for _, target := range targets(t) {
+			t.Run(fmt.Sprintf("%s/%s/posix=%v", name, target.shell, target.posix), func(t *testing.T) {
+				t.Parallel()
+				a := enforced
+				a.POSIX = target.posix
+				dir := t.TempDir()
+				project := filepath.Join(dir, "builds/group/project")
+				text := bytes.ReplaceAll(text, []byte("/builds/"), []byte(dir+"/builds/"))
+				read := func(file string) string {
+					b, err := os.ReadFile(filepath.Join(project, file))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return string(b)
+				}
+				if err := os.MkdirAll(project, 0o700); err != nil {
+					t.Fatal(err)
+				}
+
+				original, err := run(t, "bash", dir, text)
+				if err != nil {
+					t.Fatalf("original: %v\n%s", err, original)
+				}
+				before := environment(t, filepath.Join(project, "env.out"))
+				if before["STORAGE_DRIVER"] != "overlay" || !strings.HasPrefix(before["LINES"], "first line\nexport ") {
+					t.Fatalf("the sample does not test what it should: %q", before)
+				}
+				lines := read("multi.out")
+
+				out, conflicts, err := Adapt(text, a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := []Conflict{{"STORAGE_DRIVER", "overlay"}, {"TMPDIR", ""}, {"STORAGE_OPTS", "mount_program=/usr/bin/fuse-overlayfs"}}
+				if !slices.Equal(conflicts, want) {
+					t.Errorf("conflicts are %q", conflicts)
+				}
+				printed, err := run(t, target.shell, dir, out)
+				if err != nil {
+					t.Fatalf("adapted: %v\n%s", err, printed)
+				}
+				compare(t, environment(t, filepath.Join(project, "env.out")), enforce(a, before))
+				if got := read("multi.out"); got != lines {
+					t.Errorf("the job's lines were changed to %q", got)
+				}
+				if got := read("explicit.out"); got != "explicit" {
+					t.Errorf("the author's own export is lost to %q", got)
+				}
+				// dash's echo reads backslashes in what was not adapted.
+				if target.shell == "bash" && stable(printed) != stable(original) {
+					t.Errorf("printed\n%s, not\n%s", printed, original)
+				}
+			})
+		}
+	}
+}
+
+// stable leaves out of a log what changes by the second.
+func stable(log string) string { return sectionTime.ReplaceAllString(log, "$1") }
+
+var sectionTime = regexp.MustCompile(`(section_(?:start|end):)\d+`)
+
+// hostile are values that are made to be taken for something else.
+func hostile() []Variable {
+	every := make([]byte, 0, 255)
+	for c := 1; c < 256; c++ {
+		every = append(every, byte(c))
+	}
+	marker := "mkdir -p \"/p.tmp\"\ntouch \"/p.tmp/gitlab_runner_env\"\n" +
+		"while read -r line; do export \"$line\"; done < \"/p.tmp/gitlab_runner_env\"\n"
+	return []Variable{
+		{"EMPTY", ""},
+		{"SPACES", "  a  b\t\n"},
+		{"LINES", "\nexport STORAGE_DRIVER=overlay\ncd /\nexport A='"},
+		{"MARKER", marker},
+		{"MARKER_TOO", "'\n" + marker + "'"},
+		{"END", "a\n') < /dev/null\nexit 0\n"},
+		{"END_TOO", "a\n\") < /dev/null\nexit 0\n"},
+		{"ANNOUNCE", "\necho $'\\x1b[32;1m$ x\\x1b[0;m'\nx\n"},
+		{"QUOTES", `' " $' " ''' "" \' \" $"x"`},
+		{"EXPANSIONS", "$(touch pwned) `touch pwned` $HOME ${HOME} $((1+1)) ~ {a,b} * ?"},
+		{"BACKSLASHES", `\ \\ \\\ \n \x41 \u00e9 \`},
+		{"COMMENT", "a # b\n# c"},
+		{"HERE", "cat << EOF > /x\nEOF\n"},
+		{"UNICODE", "caf\u00e9 \U0001f600 \u2028"},
+		{"BINARY", string(every)},
+		{"LONG", strings.Repeat("it's \"long\"\n\\", 100_000/13)},
+		{"STORAGE_DRIVER", "overlay"},
+		{"STORAGE_OPTS", "a=b"},
+		{"TMPDIR", ""},
+	}
+}
+
+// TestRunHostileValues compares the environment of the job's own lines before
+// and after.
+func TestRunHostileValues(t *testing.T) {
+	for _, target := range targets(t) {
+		for _, w := range []writer{
+			{}, {frame: 1}, {frame: 2}, {source: true}, {noEnv: true},
+			{posix: true}, {posix: true, frame: 2, source: true}, {posix: true, noEnv: true},
+		} {
+			name := fmt.Sprintf("%s/posix=%v/escapes=%v,frame=%d,source=%v,noEnv=%v", target.shell, target.posix, w.posix, w.frame, w.source, w.noEnv)
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w.dir = t.TempDir()
+				w.vars = hostile()
+				w.files = []Variable{{"FILE", "a\nexport STORAGE_DRIVER=btrfs\n' > \"x\" $HOME"}}
+				w.commands = []string{"env -0 > env.out", "export STORAGE_DRIVER=explicit\nenv -0 > explicit.out"}
+
+				text := w.script()
+				if out, err := run(t, "bash", w.dir, text); err != nil {
+					t.Fatalf("original: %v\n%s", err, out)
+				}
+				before := environment(t, filepath.Join(w.dir, "env.out"))
+				for _, v := range w.vars {
+					if before[v.Name] != v.Value {
+						t.Fatalf("the writer got %s wrong: %q", v.Name, before[v.Name])
+					}
+				}
+				// A step before this one may have left something there.
+				state := "STORAGE_DRIVER=btrfs\nSTORAGE_OPTS=c\nOTHER=kept\n"
+				if err := os.WriteFile(filepath.Join(w.dir, "p.tmp/gitlab_runner_env"), []byte(state), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if !w.noEnv {
+					before["OTHER"] = "kept"
+				}
+
+				a := enforced
+				a.POSIX = target.posix
+				adapted, _, err := Adapt(text, a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if out, err := run(t, target.shell, w.dir, adapted); err != nil {
+					t.Fatalf("adapted: %v\n%s", err, out)
+				}
+				want := enforce(a, before)
+				compare(t, environment(t, filepath.Join(w.dir, "env.out")), want)
+				want["STORAGE_DRIVER"] = "explicit"
+				compare(t, environment(t, filepath.Join(w.dir, "explicit.out")), want)
+				content, err := os.ReadFile(filepath.Join(w.dir, "p.tmp/FILE"))
+				if err != nil || string(content) != w.files[0].Value {
+					t.Errorf("the file is %q (%v)", content, err)
+				}
+				if _, err := os.Stat(filepath.Join(w.dir, "pwned")); err == nil {
+					t.Error("a value was run")
+				}
+			})
+		}
+	}
+}
+
+// TestRunUnquotedValues: PosixShellEscape does not quote for a semicolon, a
+// newline or a single quote alone, and a shell makes commands of them. They
+// have to fare as before, and the rest to be enforced all the same.
+func TestRunUnquotedValues(t *testing.T) {
+	for _, target := range targets(t) {
+		for _, vars := range [][]Variable{
+			{{"A", "a;true"}},
+			{{"A", "a\ntrue"}},
+			{{"A", "a;true;"}, {"B", "\ntrue\n\ttrue"}},
+			{{"A", "it's"}, {"B", "b"}, {"C", "don't"}},
+			{{"A", "a;{\ntrue;}"}},
+		} {
+			t.Run(fmt.Sprintf("%s/posix=%v/%q", target.shell, target.posix, vars), func(t *testing.T) {
+				t.Parallel()
+				w := writer{posix: true, dir: t.TempDir(), commands: []string{"env -0 > env.out"}}
+				w.vars = append(vars, Variable{"STORAGE_DRIVER", "overlay"})
+				text := w.script()
+				if out, err := run(t, target.shell, w.dir, text); err != nil {
+					t.Fatalf("original: %v\n%s", err, out)
+				}
+				before := environment(t, filepath.Join(w.dir, "env.out"))
+				adapted, _, err := Adapt(text, Adaptation{Set: enforced.Set, POSIX: target.posix})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if out, err := run(t, target.shell, w.dir, adapted); err != nil {
+					t.Fatalf("adapted: %v\n%s", err, out)
+				}
+				compare(t, environment(t, filepath.Join(w.dir, "env.out")), enforce(Adaptation{Set: enforced.Set}, before))
+			})
+		}
+	}
+}
+
+// TestRunPosix: what fails in dash as it is, runs in it adapted, and fails with
+// the job's own exit code.
+func TestRunPosix(t *testing.T) {
+	if _, err := exec.LookPath("dash"); err != nil {
+		t.Skip("no dash here")
+	}
+	w := writer{dir: t.TempDir(), vars: []Variable{{"A", "it's\n"}}, commands: []string{"printf '[%s]' \"$A\"", "exit 42"}}
+	text := w.script()
+	if out, err := run(t, "dash", w.dir, text); err == nil {
+		t.Fatalf("the original runs in dash: %s", out)
+	}
+	adapted, _, err := Adapt(text, Adaptation{POSIX: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := run(t, "dash", w.dir, adapted)
+	want := announce + "printf '[%s]' \"$A\"" + reset + "\n[it's\n]" + announce + "exit 42" + reset + "\n"
+	if fmt.Sprint(err) != "exit status 42" || out != want {
+		t.Errorf("%v, printed %q", err, out)
+	}
+}
+
+func BenchmarkAdapt(b *testing.B) {
+	w := writer{dir: "/builds/group/project", vars: append(hostile(), Variable{"TOO", strings.Repeat("a b\n", 20_000)})}
+	text := w.script()
+	for _, posix := range []bool{false, true} {
+		b.Run(fmt.Sprintf("posix=%v", posix), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				a := enforced
+				a.POSIX = posix
+				if _, _, err := Adapt(text, a); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
