@@ -147,7 +147,8 @@ start() {
 		--shutdown-timeout=5
 		${ENGINE_FLAGS:-}
 	)
-	rm -f "$dir/dockerd.pid" "$dir/docker.sock"
+	# What a killed engine with --live-restore left running is taken over.
+	[[ -n $(leftovers) ]] || forget_run
 	printf 'ENGINE_HOST=unix://%s\nENGINE_RUNTIME=%s\nENGINE_STANDIN=%s\n' \
 		"$dir/docker.sock" "$runtime" "$standin" >"$dir/engine.env"
 	# A session of its own and no inherited descriptor: whoever waits for the end of our output must
@@ -159,7 +160,7 @@ start() {
 		kill -0 "$child" 2>/dev/null || break
 		sleep 0.2
 	done
-	tail -n 30 "$dir/dockerd.log" >&2
+	grep -v module=grpc "$dir/dockerd.log" | tail -n 30 >&2
 	die "the engine did not come up; the end of $dir/dockerd.log is above"
 }
 
@@ -197,14 +198,25 @@ end_processes() {
 	die "processes would not end: $(leftovers | tr '\n' ' ')"
 }
 
-unmount_all() {
+unmount_below() { # FOLDER
 	local path
 	# mountinfo writes a space in a path as \040, which printf undoes; the deepest mount comes first.
 	awk '{print $5}' /proc/self/mountinfo | sort -r | while IFS= read -r path; do
 		path=$(printf '%b' "$path")
-		[[ $path == "$dir"/* ]] || continue
+		[[ $path == "$1"/* ]] || continue
 		umount "$path" 2>/dev/null || umount --lazy "$path" || true
 	done
+}
+
+# forget_run removes what described processes that are gone: a stale containerd.pid in it, its number
+# taken by another process, makes the engine wait in vain for that containerd.
+forget_run() {
+	local run
+	for run in "$dir/exec" "$dir"/exec.*; do # with remapping the engine adds .UID.GID
+		unmount_below "$run"
+		rm -rf --one-file-system "$run"
+	done
+	rm -f "$dir/dockerd.pid" "$dir/docker.sock"
 }
 
 network_down() {
@@ -221,15 +233,15 @@ network_down() {
 stop() {
 	[[ -d $dir ]] || return 0
 	end_processes
-	unmount_all
+	unmount_below "$dir"
+	forget_run
 	network_down
-	rm -f "$dir/dockerd.pid" "$dir/docker.sock"
 }
 
 [[ $# == 2 && $1 =~ ^(start|stop|status|env)$ ]] || die "usage: engine.sh start|stop|status|env DIR"
 dir=$(realpath -m "$2")
-# containerd's socket lies below, and a socket's path has at most 107 characters.
-((${#dir} <= 68)) || die "$dir is too long a path for the engine's sockets: 68 characters at most"
+# containerd's sockets lie below, and their paths may have 104 characters.
+((${#dir} <= 60)) || die "$dir is too long a path for the engine's sockets: 60 characters at most"
 [[ $dir != / ]] || die "the engine needs a folder of its own"
 hash=$(printf '%s' "$dir" | sha256sum)
 bridge=gsx-${hash:0:8}

@@ -182,5 +182,8 @@ func hostname(c *Call, id executor.Identity) string {
 		}
 		return -1
 	}, c.Variables["CI_RUNNER_SHORT_TOKEN"])
+	if short == "" {
+		short = "none"
+	}
 	return fmt.Sprintf("runner-%.16s-project-%d-concurrent-%d", short, id.ProjectID, c.number("CI_CONCURRENT_ID"))
 }

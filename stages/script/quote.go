@@ -51,7 +51,13 @@ func (q quoting) decode(s []byte) (body []byte, end int, ok bool) {
 	i := len(q.opening())
 	shut := s[i-1]
 	body = make([]byte, 0, len(s))
-	for i < len(s) {
+	for {
+		n := plain(s[i:])
+		body = append(body, s[i:i+n]...)
+		i += n
+		if i == len(s) {
+			return nil, 0, false
+		}
 		if s[i] == shut {
 			return body, i + 1, true
 		}
@@ -62,7 +68,18 @@ func (q quoting) decode(s []byte) (body []byte, end int, ok bool) {
 		body = append(body, c)
 		i += width
 	}
-	return nil, 0, false
+}
+
+// plain gives the length of what, at the start of s, stands for itself in
+// either quoting.
+func plain(s []byte) int {
+	for i, c := range s {
+		switch c {
+		case '\\', '\'', '"', '$', '`':
+			return i
+		}
+	}
+	return len(s)
 }
 
 // splice appends the quoted word with edits of what it says. They are in order
@@ -72,9 +89,13 @@ func (q quoting) splice(dst, word []byte, edits []edit) []byte {
 	dst = append(dst, word[:i]...)
 	skip := func(to int) []byte {
 		from := i
-		for ; at < to; at++ {
+		for at < to {
+			if n := plain(word[i:min(i+to-at, len(word))]); n > 0 {
+				at, i = at+n, i+n
+				continue
+			}
 			_, width := q.unit(word[i:])
-			i += width
+			at, i = at+1, i+width
 		}
 		return word[from:i]
 	}

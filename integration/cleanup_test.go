@@ -1,0 +1,155 @@
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// None of these tests is parallel: each compares the whole machine.
+
+// wantCleanup calls cleanup and wants it to be content.
+func wantCleanup(t *testing.T, s *runner.Session) {
+	t.Helper()
+	if call := s.Cleanup(); call.Err != nil {
+		t.Error(call)
+	}
+}
+
+func TestCleanupAfterAFailedPrepare(t *testing.T) {
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	j.Image = runner.Image{Name: "gsx-test/nonexistent:latest", PullPolicies: []string{"never"}}
+	compare := p.unchanged(t)
+	if r := p.runner.Play(j); r.Outcome == runner.Success {
+		t.Error(r)
+	}
+	compare()
+}
+
+func TestCleanupBeforeAnything(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	wantCleanup(t, p.configured(t, job(t, "bookworm", "true")))
+	compare()
+}
+
+// Prepare is killed at one moment after the other, until it is over.
+func TestCleanupAfterAKilledPrepare(t *testing.T) {
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	compare := p.unchanged(t)
+	done := false
+	for delay := 10 * time.Millisecond; !done && delay < 10*time.Second; delay = delay * 3 / 2 {
+		s := p.configured(t, j)
+		process := s.StartPrepare()
+		if _, err := process.Wait(delay); err == nil {
+			done = true
+		} else if err := process.Kill(); err != nil {
+			t.Fatal(err)
+		} else if _, err := process.Wait(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		wantCleanup(t, s)
+		compare()
+		if t.Failed() {
+			t.Fatalf("prepare was killed after %s", delay)
+		}
+	}
+	if !done {
+		t.Error("prepare never came to its end")
+	}
+}
+
+func TestPrepareAgainAfterAKilledOne(t *testing.T) {
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	compare := p.unchanged(t)
+	s := p.configured(t, j)
+	process := s.StartPrepare()
+	if _, err := process.Wait(200 * time.Millisecond); err != nil {
+		if err := process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if call := s.Prepare(t.Context()); call.Err != nil {
+		t.Error(call)
+	}
+	wantCleanup(t, s)
+	compare()
+}
+
+func TestCleanupTwice(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	s := p.ready(t, job(t, "bookworm", "true"))
+	wantCleanup(t, s)
+	compare()
+	wantCleanup(t, s)
+	compare()
+}
+
+func TestTwoCleanupsAtOnce(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	s := p.ready(t, job(t, "bookworm", "true"))
+	one, two := s.StartCleanup(), s.StartCleanup()
+	for _, process := range []*runner.Process{one, two} {
+		if call, err := process.Wait(time.Minute); err != nil || call.Err != nil {
+			t.Error(err, call)
+		}
+	}
+	compare()
+}
+
+// A killed cleanup is finished by the next.
+func TestCleanupAfterAKilledCleanup(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	for _, delay := range []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
+		s := p.ready(t, job(t, "bookworm", "true"))
+		process := s.StartCleanup()
+		if _, err := process.Wait(delay); err != nil {
+			if err := process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantCleanup(t, s)
+		compare()
+	}
+}
+
+func TestCleanupWhileRunLives(t *testing.T) {
+	p := newPlace(t, settings{run: `kill_grace = "2s"`})
+	compare := p.unchanged(t)
+	s, process := p.running(t)
+	wantCleanup(t, s)
+	call, err := process.Wait(30 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if call.Err == nil {
+		t.Errorf("run calls itself successful though its container went\n%s", call)
+	}
+	compare()
+}
+
+// Everything of Buildah's is mounted and running when the job is ended.
+func TestCleanupInTheMiddleOfABuild(t *testing.T) {
+	p := newPlace(t, settings{run: `kill_grace = "2s"`})
+	j := job(t, "buildah", append(buildScript()[:1], lines(
+		`echo 'RUN echo ready; sleep 3600' >>context/Dockerfile`,
+		"buildah build context"))...)
+	compare := p.unchanged(t)
+	s := p.ready(t, j)
+	process := s.StartRun(runner.StageBuild, s.Script(runner.StageBuild))
+	if _, err := process.Output().WaitFor("ready", 2*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	wantCleanup(t, s)
+	compare()
+}

@@ -1,0 +1,154 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// buildahDriver prints the storage driver that Buildah has.
+func buildahDriver(prefix, command string) string {
+	return "echo " + prefix + " $(" + command + " info | tr -d ' \",' | sed -n s/GraphDriverName://p)"
+}
+
+// The storage driver stays vfs however the environment is lost or overridden.
+func TestStorageDriverIsEnforced(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := with(job(t, "buildah",
+		buildahDriver("plain", "buildah"),
+		buildahDriver("bare", "env -i /usr/bin/buildah"),
+		`echo "variable $STORAGE_DRIVER"`,
+		buildahDriver("options", "env STORAGE_OPTS= buildah"),
+	), runner.Var("STORAGE_DRIVER", "overlay"))
+	r := p.succeed(t, j)
+	wantLines(t, r, "plain vfs", "bare vfs", "variable vfs", "options vfs")
+}
+
+func TestRootlessStorageDriverIsEnforced(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "buildah", buildahDriver("plain", "buildah"), buildahDriver("bare", "env -i HOME=$HOME /usr/bin/buildah"))
+	j.Image.User = "builder"
+	wantLines(t, p.succeed(t, j), "plain vfs", "bare vfs")
+}
+
+func TestStorageVolume(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	r := p.succeed(t, job(t, "bookworm",
+		"echo mounted $(grep -c ' /var/lib/containers ' /proc/self/mounts)",
+		`[ $(stat -c %d "$TMPDIR") = $(stat -c %d /var/lib/containers) ] && echo one file system`,
+		`echo "mode $(stat -c %a "$TMPDIR")"`,
+		`echo "isolation $BUILDAH_ISOLATION"`))
+	wantLines(t, r, "mounted 1", "one file system", "mode 1777", "isolation chroot")
+}
+
+// What a job's variable TMPDIR means; the Runner exports it in the script.
+func TestTMPDIR(t *testing.T) {
+	t.Parallel()
+	script := []string{
+		`echo "tmpdir [$TMPDIR]"`,
+		`file=$(mktemp) && echo "made in $(dirname "$file")"`,
+		`echo "mode $(stat -c %a "$TMPDIR")"`,
+		`echo "clean $(env -i /bin/sh -c 'echo "[$TMPDIR]"')"`,
+	}
+	for name, c := range map[string]struct {
+		variables []runner.Variable
+		want      string
+	}{
+		"no variable":        {nil, "/var/lib/containers/tmp"},
+		"empty":              {[]runner.Variable{runner.Var("TMPDIR", "")}, "/var/lib/containers/tmp"},
+		"a path":             {[]runner.Variable{runner.Var("TMPDIR", "/some/path")}, "/some/path"},
+		"a path with spaces": {[]runner.Variable{runner.Var("TMPDIR", "/some/other path")}, "/some/other path"},
+	} {
+		for _, user := range []string{"0", "1000"} {
+			t.Run(name+" as "+user, func(t *testing.T) {
+				t.Parallel()
+				p := newPlace(t, settings{})
+				j := with(job(t, "bookworm", script...), c.variables...)
+				j.Image.User = user
+				wantLines(t, p.succeed(t, j), "tmpdir ["+c.want+"]", "made in "+c.want, "mode 1777")
+			})
+		}
+	}
+}
+
+// Nothing of the host's environment reaches the container, by any way.
+func TestHostEnvironmentStaysOutside(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	p.runner.Env = []string{"GSX_SECRET=hunter2-of-the-host", "HOME=/home/of-the-host", "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/path/of-the-host"}
+	s := p.ready(t, job(t, "bookworm", "env", "cat /proc/[0-9]*/environ | tr '\\0' '\\n'", "echo $HOME $PATH"))
+	call := s.Run(t.Context(), runner.StageBuild)
+	if call.Err != nil {
+		t.Fatal(call)
+	}
+	c, err := world.engine.Inspect(t.Context(), p.container(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := call.Output.String() + strings.Join(c.Config.Env, "\n")
+	if !strings.Contains(seen, "CI_JOB_ID=") {
+		t.Errorf("the script's environment was not seen at all:\n%s", seen)
+	}
+	for line := range strings.Lines(seen) {
+		if strings.Contains(line, "of-the-host") || strings.Contains(line, s.Dir) || strings.Contains(line, "CUSTOM_ENV_") {
+			t.Errorf("of the host's: %s", line)
+		}
+	}
+}
+
+// Sysbox refuses unknown SYSBOX_ variables, and known ones change a container.
+func TestSysboxVariablesStayOutOfTheContainer(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	s := p.ready(t, with(job(t, "bookworm", "cat /proc/1/environ | tr '\\0' '\\n'", "echo done"),
+		runner.Var("SYSBOX_NONSENSE", "1"), runner.Var("SYSBOX_SKIP_UID_SHIFT", "/etc")))
+	call := s.Run(t.Context(), runner.StageBuild)
+	c, err := world.engine.Inspect(t.Context(), p.container(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if call.Err != nil || !call.Output.Has("done") {
+		t.Fatal(call)
+	}
+	for line := range strings.Lines(call.Output.String() + strings.Join(c.Config.Env, "\n")) {
+		if strings.HasPrefix(line, "SYSBOX_") {
+			t.Errorf("in the container: %s", line)
+		}
+	}
+}
+
+// Variables arrive as they were written, files as paths, masked or not.
+func TestVariablesArriveAsWritten(t *testing.T) {
+	t.Parallel()
+	hostile := "it's \"quoted\" $(id) `id` \\ %s ü€ \t end"
+	p := newPlace(t, settings{})
+	j := with(job(t, "bookworm", `printf '%s\n' "$HOSTILE"`, `cat "$FILE"`, `stat -c 'kind %F' "$FILE"`),
+		runner.Variable{Key: "HOSTILE", Value: hostile, Raw: true, Masked: true},
+		runner.Variable{Key: "FILE", Value: "first\nsecond\n", File: true})
+	wantLines(t, p.succeed(t, j), hostile, "first", "second", "kind regular file")
+}
+
+func TestTheContainerIsWhatTheConfigurationSays(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[resources]\nmemory = \"256m\"\n"})
+	s := p.ready(t, job(t, "bookworm", "true"))
+	c, err := world.engine.Inspect(t.Context(), p.container(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := c.HostConfig
+	if h.Runtime != world.runtime || !h.AutoRemove || h.Privileged || h.Memory != 256<<20 {
+		t.Errorf("%+v", h)
+	}
+	volume := false
+	for _, m := range c.Mounts {
+		volume = volume || m.Type == "volume" && m.Destination == "/var/lib/containers"
+	}
+	if !volume {
+		t.Errorf("no volume at /var/lib/containers: %+v", c.Mounts)
+	}
+}

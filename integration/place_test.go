@@ -1,0 +1,213 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/leftovers"
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// place is one test's own configuration, state folder and Runner.
+type place struct {
+	dir, stateDir string
+	runner        runner.Runner
+}
+
+// settings are what a test wants of the configuration file.
+type settings struct {
+	host  string // "": the private engine
+	job   string // further lines of [job]
+	run   string // further lines of [run]
+	other string // whole sections
+}
+
+// newPlace writes the configuration and checks at the test's end that the
+// state folder has no file left.
+func newPlace(t testing.TB, s settings) *place {
+	t.Helper()
+	dir, err := os.MkdirTemp(world.dir, "test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if s.host == "" {
+		s.host = world.engine.Host
+	}
+	p := &place{dir: dir, stateDir: filepath.Join(dir, "state")}
+	config := filepath.Join(dir, "config.toml")
+	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\nhost = %q\n\n[job]\n%s\n\n[run]\n%s\n\n%s\n",
+		world.runtime, p.stateDir, s.host, s.job, s.run, s.other)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.runner = runner.Runner{
+		Driver:   runner.NewDriver(world.binary, "--config", config),
+		TempRoot: dir, RetryPause: 100 * time.Millisecond,
+		GracefulKill: 60 * time.Second, ForceKill: 10 * time.Second, FinishWait: 90 * time.Second, StageTimeout: 5 * time.Minute,
+	}
+	t.Cleanup(func() {
+		for _, file := range filesBelow(t, p.stateDir) {
+			t.Errorf("left in the state folder: %s", file)
+		}
+	})
+	return p
+}
+
+func filesBelow(t testing.TB, dir string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			files = append(files, path)
+		}
+		if os.IsNotExist(err) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return files
+}
+
+// images are made once each, by whoever wants one first.
+var images struct {
+	sync.Mutex
+	once map[string]func() error
+}
+
+// image makes a test image in the private engine and returns its reference.
+func image(t testing.TB, name string) string {
+	t.Helper()
+	images.Lock()
+	if images.once == nil {
+		images.once = map[string]func() error{}
+	}
+	if images.once[name] == nil {
+		images.once[name] = sync.OnceValue(func() error {
+			_, err := command(15*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), name, world.engine.Host)
+			return err
+		})
+	}
+	build := images.once[name]
+	images.Unlock()
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
+	return "gsx-test/" + name + ":latest"
+}
+
+// job is a job without a repository in a test image.
+func job(t testing.TB, imageName string, script ...string) runner.Job {
+	t.Helper()
+	return runner.Job{
+		Image:     runner.Image{Name: image(t, imageName), PullPolicies: []string{"if-not-present"}},
+		Variables: []runner.Variable{runner.Var("GIT_STRATEGY", "none")},
+		Script:    script,
+		Timeout:   5 * time.Minute,
+	}
+}
+
+// with adds variables to a job.
+func with(j runner.Job, variables ...runner.Variable) runner.Job {
+	j.Variables = append(j.Variables[:len(j.Variables):len(j.Variables)], variables...)
+	return j
+}
+
+// succeed plays a job and wants it to succeed.
+func (p *place) succeed(t testing.TB, j runner.Job) *runner.Result {
+	t.Helper()
+	r := p.runner.Play(j)
+	if r.Outcome != runner.Success {
+		t.Fatal(r)
+	}
+	return r
+}
+
+// wantLines wants these lines in what the script wrote.
+func wantLines(t testing.TB, r *runner.Result, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !r.Call(runner.StageBuild).Output.Has(line) {
+			t.Errorf("no line %q in\n%s", line, r.Call(runner.StageBuild))
+		}
+	}
+}
+
+// ready opens a session and takes it to where scripts can run. Its cleanup
+// comes at the test's end.
+func (p *place) ready(t testing.TB, j runner.Job) *runner.Session {
+	t.Helper()
+	s := p.configured(t, j)
+	for _, call := range []*runner.Call{
+		s.Prepare(t.Context()), s.Run(t.Context(), runner.StagePrepareScript), s.Run(t.Context(), runner.StageGetSources),
+	} {
+		if call.Err != nil {
+			t.Fatal(call)
+		}
+	}
+	return s
+}
+
+// configured opens a session and takes it to where prepare comes next.
+func (p *place) configured(t testing.TB, j runner.Job) *runner.Session {
+	t.Helper()
+	s, err := p.runner.Open(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if call := s.Cleanup(); call.Err != nil {
+			t.Error(call)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if call, err := s.Config(t.Context()); err != nil {
+		t.Fatal(err, call)
+	}
+	return s
+}
+
+// container is the ID of the session's job container.
+func (p *place) container(t testing.TB, s *runner.Session) string {
+	t.Helper()
+	found, err := world.engine.Containers(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", s.Job.ID))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("containers of job %d: %v %v", s.Job.ID, found, err)
+	}
+	return found[0].ID
+}
+
+// unchanged returns a function that compares the machine with what it is now.
+// Tests that use it are not parallel: it sees everything.
+func (p *place) unchanged(t testing.TB) (compare func()) {
+	t.Helper()
+	take := func() leftovers.Snapshot {
+		found, err := scope(p.stateDir).Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	before := take()
+	return func() {
+		t.Helper()
+		if diff := leftovers.Diff(before, take()); diff != "" {
+			t.Errorf("left behind:\n%s", diff)
+		}
+	}
+}
+
+// lines is a script of several lines as one entry of `script:`.
+func lines(text ...string) string { return strings.Join(text, "\n") }
