@@ -88,7 +88,10 @@ func (r Resources) host() (container.Resources, error) {
 // volumes, as soon as it stops. AutoRemove also spares Sysbox the copying back
 // of inner data when a container stops.
 func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
-	ctx, cancel := e.bounded(ctx)
+	ctx, cancel, err := e.creating(ctx)
+	if err != nil {
+		return "", err
+	}
 	defer cancel()
 	res, err := c.Resources.host()
 	if err != nil {
@@ -145,7 +148,10 @@ func platform(s string) *ocispec.Platform {
 
 // StartContainer starts a container that was created.
 func (e *Engine) StartContainer(ctx context.Context, id string) error {
-	ctx, cancel := e.bounded(ctx)
+	ctx, cancel, err := e.creating(ctx)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	return e.wrap("starting container "+id, e.client.ContainerStart(ctx, id, container.StartOptions{}))
 }

@@ -41,6 +41,17 @@ func (e *Engine) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, e.timeout)
 }
 
+// creating bounds a call that makes something. Such a call is not given up half-way:
+// the engine would go on making what nobody waits for, and a removal that comes
+// meanwhile would not find it yet.
+func (e *Engine) creating(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := e.bounded(context.WithoutCancel(ctx))
+	return ctx, cancel, nil
+}
+
 // Info is what we ask of an engine before using it.
 type Info struct {
 	Version  string

@@ -9,9 +9,12 @@ import (
 // CreateNetwork makes a bridge network. The engine takes a second network of the
 // same name without complaint, so the name must be ours alone.
 func (e *Engine) CreateNetwork(ctx context.Context, name string, labels map[string]string) error {
-	ctx, cancel := e.bounded(ctx)
+	ctx, cancel, err := e.creating(ctx)
+	if err != nil {
+		return err
+	}
 	defer cancel()
-	_, err := e.client.NetworkCreate(ctx, name, network.CreateOptions{Driver: "bridge", Labels: labels})
+	_, err = e.client.NetworkCreate(ctx, name, network.CreateOptions{Driver: "bridge", Labels: labels})
 	return e.wrap("creating network "+name, err)
 }
 

@@ -10,9 +10,12 @@ import (
 // options given; none make a plain folder. Creating one that exists already,
 // with the same options, succeeds.
 func (e *Engine) CreateVolume(ctx context.Context, name string, options, labels map[string]string) error {
-	ctx, cancel := e.bounded(ctx)
+	ctx, cancel, err := e.creating(ctx)
+	if err != nil {
+		return err
+	}
 	defer cancel()
-	_, err := e.client.VolumeCreate(ctx, volume.CreateOptions{
+	_, err = e.client.VolumeCreate(ctx, volume.CreateOptions{
 		Name: name, Driver: "local", DriverOpts: options, Labels: labels,
 	})
 	return e.wrap("creating volume "+name, err)
