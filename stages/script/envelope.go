@@ -10,11 +10,11 @@ import (
 // frames are the ways in which the Runner has its script evaluated, the last
 // command but one of every script (BashWriter.Finish in shells/bash.go).
 var frames = []struct{ before, after string }{
-	// 18.11 and later.
+	// 18.11.4 and later.
 	{"(trap 'exit 1' TERM; eval ", ") < /dev/null\n"},
-	// To 18.10 with FF_USE_NEW_BASH_EVAL_STRATEGY.
+	// Before that with FF_USE_NEW_BASH_EVAL_STRATEGY.
 	{": | (eval ", ")\n"},
-	// To 18.10, and later ones with FF_USE_LEGACY_BASH_EVAL.
+	// Before that, and since then with FF_USE_LEGACY_BASH_EVAL.
 	{": | eval ", "\n"},
 }
 

@@ -13,7 +13,7 @@ import (
 func samples(t testing.TB) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
-	for _, pattern := range []string{"testdata/runner/*.sh", "testdata/writer/*.sh"} {
+	for _, pattern := range []string{"testdata/runner/*.sh"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("no samples in %s (%v)", pattern, err)

@@ -20,9 +20,9 @@ type exportBlock struct {
 // stage that has some they come first (AbstractShell.writeExports and its
 // callers in shells/abstract.go), in this order:
 //
-//	export NAME=VALUE          a variable; one that is a file has two more
-//	                           lines before it, see skipFileVariable
-//	export GITLAB_ENV=FILE     16.4 and later, with skipSourceEnv's lines
+//	export NAME=VALUE          each variable; one of type file after the lines
+//	                           of skipFileVariable
+//	export GITLAB_ENV=FILE     since 16.4, with the lines of skipSourceEnv
 //	export NAME=VALUE          some more in some stages
 //
 // After it comes a cd, an echo or another command, never the job's own: each

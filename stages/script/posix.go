@@ -31,7 +31,9 @@ const sectionLine = `printf '%b\n' `
 //
 // A command of several lines is announced in full in a log section, so that
 // its end is known; or by its first line only, and then it is taken to go on up
-// to what isRunners knows.
+// to what isRunners knows. So a collapsed command that quotes a whole
+// announcement with its command, or a message, is changed there; and what the
+// Runner writes after a collapsed hook stays as it is up to the next such line.
 func posixWords(body []byte) []edit {
 	var edits []edit
 	for i := 0; i < len(body); {

@@ -36,7 +36,7 @@ type Adaptation struct {
 
 	// POSIX says that the shell which will read the script knows no $'...'
 	// and no source, such as dash. What the Runner wrote is put in words of
-	// POSIX; the job's own commands are never touched.
+	// POSIX; the job's own commands are left to their author.
 	POSIX bool
 }
 

@@ -183,69 +183,6 @@ func compare(t testing.TB, got, want map[string]string) {
 	}
 }
 
-// TestRunWriterSamples runs what the Runner's own writers wrote, of every form.
-func TestRunWriterSamples(t *testing.T) {
-	for name, text := range samples(t) {
-		if !strings.HasPrefix(name, "writer/") {
-			continue
-		}
-		for _, target := range targets(t) {
-			t.Run(fmt.Sprintf("%s/%s/posix=%v", name, target.shell, target.posix), func(t *testing.T) {
-				t.Parallel()
-				a := enforced
-				a.POSIX = target.posix
-				dir := t.TempDir()
-				project := filepath.Join(dir, "builds/group/project")
-				text := bytes.ReplaceAll(text, []byte("/builds/"), []byte(dir+"/builds/"))
-				read := func(file string) string {
-					b, err := os.ReadFile(filepath.Join(project, file))
-					if err != nil {
-						t.Fatal(err)
-					}
-					return string(b)
-				}
-				if err := os.MkdirAll(project, 0o700); err != nil {
-					t.Fatal(err)
-				}
-
-				original, err := run(t, "bash", dir, text)
-				if err != nil {
-					t.Fatalf("original: %v\n%s", err, original)
-				}
-				before := environment(t, filepath.Join(project, "env.out"))
-				if before["STORAGE_DRIVER"] != "overlay" || !strings.HasPrefix(before["LINES"], "first line\nexport ") {
-					t.Fatalf("the sample does not test what it should: %q", before)
-				}
-				lines := read("multi.out")
-
-				out, conflicts, err := Adapt(text, a)
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := []Conflict{{"STORAGE_DRIVER", "overlay"}, {"TMPDIR", ""}, {"STORAGE_OPTS", "mount_program=/usr/bin/fuse-overlayfs"}}
-				if !slices.Equal(conflicts, want) {
-					t.Errorf("conflicts are %q", conflicts)
-				}
-				printed, err := run(t, target.shell, dir, out)
-				if err != nil {
-					t.Fatalf("adapted: %v\n%s", err, printed)
-				}
-				compare(t, environment(t, filepath.Join(project, "env.out")), enforce(a, before))
-				if got := read("multi.out"); got != lines {
-					t.Errorf("the job's lines were changed to %q", got)
-				}
-				if got := read("explicit.out"); got != "explicit" {
-					t.Errorf("the author's own export is lost to %q", got)
-				}
-				// dash's echo reads backslashes in what was not adapted.
-				if target.shell == "bash" && stable(printed) != stable(original) {
-					t.Errorf("printed\n%s, not\n%s", printed, original)
-				}
-			})
-		}
-	}
-}
-
 // stable leaves out of a log what changes by the second.
 func stable(log string) string { return sectionTime.ReplaceAllString(log, "$1") }
 
