@@ -185,5 +185,5 @@ func hostname(c *Call, id executor.Identity) string {
 	if short == "" {
 		short = "none"
 	}
-	return fmt.Sprintf("runner-%.16s-project-%d-concurrent-%d", short, id.ProjectID, c.number("CI_CONCURRENT_ID"))
+	return fmt.Sprintf("runner-%.12s-project-%d-concurrent-%d", short, id.ProjectID, c.number("CI_CONCURRENT_ID")%10000)
 }

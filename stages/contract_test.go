@@ -1,0 +1,130 @@
+package stages
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gitlab-sysbox-executor/executor"
+)
+
+// payload is a job as GitLab sends it, as far as it matters here.
+const payload = `{
+  "id": 2046, "token": "glcbt-secret", "allow_git_fetch": true,
+  "job_info": {"name": "release", "stage": "test", "pipeline_id": 102046, "project_id": 42, "project_name": "project"},
+  "git_info": {"repo_url": "https://gitlab-ci-token:glcbt-secret@gitlab.example.com:8443/group/project.git", "ref": "main", "protected": true},
+  "variables": [{"key": "CFG", "value": "content", "file": true}, {"key": "A", "value": "b", "public": true}],
+  "image": {"name": "debian:$TAG", "entrypoint": [""], "pull_policy": ["if-not-present"], "executor_opts": {"docker": {"platform": "arm64", "user": 1000}}},
+  "services": [{"name": "redis:7", "alias": "cache,store", "command": ["redis-server"], "variables": [{"key": "X", "value": "y"}]}],
+  "features": {"new": {"in": "some later version"}}
+}`
+
+func writePayload(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "response.json")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestIdentityComesFromThePayload(t *testing.T) {
+	c, err := ReadCall([]string{
+		"JOB_RESPONSE_FILE=" + writePayload(t, payload),
+		"CUSTOM_ENV_CI_JOB_ID=1", "CUSTOM_ENV_CI_PROJECT_ID=1", // the job's author may write these
+		"CUSTOM_ENV_CI_RUNNER_ID=3",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Identity()
+	want := executor.Identity{Server: "gitlab.example.com:8443", RunnerID: 3, ProjectID: 42, PipelineID: 102046, JobID: 2046}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestIdentityFallsBackToVariables(t *testing.T) {
+	for _, tc := range []struct {
+		name, job, project string
+		ok                 bool
+	}{
+		{"numbers", "2046", "42", true},
+		{"nothing", "", "", false},
+		{"a path", "../../etc", "42", false},
+		{"a sign", "-1", "42", false},
+		{"too large", "99999999999999999999", "42", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := ReadCall([]string{
+				"CUSTOM_ENV_CI_JOB_ID=" + tc.job, "CUSTOM_ENV_CI_PROJECT_ID=" + tc.project,
+				"CUSTOM_ENV_CI_REPOSITORY_URL=https://gitlab-ci-token:t@gitlab.example.com:8443/g/p.git",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Identity()
+			if (err == nil) != tc.ok {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if tc.ok && (got.JobID != 2046 || got.ProjectID != 42 || got.Server != "gitlab.example.com:8443") {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestReadCall(t *testing.T) {
+	c, err := ReadCall([]string{
+		"BUILD_FAILURE_EXIT_CODE=11", "SYSTEM_FAILURE_EXIT_CODE=12", "BUILD_EXIT_CODE_FILE=/tmp/code",
+		"HOST_SECRET=s", "TMPDIR=/tmp/custom-executor123", "CUSTOM_ENV_A=b=c\nd", "CUSTOM_ENV_TMPDIR=/some/path",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.BuildFailure != 11 || c.SystemFailure != 12 || c.ExitCodeFile != "/tmp/code" {
+		t.Errorf("got %+v", c)
+	}
+	if len(c.Variables) != 2 || c.Variables["A"] != "b=c\nd" || c.Variables["TMPDIR"] != "/some/path" {
+		t.Errorf("the job's variables are %v", c.Variables)
+	}
+}
+
+func TestExitCodesHaveDefaults(t *testing.T) {
+	for _, env := range [][]string{nil, {"BUILD_FAILURE_EXIT_CODE=", "SYSTEM_FAILURE_EXIT_CODE=x"}} {
+		if b, s := ExitCodes(env); b != 1 || s != 2 {
+			t.Errorf("%v: got %d and %d", env, b, s)
+		}
+	}
+}
+
+func TestUserIsAStringOrANumber(t *testing.T) {
+	for text, want := range map[string]string{`1000`: "1000", `"1000:1000"`: "1000:1000", `"app"`: "app", `""`: "", `null`: ""} {
+		j, err := ParseJob([]byte(`{"image":{"executor_opts":{"docker":{"user":` + text + `}}}}`))
+		if err != nil || string(j.Image.Options.Docker.User) != want {
+			t.Errorf("%s: got %v, %v", text, j, err)
+		}
+	}
+	for _, text := range []string{`1.5`, `[]`, `{}`, `true`} {
+		if _, err := ParseJob([]byte(`{"image":{"executor_opts":{"docker":{"user":` + text + `}}}}`)); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+func FuzzParseJob(f *testing.F) {
+	f.Add([]byte(payload))
+	f.Add([]byte(`{"image":{"executor_opts":{"docker":{"user":1e3}}}}`))
+	f.Add([]byte(`{"git_info":{"repo_url":"::"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		j, err := ParseJob(text)
+		if err != nil {
+			return
+		}
+		c := Call{Job: j, Variables: map[string]string{}}
+		if id, err := c.Identity(); err == nil && strings.ContainsAny(id.Name(), "/\\\n \x00") {
+			t.Errorf("a name of %q", id.Name())
+		}
+	})
+}

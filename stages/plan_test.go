@@ -1,0 +1,131 @@
+package stages
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/fault"
+)
+
+func planOf(t *testing.T, cfg *config.Config, vars map[string]string) (executor.Plan, string, error) {
+	t.Helper()
+	j, err := ParseJob([]byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vars["CI_JOB_IMAGE"] == "" {
+		vars["CI_JOB_IMAGE"] = "debian:12"
+	}
+	vars["CI_PROJECT_DIR"] = "/builds/group/project"
+	var said bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&said)
+	p, err := plan(&Call{Job: j, Variables: vars}, cfg, log)
+	return p, said.String(), err
+}
+
+func TestPlanTakesTheJobsImage(t *testing.T) {
+	p, _, err := planOf(t, config.Default(), map[string]string{"CI_JOB_IMAGE": "debian:12"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Image.Reference != "debian:12" || p.Image.Platform != "linux/arm64" || p.User != "1000" || !slices.Equal(p.Entrypoint, []string{""}) {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestPlanPrefersTheAdministratorsUser(t *testing.T) {
+	cfg := config.Default()
+	cfg.Job.User = "nobody"
+	if p, _, err := planOf(t, cfg, map[string]string{}); err != nil || p.User != "nobody" {
+		t.Errorf("got %q, %v", p.User, err)
+	}
+}
+
+func TestPlanNeedsAnImage(t *testing.T) {
+	_, err := plan(&Call{Variables: map[string]string{"CI_JOB_ID": "1", "CI_PROJECT_ID": "1"}}, config.Default(), logrus.New())
+	if fault.ClassOf(err) != fault.Job {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPlanTMPDIR(t *testing.T) {
+	for _, tc := range []struct {
+		name, job, want string
+		ok              bool
+	}{
+		{"the job's", "/some/path", "/some/path", true},
+		{"cleaned", "/some//path/", "/some/path", true},
+		{"empty is none", "", config.Default().Storage.TmpDir, true},
+		{"relative", "some/path", "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _, err := planOf(t, config.Default(), map[string]string{"TMPDIR": tc.job})
+			if (err == nil) != tc.ok {
+				t.Fatal(err)
+			}
+			if err != nil {
+				if fault.ClassOf(err) != fault.Job {
+					t.Errorf("%v is not told as the job's fault", err)
+				}
+				return
+			}
+			if p.Storage.TMPDIR != tc.want {
+				t.Errorf("got %q, want %q", p.Storage.TMPDIR, tc.want)
+			}
+			for _, kv := range append(p.Environment, p.Services[0].Environment...) {
+				if strings.HasPrefix(kv, "TMPDIR=") {
+					t.Errorf("%q beats the storage settings", kv)
+				}
+			}
+		})
+	}
+}
+
+func TestPlanTellsOfAnOverriddenDriverOnce(t *testing.T) {
+	_, said, err := planOf(t, config.Default(), map[string]string{"STORAGE_DRIVER": "overlay"})
+	if err != nil || strings.Count(said, "STORAGE_DRIVER") == 0 || strings.Count(said, "\n") != 1 {
+		t.Errorf("said %q, %v", said, err)
+	}
+	if _, said, _ := planOf(t, config.Default(), map[string]string{"STORAGE_DRIVER": "vfs"}); said != "" {
+		t.Errorf("said %q where nothing is overridden", said)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	cfg := config.Default()
+	cfg.Job.Environment = []string{"FROM_ADMIN=1", "A=admin", "SYSBOX_HONOR_CAPS=TRUE"}
+	p, _, err := planOf(t, cfg, map[string]string{
+		"A": "job", "CFG": "content of a file", "SYSBOX_SKIP_UID_SHIFT": "/", "SYSBOX_NO_SUCH": "x", "WITH": "a=b\n$c",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"FROM_ADMIN=1", "A=admin", "CFG=/builds/group/project.tmp/CFG", "SYSBOX_HONOR_CAPS=TRUE", "WITH=a=b\n$c"} {
+		if !slices.Contains(p.Environment, want) {
+			t.Errorf("%q is missing in %q", want, p.Environment)
+		}
+	}
+	for _, kv := range p.Environment {
+		if strings.HasPrefix(kv, "SYSBOX_") && kv != "SYSBOX_HONOR_CAPS=TRUE" {
+			t.Errorf("%q: the job's, and Sysbox would take it for its own", kv)
+		}
+	}
+	if s := p.Services[0]; !slices.Contains(s.Environment, "X=y") || !slices.Equal(s.Aliases, []string{"cache", "store"}) {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestHostname(t *testing.T) {
+	c := &Call{Variables: map[string]string{"CI_RUNNER_SHORT_TOKEN": "a_b-" + strings.Repeat("C", 80), "CI_CONCURRENT_ID": "3"}}
+	got := hostname(c, executor.Identity{ProjectID: 1 << 62})
+	if len(got) > 63 || !strings.HasPrefix(got, "runner-abC") || !strings.HasSuffix(got, "-concurrent-3") {
+		t.Errorf("got %q (%d)", got, len(got))
+	}
+}
