@@ -5,6 +5,9 @@
 #   engine.sh env DIR      print ENGINE_HOST, ENGINE_RUNTIME and ENGINE_STANDIN as shell assignments
 #   engine.sh status DIR   say whether it answers (exit code 0 or 1)
 #   engine.sh stop DIR     end everything it started; its data stay in DIR
+#   engine.sh place        print the DIR that this checkout's tests and `make try` use
+#   engine.sh runtime      print which runtime an engine started now would offer
+#   engine.sh sysbox       say whether Sysbox itself is installed and runs (exit code 0 or 1)
 #
 # Where Sysbox runs, the engine offers it as runtime `sysbox-runc`. Elsewhere it remaps user
 # namespaces and offers a stand-in, `sysbox-standin` (scripts/standin says what that can't do).
@@ -14,7 +17,7 @@
 #
 # The engine leaves the machine's firewall alone but for one rule of its own that lets its containers
 # reach each other. So they reach one another and this machine, and nothing beyond it;
-# ENGINE_FLAGS=--iptables=true changes that.
+# ENGINE_FLAGS='--iptables=true --ip-masq=true --ip-forward=true' changes that.
 set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 
@@ -151,8 +154,8 @@ start() {
 	[[ -n $(leftovers) ]] || forget_run
 	printf 'ENGINE_HOST=unix://%s\nENGINE_RUNTIME=%s\nENGINE_STANDIN=%s\n' \
 		"$dir/docker.sock" "$runtime" "$standin" >"$dir/engine.env"
-	# A session of its own and no inherited descriptor: whoever waits for the end of our output must
-	# not wait for the engine's.
+	# A session of its own, and none of our output held open: whoever waits for its end must not wait
+	# for the engine's.
 	setsid "$dockerd" "${flags[@]}" </dev/null >>"$dir/dockerd.log" 2>&1 9>&- &
 	local child=$!
 	for ((i = 0; i < 300; i++)); do
@@ -238,6 +241,25 @@ stop() {
 	network_down
 }
 
+case "$*" in
+place)
+	# Outside the checkout, which may lie where a container's root cannot walk, and short.
+	echo "${GSX_ENGINE_DIR:-/var/tmp/gsx-$(printf '%s' "$repo" | sha256sum | cut -c1-8)}"
+	exit
+	;;
+runtime)
+	if sysbox_runs; then
+		echo "runtime: sysbox-runc"
+	else
+		echo "runtime: sysbox-standin (a stand-in: Sysbox is not installed here)"
+	fi
+	exit
+	;;
+sysbox)
+	sysbox_runs || die "sysbox-runc is not on PATH, or sysbox-mgr and sysbox-fs do not run"
+	exit
+	;;
+esac
 [[ $# == 2 && $1 =~ ^(start|stop|status|env)$ ]] || die "usage: engine.sh start|stop|status|env DIR"
 dir=$(realpath -m "$2")
 # containerd's sockets lie below, and their paths may have 104 characters.

@@ -149,6 +149,7 @@ build() (
 	fi
 	echo "image.sh: building $name" >&2
 
+	find "$cache" -maxdepth 1 -name 'build.*' -mmin +180 -exec rm -rf --one-file-system {} + # of killed builds
 	work=$(mktemp -d "$cache/build.XXXXXX")
 	root=$work/root
 	log=$cache/$name.log

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs, from Debian's own packages, what the private engine and the test images need.
-# Only what is missing is installed, so a second run takes no time and asks no mirror.
+# Only what is missing is installed, so a second run takes no time and asks no mirror. With the word
+# "race" it is also what tests with the race detector need.
 set -euo pipefail
 
 # Debian leaves the sbin folders out of a plain user's PATH.
@@ -40,6 +41,10 @@ want ps procps
 want flock util-linux
 want usermod passwd
 want /etc/ssl/certs/ca-certificates.crt ca-certificates
+if [[ ${1:-} == race ]]; then # Go's race detector links with the C library
+	want gcc gcc
+	want /usr/include/stdlib.h libc6-dev
+fi
 
 ((${#missing[@]})) || exit 0
 
