@@ -114,7 +114,11 @@ func TestStagesInEveryKindOfImage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, settings{job: `entrypoint_timeout = "3s"`})
+			timeout := "60s" // no busy machine shall make an entrypoint seem deaf
+			if name == "entrypoint-ignores" {
+				timeout = "3s"
+			}
+			p := newPlace(t, settings{job: `entrypoint_timeout = "` + timeout + `"`})
 			j := job(t, name, "echo uid $(id -u)", "echo bash ${BASH_VERSION:+yes}", `echo "mark $ENTRYPOINT_MARK"`,
 				`echo "spaced $ENTRYPOINT_SPACED"`, "pwd", "touch file && echo writable")
 			j.AfterScript = []string{"rm file && echo same place"}
@@ -165,25 +169,31 @@ func TestImageWithoutShellFailsOnceAndClearly(t *testing.T) {
 
 func TestUser(t *testing.T) {
 	t.Parallel()
+	// Groups and HOME are what the engine gives such users.
 	for name, c := range map[string]struct{ settings, payload, want string }{
-		"of the job":           {"", "1000", "uid 1000 gid 0"},
-		"of the job, by name":  {"", "nobody", "uid 65534 gid 65534"},
-		"with a group":         {"", "1000:1001", "uid 1000 gid 1001"},
-		"of the configuration": {`user = "1002"`, "1000", "uid 1002 gid 0"},
+		"of the job":           {"", "1000", "uid 1000 gid 0 home /"},
+		"of the job, by name":  {"", "nobody", "uid 65534 gid 65534 home /nonexistent"},
+		"with a group":         {"", "1000:1001", "uid 1000 gid 1001 home /"},
+		"of the configuration": {`user = "1002"`, "1000", "uid 1002 gid 0 home /"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, settings{job: c.settings})
-			j := job(t, "bookworm", "echo uid $(id -u) gid $(id -g)", "touch file && echo writable")
+			j := job(t, "bookworm", "echo uid $(id -u) gid $(id -g) home $HOME", "touch file && echo writable")
 			j.Image.User = c.payload
 			wantLines(t, p.succeed(t, j), c.want, "writable")
 		})
 	}
 }
 
-func TestDefaultImage(t *testing.T) {
+// An image given by ID is not pulled, and a job without one has no policy.
+func TestDefaultImageByID(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, settings{job: "image = \"" + image(t, "bookworm") + `"`})
+	id, err := world.engine.ImageID(t.Context(), image(t, "bookworm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t, settings{job: `image = "` + id + `"`})
 	j := job(t, "bookworm", ". /etc/os-release; echo $VERSION_CODENAME")
 	j.Image = runner.Image{}
 	wantLines(t, p.succeed(t, j), "bookworm")

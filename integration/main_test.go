@@ -56,7 +56,7 @@ func runAll(m *testing.M) int {
 	if err != nil {
 		return failed(err)
 	}
-	if diff := leftovers.Diff(before, after); diff != "" && code == 0 {
+	if diff := leftovers.Diff(before, after); diff != "" {
 		return failed(fmt.Errorf("all tests together left behind:\n%s", diff))
 	}
 	return code
@@ -75,11 +75,12 @@ func startEngine() (stop func(), err error) {
 		return nil, err
 	}
 	world.repo = filepath.Dir(here)
-	world.engineDir = os.Getenv("GSX_ENGINE_DIR")
-	if world.engineDir == "" {
-		world.engineDir = filepath.Join(world.repo, ".cache", "engine")
-	}
 	script := filepath.Join(world.repo, "scripts", "engine.sh")
+	place, err := command(30*time.Second, script, "place")
+	if err != nil {
+		return nil, err
+	}
+	world.engineDir = strings.TrimSpace(string(place))
 	_, notRunning := command(30*time.Second, script, "status", world.engineDir)
 	out, err := command(5*time.Minute, script, "start", world.engineDir)
 	if err != nil {

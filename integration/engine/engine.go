@@ -149,6 +149,15 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	return c, err
 }
 
+// ImageID is the ID of an image that the engine has.
+func (e *Engine) ImageID(ctx context.Context, reference string) (string, error) {
+	var image struct {
+		ID string `json:"Id"`
+	}
+	err := e.get(ctx, "/images/"+reference+"/json", nil, &image)
+	return image.ID, err
+}
+
 // Starts counts the `start` events of containers between two times.
 func (e *Engine) Starts(ctx context.Context, since, until time.Time) (int, error) {
 	stamp := func(t time.Time) string {

@@ -1,7 +1,7 @@
-# As buildah, with the Buildah 1.39 and Podman 5.4 of Debian 13, for root and for a user of its own.
-# a test start from, as no registry is needed for it.
+# As buildah, with the Buildah 1.39 and Podman 5.4 of Debian 13, whose netavark wants nft. busybox is
+# static: what builds in a test start from, as no registry is needed for it.
 from=trixie
-packages=(buildah podman crun uidmap fuse-overlayfs netavark aardvark-dns iptables busybox-static)
+packages=(buildah podman crun uidmap fuse-overlayfs netavark aardvark-dns nftables busybox-static)
 
 setup() {
 	chroot "$root" useradd --create-home --uid 1000 --shell /bin/bash builder
