@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -43,10 +44,21 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// environ is env with HOME set as the engine would, where it is missing.
+// environ is env with HOME as the engine would set it for a: the HOME that is
+// there may be the one that the runtime gave to our own process, which is root's.
 func (a account) environ(env []string) []string {
+	ours := ""
+	if a.UID != os.Geteuid() {
+		if me, err := lookup(strconv.Itoa(os.Geteuid())); err == nil {
+			ours = me.Home
+		}
+	}
+	var kept []string
 	for _, kv := range env {
-		if strings.HasPrefix(kv, "HOME=") && kv != "HOME=" {
+		home, ok := strings.CutPrefix(kv, "HOME=")
+		if !ok {
+			kept = append(kept, kv)
+		} else if home != "" && home != ours {
 			return env
 		}
 	}
@@ -54,5 +66,5 @@ func (a account) environ(env []string) []string {
 	if home == "" {
 		home = "/"
 	}
-	return append(env[:len(env):len(env)], "HOME="+home)
+	return append(kept, "HOME="+home)
 }

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -85,19 +87,27 @@ func TestSetupTellsWhichFolder(t *testing.T) {
 }
 
 func TestHomeIsKeptOrGiven(t *testing.T) {
-	a := account{Home: "/home/me"}
+	me, err := lookup(strconv.Itoa(os.Geteuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := account{UID: os.Geteuid() + 1, Home: "/home/other"}
 	for _, tc := range []struct {
 		name string
+		who  account
 		env  []string
 		want string
 	}{
-		{"given", []string{"A=b"}, "HOME=/home/me"},
-		{"kept", []string{"HOME=/elsewhere", "A=b"}, ""},
+		{"given", other, []string{"A=b"}, "A=b HOME=/home/other"},
+		{"empty", other, []string{"HOME=", "A=b"}, "A=b HOME=/home/other"},
+		{"not ours", other, []string{"HOME=" + me.Home, "A=b"}, "A=b HOME=/home/other"},
+		{"the job's own", other, []string{"HOME=/elsewhere", "A=b"}, "HOME=/elsewhere A=b"},
+		{"ours", me, []string{"HOME=" + me.Home}, "HOME=" + me.Home},
+		{"a user without", account{UID: 12345}, nil, "HOME=/"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := a.environ(tc.env)
-			if tc.want == "" && len(got) != len(tc.env) || tc.want != "" && got[len(got)-1] != tc.want {
-				t.Errorf("got %q", got)
+			if got := strings.Join(tc.who.environ(tc.env), " "); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
 	}
