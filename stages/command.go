@@ -35,6 +35,8 @@ func Main(args []string) int {
 	// A Runner ends a stage with SIGTERM to its process group.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()
+	// Nobody may read our output any more; there is still work to do then.
+	signal.Ignore(syscall.SIGPIPE)
 	root := command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -88,23 +90,23 @@ func command() *cobra.Command {
 		&cobra.Command{
 			Use: "prepare", Short: "Make the job's environment", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.stage(c.Context(), func(call *Call, x *executor.Executor) error {
-					return Prepare(c.Context(), call, a.config, x, a.log)
+				return a.attended(c.Context(), func(ctx context.Context, call *Call, x *executor.Executor) error {
+					return Prepare(ctx, call, a.config, x, a.log)
 				})
 			},
 		},
 		&cobra.Command{
 			Use: "run SCRIPT STAGE", Short: "Run one of the Runner's scripts in the job's environment", Args: cobra.ExactArgs(2),
 			RunE: func(c *cobra.Command, args []string) error {
-				return a.stage(c.Context(), func(call *Call, x *executor.Executor) error {
-					return Run(c.Context(), call, x, args[0], args[1], os.Stdout, a.log)
+				return a.attended(c.Context(), func(ctx context.Context, call *Call, x *executor.Executor) error {
+					return Run(ctx, call, x, args[0], args[1], os.Stdout, a.log)
 				})
 			},
 		},
 		&cobra.Command{
 			Use: "cleanup", Short: "Remove whatever the job has on this machine", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.stage(c.Context(), func(call *Call, x *executor.Executor) error {
+				return a.stage(func(call *Call, x *executor.Executor) error {
 					return Cleanup(c.Context(), call, x)
 				})
 			},
@@ -128,8 +130,23 @@ func (a *app) load(log *os.File) (err error) {
 	return nil
 }
 
+// attended is a stage that goes on only while the Runner lives. A Runner that was
+// killed calls no cleanup, and takes the job up no more, so we clean up then.
+func (a *app) attended(ctx context.Context, do func(context.Context, *Call, *executor.Executor) error) error {
+	caller := callingProcess()
+	return a.stage(func(call *Call, x *executor.Executor) error {
+		watched, stop := caller.watch(ctx)
+		defer stop()
+		err := do(watched, call, x)
+		if caller.gone() {
+			return errors.Join(err, Cleanup(context.WithoutCancel(ctx), call, x))
+		}
+		return err
+	})
+}
+
 // stage does what prepare, run and cleanup have in common.
-func (a *app) stage(ctx context.Context, do func(*Call, *executor.Executor) error) error {
+func (a *app) stage(do func(*Call, *executor.Executor) error) error {
 	if err := a.load(os.Stderr); err != nil {
 		return err
 	}
