@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -111,7 +112,7 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 		time.AfterFunc(x.KillGrace+10*time.Second, e.Close)
 	})
 	defer stopped()
-	var control bytes.Buffer
+	control := outcomeReader{told: func() { time.AfterFunc(drainTime, e.Close) }}
 	copyErr := e.Copy(out, &control)
 	var o agent.Outcome
 	if err := json.Unmarshal(lastLine(control.Bytes()), &o); err != nil {
@@ -130,6 +131,24 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 		return &ScriptError{Stage: s.Stage, Code: o.Code, Signal: o.Signal, Stopped: o.Stopped}
 	}
 	return nil
+}
+
+// drainTime is how long output may still come once the script has ended. Only a
+// process that got away from its stage can hold the output open longer.
+const drainTime = 5 * time.Second
+
+// outcomeReader keeps what the agent says and calls told at the end of its line.
+type outcomeReader struct {
+	bytes.Buffer
+	told func()
+	once sync.Once
+}
+
+func (r *outcomeReader) Write(p []byte) (int, error) {
+	if bytes.IndexByte(p, '\n') >= 0 {
+		r.once.Do(r.told)
+	}
+	return r.Buffer.Write(p)
 }
 
 func lastLine(text []byte) []byte {
