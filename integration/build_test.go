@@ -54,7 +54,7 @@ func TestBuildahBuildsAndNothingIsLeft(t *testing.T) {
 
 // Issue 2, 1: the same through `try`, which needs no Runner.
 func TestTryBuilds(t *testing.T) {
-	p := newPlace(t, settings{})
+	p := newPlace(t, settings{job: localImages})
 	reference := image(t, "buildah")
 	compare := p.unchanged(t)
 	args := append([]string{"try"}, p.runner.Driver.ConfigArgs[1:]...)
@@ -72,7 +72,7 @@ func TestTryBuilds(t *testing.T) {
 
 func TestTryGivesTheScriptsExitCode(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, settings{})
+	p := newPlace(t, settings{job: localImages})
 	args := append([]string{"try"}, p.runner.Driver.ConfigArgs[1:]...)
 	out, err := command(2*time.Minute, world.binary, append(args, "--image", image(t, "bookworm"), "--", "exit 42")...)
 	if err == nil || !strings.Contains(err.Error(), "exit status 42") {
@@ -128,6 +128,20 @@ func TestStagesInEveryKindOfImage(t *testing.T) {
 				t.Error(r.Call(runner.StageAfter))
 			}
 		})
+	}
+}
+
+// What the entrypoint made of the environment holds for every stage, not only
+// by luck.
+func TestEntrypointsEnvironmentInEveryStage(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{job: `entrypoint_timeout = "60s"`})
+	s := p.ready(t, job(t, "entrypoint-exec", "true"))
+	for n := range 20 {
+		call := s.RunScript(t.Context(), runner.StageBuild, "#!/usr/bin/env bash\necho \"mark $ENTRYPOINT_MARK\"\n")
+		if call.Err != nil || !call.Output.Has("mark set") {
+			t.Fatalf("stage %d: %s", n+1, call)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func TestCleanupAfterAKilledPrepare(t *testing.T) {
 	j := job(t, "bookworm", "true")
 	compare := p.unchanged(t)
 	done := false
-	for delay := 10 * time.Millisecond; !done && delay < 10*time.Second; delay = delay * 3 / 2 {
+	for delay := 10 * time.Millisecond; !done && delay < 10*time.Second; delay = delay * 5 / 4 {
 		s := p.configured(t, j)
 		process := s.StartPrepare()
 		if _, err := process.Wait(delay); err == nil {

@@ -29,7 +29,7 @@ func TestStorageDriverIsEnforced(t *testing.T) {
 func TestRootlessStorageDriverIsEnforced(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
-	j := job(t, "buildah", buildahDriver("plain", "buildah"), buildahDriver("bare", "env -i HOME=$HOME /usr/bin/buildah"))
+	j := job(t, "buildah", buildahDriver("plain", "buildah"), buildahDriver("bare", "env -i HOME=$HOME PATH=$PATH buildah"))
 	j.Image.User = "builder"
 	wantLines(t, p.succeed(t, j), "plain vfs", "bare vfs")
 }

@@ -27,6 +27,10 @@ type settings struct {
 	other string // whole sections
 }
 
+// localImages is for what takes the configuration's pull policy: test images
+// are in no registry.
+const localImages = `pull_policy = ["if-not-present"]`
+
 // newPlace writes the configuration and checks at the test's end that the
 // state folder has no file left.
 func newPlace(t testing.TB, s settings) *place {
@@ -136,10 +140,14 @@ func (p *place) succeed(t testing.TB, j runner.Job) *runner.Result {
 // wantLines wants these lines in what the script wrote.
 func wantLines(t testing.TB, r *runner.Result, lines ...string) {
 	t.Helper()
+	var missing []string
 	for _, line := range lines {
 		if !r.Call(runner.StageBuild).Output.Has(line) {
-			t.Errorf("no line %q in\n%s", line, r.Call(runner.StageBuild))
+			missing = append(missing, line)
 		}
+	}
+	if missing != nil {
+		t.Errorf("build_script wrote no %q\n%s", missing, r)
 	}
 }
 

@@ -85,12 +85,23 @@ func (d *desk) serve(c *net.UnixConn) {
 		}
 		d.settle(handover{State: EntrypointReady, Env: m.Env, Account: a})
 	case askState:
-		select {
-		case <-d.done:
-			_ = json.NewEncoder(c).Encode(d.state)
-		case <-time.After(m.Wait):
-			_ = json.NewEncoder(c).Encode(handover{State: EntrypointIgnores})
-		}
+		_ = json.NewEncoder(c).Encode(d.await(m.Wait))
+	}
+}
+
+// await returns the state, once there is one, or says that the entrypoint has not
+// handed over within wait.
+func (d *desk) await(wait time.Duration) handover {
+	select {
+	case <-d.done: // looked at first: of two that are ready, select takes any
+		return d.state
+	default:
+	}
+	select {
+	case <-d.done:
+		return d.state
+	case <-time.After(wait):
+		return handover{State: EntrypointIgnores}
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package leftovers compares what is on a machine before and after a job:
-// containers, volumes and networks of an engine, mounts and files below given
-// folders, loop devices, and the processes of drivers and containers.
+// containers, volumes and networks of an engine, mounts, files and loop devices
+// below given folders, and the processes of drivers and containers.
 package leftovers
 
 import (
@@ -23,7 +23,8 @@ type Scope struct {
 	// EngineDir is the engine's folder: mounts below it count, and processes
 	// below its containerd.
 	EngineDir string
-	// StateDirs are the product's own folders: their files and mounts count.
+	// StateDirs are the product's own folders: their files, their mounts and
+	// the loop devices on their files count.
 	StateDirs []string
 	// Driver is the product's binary: processes that run it count.
 	Driver string
@@ -113,7 +114,10 @@ func (s Scope) loops(_ context.Context, found Snapshot) error {
 		if err != nil {
 			return err
 		}
-		found[fmt.Sprintf("loop device %s (%s)", strings.Split(file, "/")[3], strings.TrimSpace(string(backing)))] = true
+		// The kernel marks a file that was removed. Devices of files elsewhere are somebody else's.
+		if path := strings.TrimSpace(string(backing)); s.below(strings.TrimSuffix(path, " (deleted)")) {
+			found[fmt.Sprintf("loop device %s (%s)", strings.Split(file, "/")[3], path)] = true
+		}
 	}
 	return nil
 }
