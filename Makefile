@@ -33,7 +33,7 @@ test-integration:
 	$(GO) test -race -count=1 -timeout 25m -v ./integration
 
 # The same integration tests on a Docker Engine 29, built from its module.
-test-engine-29:
+test-engine-29: packages
 	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -count=1 -timeout 40m -v ./integration
 
 # The same integration tests under the real Sysbox, which must be installed and running.

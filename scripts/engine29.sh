@@ -1,6 +1,7 @@
 #!/bin/bash
-# Builds a Docker Engine 29 from its Go module and prints the path of its dockerd. The engine's helpers
-# (containerd, runc) are Debian's. A second run finds it built.
+# Builds a Docker Engine 29, and a runc that knows the time namespace which this engine asks for, from
+# their Go modules, and prints the path of the dockerd. Its containerd is Debian's. A second run finds
+# it built.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=v2.0.0-beta.24 # the module's number of an engine 29
@@ -10,6 +11,7 @@ if [[ ! -x $bin/dockerd ]]; then
 	for command in docker-proxy dockerd; do
 		GOBIN=$bin.part CGO_ENABLED=0 "${GO:-go}" install "github.com/moby/moby/v2/cmd/$command@$version" >&2
 	done
+	GOBIN=$bin.part CGO_ENABLED=1 "${GO:-go}" install "github.com/opencontainers/runc@v1.3.4" >&2
 	mv -T "$bin.part" "$bin"
 fi
 echo "$bin/dockerd"
