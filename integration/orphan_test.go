@@ -1,0 +1,56 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// A Runner that dies calls no cleanup and takes its job up no more: the stage
+// that it left running ends, and takes everything with it. A shell between the
+// harness and the product is the Runner that dies here.
+func TestRunnerKilledDuringRun(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{run: `kill_grace = "2s"`})
+	shell := filepath.Join(p.dir, "runner")
+	if err := os.WriteFile(shell, fmt.Appendf(nil, "#!/bin/bash\n%s \"$@\"\nexit $?\n", world.binary), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.runner.Driver.Path = shell
+	s := p.ready(t, job(t, "bookworm", stubborn...))
+	label := fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", s.Job.ID)
+	left := func() (all []string) {
+		for kind, list := range map[string]func() (int, error){
+			"containers": func() (int, error) { o, err := world.engine.Containers(t.Context(), label); return len(o), err },
+			"volumes":    func() (int, error) { o, err := world.engine.Volumes(t.Context(), label); return len(o), err },
+			"networks":   func() (int, error) { o, err := world.engine.Networks(t.Context(), label); return len(o), err },
+		} {
+			if n, err := list(); err != nil {
+				t.Fatal(err)
+			} else if n > 0 {
+				all = append(all, fmt.Sprintf("%d %s", n, kind))
+			}
+		}
+		return append(all, filesBelow(t, p.stateDir)...)
+	}
+	process := s.StartRun(runner.StageBuild, s.Script(runner.StageBuild))
+	if _, err := process.Output().WaitFor("ready", 30*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(left()); n < 4 {
+		t.Fatalf("there is too little to remove: %v", left())
+	}
+	if err := syscall.Kill(process.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for killed := time.Now(); len(left()) > 0; time.Sleep(200 * time.Millisecond) {
+		if time.Since(killed) > 30*time.Second {
+			t.Fatalf("30 s after the Runner's death: %v", left())
+		}
+	}
+}
