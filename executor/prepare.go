@@ -30,6 +30,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
+	defer x.sweep(ctx)()
 	img, err := image.Get(ctx, x.Engine, p.Image, x.Log)
 	if err != nil {
 		return err

@@ -117,26 +117,43 @@ func Aside(dir string) ([]string, error) {
 	return filepath.Glob(filepath.Join(dir, "*"+suffix+asideSuffix+"*"))
 }
 
+// Read is what the journal of the named job holds, and false when there is none.
+// Nothing is changed; a file that cannot be understood is an error.
+func Read(dir, name string) (Content, bool, error) {
+	text, err := os.ReadFile(Path(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Content{}, false, nil
+	} else if err != nil {
+		return Content{}, false, fmt.Errorf("journal: %w", err)
+	}
+	var c Content
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Content{}, true, fmt.Errorf("journal %s: %w", Path(dir, name), err)
+	}
+	if c.Schema != Schema || c.Name != name {
+		return Content{}, true, fmt.Errorf("journal %s: schema %d of job %q, want %d of %q", Path(dir, name), c.Schema, c.Name, Schema, name)
+	}
+	return c, true, nil
+}
+
 // Open reads the journal of the named job, or starts an empty one, which is
 // written with its first record. A file that cannot be understood is set aside
 // beside it and reported in aside; the journal is then empty.
 func Open(dir, name string) (j *Journal, aside string, err error) {
 	j = &Journal{path: Path(dir, name), file: Content{Schema: Schema, Name: name}}
-	text, err := os.ReadFile(j.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return j, "", nil
-	} else if err != nil {
-		return j, "", fmt.Errorf("journal: %w", err)
-	}
-	var f Content
-	if err := json.Unmarshal(text, &f); err != nil || f.Schema != Schema || f.Name != name {
+	c, there, err := Read(dir, name)
+	switch {
+	case err != nil && there:
 		aside = j.path + asideSuffix + time.Now().UTC().Format("20060102T150405.000000000")
 		if err := os.Rename(j.path, aside); err != nil {
 			return j, "", fmt.Errorf("journal: setting aside: %w", err)
 		}
 		return j, aside, nil
+	case err != nil:
+		return j, "", err
+	case there:
+		j.file = c
 	}
-	j.file = f
 	return j, "", nil
 }
 
@@ -155,9 +172,10 @@ func (j *Journal) Exists() bool {
 	return err == nil
 }
 
-// Used is when the journal was last written, or a stage of the job last began.
-func (j *Journal) Used() (time.Time, error) {
-	info, err := os.Stat(j.path)
+// Used is when the journal of the named job was last written, or a stage of the
+// job last began.
+func Used(dir, name string) (time.Time, error) {
+	info, err := os.Stat(Path(dir, name))
 	if err != nil {
 		return time.Time{}, err
 	}

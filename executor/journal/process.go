@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,29 @@ type Process struct {
 	Command string `json:"command,omitempty"`
 	Boot    string `json:"boot,omitempty"`          // /proc/sys/kernel/random/boot_id
 	Space   string `json:"pid_namespace,omitempty"` // where PID counts
+	Machine string `json:"machine,omitempty"`       // machine-id(5), or the host's name
+}
+
+// String is p in the form that ParseProcess reads, fit for a label.
+func (p Process) String() string {
+	return fmt.Sprintf("%d/%d/%s/%s/%s", p.PID, p.Started, p.Boot, p.Space, p.Machine)
+}
+
+// ParseProcess reads what String wrote; the zero Process where it is not that.
+func ParseProcess(text string) Process {
+	fields := strings.SplitN(text, "/", 5)
+	if len(fields) != 5 {
+		return Process{}
+	}
+	pid, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return Process{}
+	}
+	started, err := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil {
+		return Process{}
+	}
+	return Process{PID: pid, Started: started, Boot: fields[2], Space: fields[3], Machine: fields[4]}
 }
 
 // State is what can be said of a process.
@@ -22,30 +46,43 @@ type State int
 
 // The states of a process.
 const (
-	Unknown State = iota // its number counts in a name space that is not ours
+	Unknown State = iota // its number counts elsewhere than ours
 	Alive
 	Ended
 )
 
+// shells are what a script that calls us runs in: it may end before the job does.
+var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env", "sudo", "nice"}
+
 // Owner is the process that drives the caller's job: GitLab Runner, which is
-// this process's parent or, where a script calls us, further up.
+// this process's parent or, where scripts lie between, further up.
 func Owner() Process {
-	parent := describe(os.Getppid())
-	for p, steps := parent, 0; p.PID > 1 && steps < 8; steps++ {
+	var chain []Process
+	for pid := os.Getppid(); pid > 1 && len(chain) < 16; {
+		p := describe(pid)
 		if strings.Contains(p.Command, "gitlab-runner") {
 			return p
 		}
-		_, up, err := stat(p.PID)
+		chain = append(chain, p)
+		_, up, err := stat(pid)
 		if err != nil {
 			break
 		}
-		p = describe(up)
+		pid = up
 	}
-	return parent
+	for _, p := range chain {
+		if !slices.Contains(shells, p.Command) {
+			return p
+		}
+	}
+	if len(chain) > 0 {
+		return chain[0]
+	}
+	return describe(os.Getppid())
 }
 
 func describe(pid int) Process {
-	p := Process{PID: pid, Boot: boot(), Space: space()}
+	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine()}
 	p.Started, _, _ = stat(pid)
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err == nil {
@@ -57,7 +94,7 @@ func describe(pid int) Process {
 // State tells whether the process still lives. The clock plays no part in it.
 func (p Process) State() State {
 	switch {
-	case p.PID == 0:
+	case p.PID == 0, p.Machine != machine():
 		return Unknown
 	case p.Boot != boot():
 		return Ended // with the machine's last run
@@ -77,8 +114,16 @@ func boot() string {
 }
 
 func space() string {
-	link, _ := os.Readlink("/proc/self/ns/pid")
-	return link
+	link, _ := os.Readlink("/proc/self/ns/pid") // pid:[4026531836]
+	return strings.Trim(link, "pid:[]")
+}
+
+func machine() string {
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 1 {
+		return strings.TrimSpace(string(id))
+	}
+	name, _ := os.Hostname()
+	return name
 }
 
 // stat reads when a process was started and who its parent is. A zombie is no
