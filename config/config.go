@@ -36,6 +36,7 @@ type Config struct {
 	Services  Services  `toml:"services"`
 	Run       Run       `toml:"run"`
 	Cleanup   Cleanup   `toml:"cleanup"`
+	GC        GC        `toml:"gc"`
 }
 
 // Default is the configuration of an empty file; each call returns a new one.
@@ -52,6 +53,7 @@ func Default() *Config {
 		Services:  defaultServices(),
 		Run:       defaultRun(),
 		Cleanup:   defaultCleanup(),
+		GC:        defaultGC(),
 	}
 }
 
@@ -72,6 +74,7 @@ func (c *Config) check(k *checker) {
 	c.Services.check(k)
 	c.Run.check(k)
 	c.Cleanup.check(k)
+	c.GC.check(k)
 }
 
 // blank tells the characters that no name may hold.

@@ -1,123 +1,523 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// stopGrace is how long the processes in a container have to end on their own.
-const stopGrace = 5 * time.Second
+const (
+	// stopGrace is how long the job's own processes have to end, be ended by the
+	// agent, and be unmounted from inside.
+	stopGrace = 10 * time.Second
+	// serviceGrace is how long a service has: nobody uses it any more.
+	serviceGrace = 2 * time.Second
+	// settleTime is how long a creation may take that was asked for by a process
+	// that died before the engine had answered.
+	settleTime = 5 * time.Second
+	// heldTime is how long a cleanup waits for a mount name space of somebody
+	// else's to let go of what the engine has removed already.
+	heldTime = 15 * time.Second
+)
 
 // Cleanup removes everything that the journal or the labels say is the job's. It
-// may be called at any time and any number of times; what it could not remove is
-// in its error and stays in the journal.
+// may be called at any time and any number of times, also beside a stage that
+// still runs. What it could not remove is told in the log, stays in the journal
+// and is taken up by gc: that is no error, for the job is over all the same. An
+// error tells that it could not do its work.
 func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
-	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
-	defer cancel()
-	if err := os.MkdirAll(x.journals(), 0o700); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	unlock, err := x.lock(ctx, i)
+	left, err := x.clear(ctx, i.Name(), nil)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	j, err := x.journal(i)
-	if err != nil {
-		return err
-	}
-	left, err := x.holdings(ctx, i, j)
-	if err != nil {
-		return err
-	}
-	// What uses a thing goes before it: containers, networks, volumes, folders.
-	for _, kind := range journal.Kinds {
-		if err := x.removeAll(ctx, j, kind, left[kind]); err != nil {
-			return err
-		}
-	}
-	return j.Forget()
+	x.tellLeft(left)
+	return nil
 }
 
-// holding is a thing of the job's by the name that removes it, with its name in
-// the journal.
-type holding struct{ target, recorded string }
+func (x *Executor) tellLeft(left []journal.Resource) {
+	for _, r := range left {
+		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)
+	}
+	if len(left) > 0 {
+		x.Log.Warn("What is left is in the job's journal; `gitlab-sysbox-executor gc` takes it up.")
+	}
+}
 
-// holdings is what the journal and the labels say the job has. The engine is
-// asked also for a job without a journal: it may have been lost.
-func (x *Executor) holdings(ctx context.Context, i Identity, j *journal.Journal) (map[journal.Kind][]holding, error) {
+// fresh clears what an earlier attempt at the job left, and begins its journal
+// under the same lock, so that gc never sees the one without the other.
+func (x *Executor) fresh(ctx context.Context, i Identity, begin func() error) error {
+	left, err := x.clear(ctx, i.Name(), begin)
+	x.tellLeft(left)
+	if s := slices.IndexFunc(left, blocks); err == nil && s >= 0 {
+		return fmt.Errorf("an earlier attempt at the job left %s %s on this machine: %s", left[s].Kind, left[s].Name, left[s].Left)
+	}
+	return err
+}
+
+// blocks tells whether a thing that is left is in the way of another attempt.
+func blocks(left journal.Resource) bool { return engineKind(left.Kind) }
+
+// clear removes what the named job has, within the time configured, and returns
+// what is left. When nothing is in the way of another attempt, it calls then, still
+// under the job's lock.
+func (x *Executor) clear(ctx context.Context, name string, then func() error) ([]journal.Resource, error) {
+	// The rest of the time is for finding out who holds what is left.
+	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout-min(3*time.Second, x.CleanupTimeout/10))
+	defer cancel()
+	unlock, err := x.lock(ctx, name)
+	switch {
+	case err == nil:
+		defer unlock()
+	case ctx.Err() != nil:
+		return nil, err
+	default: // a state folder that cannot be written keeps nobody from removing
+		x.Log.Warnf("%v; the clean-up goes on without it", err)
+	}
+	return x.clearLocked(ctx, name, then)
+}
+
+func (x *Executor) clearLocked(ctx context.Context, name string, then func() error) ([]journal.Resource, error) {
+	r := &removal{Executor: x, name: name}
+	var aside string
+	var err error
+	if r.journal, aside, err = journal.Open(x.journals(), name); err != nil {
+		x.Log.Warnf("%v; what the job has on this machine is found by its labels", err)
+	}
+	if aside != "" {
+		x.Log.Warnf("The job's journal could not be read; it was set aside as %s. What the job has on this machine is found by its labels.", aside)
+	}
+	r.known = r.journal.Exists() || aside != ""
+	if r.known {
+		r.note(r.journal.End())
+	}
+	if on := r.journal.Content().Engine; on != "" && !sameHost(on, x.Engine.Host()) {
+		return nil, fmt.Errorf("the things of %s are on the engine at %s, and the configuration names %s: run gc with a configuration that names the former", name, on, x.Engine.Host())
+	}
+	left, err := r.run(ctx, aside != "")
+	if err != nil {
+		return left, err
+	}
+	if len(left) == 0 {
+		if err := r.journal.Forget(); err != nil {
+			return nil, err
+		}
+	}
+	if then == nil || slices.ContainsFunc(left, blocks) {
+		return left, nil
+	}
+	return left, then()
+}
+
+// sameHost tells whether two addresses are one engine's: /var/run is a link to
+// /run nearly everywhere.
+func sameHost(a, b string) bool {
+	resolve := func(host string) string {
+		if path, ok := strings.CutPrefix(host, "unix://"); ok {
+			if real, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+				return "unix://" + filepath.Join(real, filepath.Base(path))
+			}
+		}
+		return host
+	}
+	return a == b || resolve(a) == resolve(b)
+}
+
+// removal is one pass over what one job has.
+type removal struct {
+	*Executor
+	name    string
+	journal *journal.Journal
+	// known tells that something was written down of the job.
+	known bool
+
+	mu     sync.Mutex
+	noted  bool
+	failed []failure
+}
+
+// note tells once that the journal cannot be written. A removal goes on: what is
+// not struck is found gone by the next.
+func (r *removal) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && !r.noted {
+		r.noted = true
+		r.Log.Warnf("%v; the clean-up goes on without it", err)
+	}
+}
+
+// run looks and removes, over and over, until a look finds nothing and nothing
+// can still come into being, or the time is up. What the engine lists is the
+// truth: an answer that a thing is gone is not taken for it, and what is in use
+// may be so by something that has only just come into being.
+func (r *removal) run(ctx context.Context, settle bool) ([]journal.Resource, error) {
+	began := time.Now() // monotonic: a clock that is set does not matter
+	for {
+		have, err := r.holdings(ctx)
+		if err != nil && len(r.failed) > 0 {
+			return r.leave(), nil
+		} else if err != nil {
+			return nil, err
+		}
+		r.failed = nil
+		pending := settle || slices.ContainsFunc(r.journal.Resources(), func(s journal.Resource) bool {
+			return !s.Answered && engineKind(s.Kind)
+		})
+		if len(have) == 0 && (!pending || time.Since(began) >= settleTime) {
+			for _, s := range r.journal.Resources() {
+				r.note(r.journal.Strike(s.Kind, s.Name))
+			}
+			return nil, nil
+		}
+		for _, kind := range journal.Kinds { // what uses a thing goes before it
+			short, cancel := context.WithTimeout(ctx, roundTime(kind))
+			r.removeAll(short, have[kind])
+			cancel()
+		}
+		hopeless := len(r.failed) > 0 && !pending && !slices.ContainsFunc(r.failed, failure.mayPass)
+		if hopeless {
+			return r.leave(), nil
+		}
+		pause := 100 * time.Millisecond
+		if len(have) > 0 && len(r.failed) == 0 {
+			pause = 0
+		}
+		select {
+		case <-ctx.Done():
+			r.unsure(have)
+			return r.leave(), nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// unsure counts as failed, when the time is up, what was removed without a look
+// that confirms it, and what may still come into being.
+func (r *removal) unsure(have map[journal.Kind][]holding) {
+	if len(r.failed) > 0 {
+		return
+	}
+	for _, holdings := range have {
+		for _, h := range holdings {
+			r.fail(h, errors.New("the time was up before it was seen to be gone"))
+		}
+	}
+	for _, s := range r.journal.Resources() {
+		if engineKind(s.Kind) && !s.Answered {
+			r.fail(holding{Resource: s, target: s.Name}, errors.New("the engine was asked for it and has not answered"))
+		}
+	}
+}
+
+// roundTime is how long removing things of a kind may take before a new look
+// tells what else there is. A container has to be ended, too.
+func roundTime(k journal.Kind) time.Duration {
+	if k == journal.Container {
+		return 2*stopGrace + heldTime
+	}
+	return 3 * time.Second
+}
+
+func engineKind(k journal.Kind) bool {
+	return k == journal.Container || k == journal.Network || k == journal.Volume
+}
+
+// holding is a thing of the job's: what removes it, and what the journal calls it.
+type holding struct {
+	journal.Resource
+	target string
+	role   string
+	// paths are the engine's folders and devices behind it.
+	paths []string
+}
+
+// holdings is what the labels and the journal say the job has. What the engine
+// holds is found by its labels alone: a thing of the same name without them is
+// not ours. The engine is asked also for a job without a journal: it may have
+// been lost.
+func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, error) {
 	have := map[journal.Kind][]holding{}
-	for kind, find := range map[journal.Kind]func(context.Context, string, string) ([]engine.Found, error){
-		journal.Container: x.Engine.FindContainers,
-		journal.Network:   x.Engine.FindNetworks,
-		journal.Volume:    x.Engine.FindVolumes,
-	} {
-		found, err := find(ctx, LabelName, i.Name())
+	for _, kind := range []journal.Kind{journal.Container, journal.Network, journal.Volume} {
+		found, err := r.find(ctx, kind)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range found {
 			// By ID: the engine lets two networks bear one name.
-			have[kind] = append(have[kind], holding{f.ID, f.Name})
+			h := holding{Resource: journal.Resource{Kind: kind, Name: f.Name, Answered: true}, target: f.ID, role: f.Labels[LabelRole], paths: f.Paths}
+			if kind == journal.Container {
+				r.look(ctx, &h)
+			}
+			have[kind] = append(have[kind], h)
+			r.journal.Answered(kind, f.Name)
 		}
 	}
-	for _, r := range j.Resources() {
-		if !slices.ContainsFunc(have[r.Kind], func(h holding) bool { return h.recorded == r.Name }) {
-			have[r.Kind] = append(have[r.Kind], holding{r.Name, r.Name})
+	seen := func(s journal.Resource) bool {
+		return slices.ContainsFunc(have[s.Kind], func(h holding) bool { return h.Name == s.Name })
+	}
+	for _, s := range r.journal.Resources() {
+		switch {
+		case seen(s), engineKind(s.Kind) && !s.Answered: // in flight: the next look tells
+		case s.Kind == journal.Volume && anonymous(s.Name), !engineKind(s.Kind):
+			have[s.Kind] = append(have[s.Kind], holding{Resource: s, target: s.Name})
+		default:
+			r.note(r.journal.Strike(s.Kind, s.Name)) // it is gone
 		}
 	}
-	folder := holding{x.folder(i), x.folder(i)}
-	if _, err := os.Stat(folder.target); err == nil && !slices.Contains(have[journal.Folder], folder) {
-		have[journal.Folder] = append(have[journal.Folder], folder)
+	folder := journal.Resource{Kind: journal.Folder, Name: filepath.Join(r.StateDir, "jobs", r.name)}
+	if _, err := os.Lstat(folder.Name); err == nil && !seen(folder) {
+		have[journal.Folder] = append(have[journal.Folder], holding{Resource: folder, target: folder.Name})
 	}
 	return have, nil
 }
 
-func (x *Executor) removeAll(ctx context.Context, j *journal.Journal, kind journal.Kind, holdings []holding) error {
+// find lists what the engine has of the job, and waits for an engine that is
+// just restarting where there is something to wait for.
+func (r *removal) find(ctx context.Context, kind journal.Kind) (found []engine.Found, err error) {
+	list := map[journal.Kind]func(context.Context, string, string) ([]engine.Found, error){
+		journal.Container: r.Engine.FindContainers,
+		journal.Network:   r.Engine.FindNetworks,
+		journal.Volume:    r.Engine.FindVolumes,
+	}[kind]
+	ask := func(ctx context.Context) error {
+		if found, err = list(ctx, LabelName, r.name); engine.IsNotFound(err) {
+			err = errors.New(err.Error()) // a list that is missing is no list of nothing
+		}
+		return err
+	}
+	if !r.known {
+		if err := ask(ctx); !engine.IsUnreachable(err) || ctx.Err() != nil {
+			return found, err
+		}
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		ctx = short
+	}
+	// A list is no removal, but what is worth another try is the same.
+	if err := teardown.Retry(ctx, teardown.Ask, ask, nil); err != nil {
+		return nil, err
+	}
+	return found, err
+}
+
+// look learns what belongs to a container without bearing our labels: the
+// volumes that its image made it have, and the folders of its root.
+func (r *removal) look(ctx context.Context, h *holding) {
+	d, err := r.Engine.Look(ctx, h.target)
+	if err != nil {
+		return // it is going, or its removal will tell
+	}
+	h.paths = d.Paths
+	for _, v := range d.Volumes {
+		if anonymous(v) {
+			r.note(r.journal.Intend(journal.Resource{Kind: journal.Volume, Name: v, Answered: true}))
+		}
+	}
+}
+
+// anonymous tells whether the engine gave the volume its name, at random.
+func anonymous(volume string) bool {
+	return len(volume) == 64 && strings.Trim(volume, "0123456789abcdef") == ""
+}
+
+func (r *removal) removeAll(ctx context.Context, holdings []holding) {
 	var wg sync.WaitGroup
-	failed := make([]error, len(holdings))
-	for n, h := range holdings {
+	for _, h := range holdings {
 		wg.Go(func() {
-			err := teardown.Retry(ctx, func(ctx context.Context) error { return x.remove(ctx, kind, h.target) })
-			if err == nil {
-				err = j.Strike(kind, h.recorded)
+			if err := r.remove(ctx, h); err != nil {
+				r.fail(h, err)
+				return
 			}
-			if err != nil {
-				failed[n] = fmt.Errorf("%s %s is left: %w", kind, h.recorded, err)
-			}
+			r.released(ctx, h)
+			r.note(r.journal.Strike(h.Kind, h.Name))
 		})
 	}
 	wg.Wait()
-	return errors.Join(failed...)
 }
 
-func (x *Executor) remove(ctx context.Context, kind journal.Kind, target string) error {
-	switch kind {
-	case journal.Container:
-		// The first process ends the others in an orderly way, as far as time allows.
-		if err := x.Engine.StopContainer(ctx, target, stopGrace); err != nil && !engine.IsBusy(err) {
-			return err
+// failure is a thing that this round did not remove.
+type failure struct {
+	holding
+	err error
+}
+
+// mayPass tells whether another try may succeed.
+func (f failure) mayPass() bool {
+	_, busy := errors.AsType[*teardown.StillBusy](f.err)
+	return busy
+}
+
+func (r *removal) fail(h holding, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = append(r.failed, failure{h, err})
+}
+
+// leave writes down what is left, and who holds it, and sets aside what can be.
+func (r *removal) leave() []journal.Resource {
+	var left []journal.Resource
+	for _, f := range r.failed {
+		f.holding = r.setAside(f.holding)
+		f.Left = strings.TrimSuffix(f.err.Error(), ".")
+		if holders := r.holders(f.holding); len(holders) > 0 && !strings.Contains(f.Left, "held by ") {
+			f.Left += "; held by " + strings.Join(holders, ", ")
 		}
-		return x.Engine.RemoveContainer(ctx, target)
-	case journal.Network:
-		return x.Engine.RemoveNetwork(ctx, target)
-	case journal.Volume:
-		return x.Engine.RemoveVolume(ctx, target)
-	case journal.Folder:
-		if filepath.Dir(target) != filepath.Join(x.StateDir, "jobs") {
-			return fmt.Errorf("not a job's folder")
-		}
-		return os.RemoveAll(target)
+		r.note(r.journal.Left(f.Resource))
+		left = append(left, f.Resource)
 	}
-	return fmt.Errorf("unknown kind %q", kind)
+	slices.SortFunc(left, func(a, b journal.Resource) int {
+		return cmp.Or(slices.Index(journal.Kinds, a.Kind)-slices.Index(journal.Kinds, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return left
+}
+
+func (r *removal) holders(h holding) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // the cleanup's own time is up
+	defer cancel()
+	paths := h.paths
+	var holders []string
+	if engineKind(h.Kind) {
+		holders, _ = r.Engine.Users(ctx, string(h.Kind), h.target) // only to tell
+	} else {
+		paths = append(paths, h.target)
+	}
+	for _, path := range paths {
+		holders = append(holders, teardown.Names(teardown.Holders(path))...)
+	}
+	return holders
+}
+
+// released waits until no foreign mount name space keeps alive what the engine
+// has removed, for its disk space and its devices would stay in use unseen. What
+// is still held then is left.
+func (r *removal) released(ctx context.Context, h holding) {
+	if h.Kind != journal.Container && h.Kind != journal.Volume {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, heldTime)
+	defer cancel()
+	for _, path := range h.paths {
+		if len(teardown.Mounters(path)) == 0 {
+			continue
+		}
+		if err := teardown.Released(ctx, path); err != nil {
+			held := holding{target: path, Resource: journal.Resource{
+				Kind: journal.Held, Name: path, Detail: string(h.Kind) + " " + h.Name, Answered: true,
+			}}
+			r.note(r.journal.Intend(held.Resource))
+			r.fail(held, err)
+		}
+	}
+}
+
+// remove removes one thing, or finds it gone.
+func (r *removal) remove(ctx context.Context, h holding) error {
+	switch h.Kind {
+	case journal.Container:
+		return r.removeContainer(ctx, h)
+	case journal.Network:
+		return r.askEngine(ctx, h.target, r.Engine.RemoveNetwork)
+	case journal.Volume:
+		return r.askEngine(ctx, h.target, r.Engine.RemoveVolume)
+	case journal.Held:
+		return teardown.Released(ctx, h.target)
+	case journal.Loop:
+		return teardown.DetachLoop(ctx, h.target, h.Detail)
+	}
+	if !r.ours(h.target) {
+		return errors.New("not below the state folder")
+	}
+	switch h.Kind {
+	case journal.Mount:
+		return teardown.UnmountBelow(ctx, h.target, time.Second)
+	case journal.File:
+		return teardown.RemoveFile(ctx, h.target)
+	case journal.Folder:
+		return teardown.RemoveFolder(ctx, h.target)
+	}
+	return fmt.Errorf("unknown kind %q", h.Kind)
+}
+
+// ours tells whether a path of the journal's is one that we may remove.
+func (x *Executor) ours(path string) bool {
+	inside, err := filepath.Rel(x.StateDir, path)
+	return err == nil && filepath.Clean(path) == path && inside != "." && filepath.IsLocal(inside)
+}
+
+// setAside moves a folder that cannot be removed out of the way of the job's
+// next attempt, and returns the holding by its new name. Anything else stays
+// where it is.
+func (r *removal) setAside(h holding) holding {
+	aside := filepath.Join(r.StateDir, "aside")
+	if h.Kind != journal.Folder || filepath.Dir(h.target) == aside || !r.ours(h.target) {
+		return h
+	}
+	moved := h
+	moved.target = filepath.Join(aside, fmt.Sprintf("%s-%d", r.name, time.Now().UnixNano()))
+	moved.Name = moved.target
+	if os.MkdirAll(aside, 0o700) != nil || r.journal.Intend(moved.Resource) != nil {
+		return h
+	}
+	if os.Rename(h.target, moved.target) != nil {
+		r.note(r.journal.Strike(moved.Kind, moved.Name))
+		return h
+	}
+	r.note(r.journal.Strike(h.Kind, h.Name))
+	return moved
+}
+
+func (r *removal) askEngine(ctx context.Context, target string, remove func(context.Context, string) error) error {
+	return teardown.Retry(ctx, teardown.Ask, func(ctx context.Context) error { return remove(ctx, target) }, nil)
+}
+
+func (r *removal) removeContainer(ctx context.Context, h holding) error {
+	grace := serviceGrace
+	if h.role == "build" {
+		grace = stopGrace
+		r.unmountInside(ctx, h.target)
+	}
+	stopped := false
+	return r.askEngine(ctx, h.target, func(ctx context.Context, id string) error {
+		if !stopped {
+			// The first process ends the others in an orderly way, as far as time allows.
+			if err := r.Engine.StopContainer(ctx, id, grace); err != nil && (engine.IsNotFound(err) || engine.IsUnreachable(err)) {
+				return err
+			}
+			stopped = true
+		}
+		return r.Engine.RemoveContainer(ctx, id)
+	})
+}
+
+// unmountInside takes down the mounts that the job made, while the container's
+// mount name space lives. Our own first process does so when it is asked to end;
+// here it is done for containers whose first process is another.
+func (r *removal) unmountInside(ctx context.Context, id string) {
+	var f facts
+	if ok, err := r.journal.Facts(&f); err != nil || !ok || f.Init {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, agent.UnmountTime+2*time.Second)
+	defer cancel()
+	var report agent.UnmountReport
+	if err := r.ask(ctx, id, agent.Command("unmount"), agent.UnmountOrder{Below: []string{storage.Mountpoint, f.TMPDIR}}, &report); err != nil {
+		r.Log.Debugf("unmounting from inside: %v", err)
+		return
+	}
+	for _, text := range report.Left {
+		r.Log.Debugf("unmounting from inside: %s", text)
+	}
 }

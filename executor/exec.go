@@ -81,6 +81,8 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	} else if !ok {
 		return fmt.Errorf("job %d has no prepared container on this machine", i.JobID)
 	}
+	j.Touch()
+	defer x.use(i.Name())()
 	s.Text = adapt(s.Text, f.Enforced, f.TMPDIR, !f.ANSIQuoting)
 	return x.runIn(ctx, f, s, out)
 }

@@ -18,7 +18,10 @@ type Executor struct {
 	KillGrace time.Duration
 	// CleanupTimeout bounds the whole removal of a job.
 	CleanupTimeout time.Duration
-	Log            logrus.FieldLogger
+	// GCInterval is the least time between two gcs that prepares do; none when it
+	// is not positive.
+	GCInterval time.Duration
+	Log        logrus.FieldLogger
 }
 
 // facts are what prepare learnt and run needs.

@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"sync"
+
+	"gitlab-sysbox-executor/executor/journal"
 )
 
 // LabelPrefix begins every label of ours. It is not the Runner's own
@@ -20,7 +23,11 @@ const (
 	LabelPipeline = LabelPrefix + "pipeline"
 	LabelJob      = LabelPrefix + "job"
 	LabelRole     = LabelPrefix + "role"
+	// LabelOwner tells which process drives the job: what journal.Process writes.
+	LabelOwner = LabelPrefix + "owner"
 )
+
+var owner = sync.OnceValue(func() string { return journal.Owner().String() })
 
 // Identity tells one job from every other on this machine.
 type Identity struct {
@@ -50,5 +57,6 @@ func (i Identity) Labels(role string) map[string]string {
 		LabelPipeline: strconv.FormatInt(i.PipelineID, 10),
 		LabelJob:      strconv.FormatInt(i.JobID, 10),
 		LabelRole:     role,
+		LabelOwner:    owner(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -11,22 +12,67 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 )
 
-// lock keeps two processes from removing one job's things at a time. The kernel
-// drops it when its holder dies. The file is removed with the lock, so whoever
-// waited for it looks whether it is still the one in the folder.
-func (x *Executor) lock(ctx context.Context, i Identity) (unlock func(), err error) {
-	path := journal.Path(x.journals(), i.Name()) + ".lock"
+// lock keeps two processes from changing one job's journal and removing its
+// things at a time. The kernel drops it when its holder dies. Its file lives as
+// long as the journal, so that a full disk does not keep a cleanup from locking;
+// whoever waited for it looks whether it is still the one in the folder.
+func (x *Executor) lock(ctx context.Context, name string) (unlock func(), err error) {
 	for {
-		l := flock.New(path)
-		if _, err := l.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-			return nil, fmt.Errorf("another clean-up of job %d does not end: %w", i.JobID, err)
+		unlock, ok, err := x.tryLock(name)
+		if err != nil || ok {
+			return unlock, err
 		}
-		held, err := l.Stat()
-		if err == nil {
-			if current, err := os.Stat(path); err == nil && os.SameFile(held, current) {
-				return func() { os.Remove(path); l.Close() }, nil
-			}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("another clean-up of %s does not end: %w", name, context.Cause(ctx))
+		case <-time.After(20 * time.Millisecond):
 		}
-		l.Close()
 	}
+}
+
+// tryLock is lock without waiting; false when somebody else has it.
+func (x *Executor) tryLock(name string) (unlock func(), ok bool, err error) {
+	if err := os.MkdirAll(x.journals(), 0o700); err != nil {
+		return nil, false, fmt.Errorf("the lock: %w", err)
+	}
+	path := journal.Path(x.journals(), name) + ".lock"
+	l := flock.New(path)
+	if ok, err := l.TryLock(); err != nil || !ok {
+		l.Close()
+		if err != nil {
+			return nil, false, fmt.Errorf("the lock: %w", err)
+		}
+		return nil, false, nil
+	}
+	held, err := l.Stat()
+	if err == nil {
+		if current, err := os.Stat(path); err == nil && os.SameFile(held, current) {
+			return func() {
+				if _, err := os.Stat(journal.Path(x.journals(), name)); os.IsNotExist(err) {
+					os.Remove(path)
+				}
+				l.Close()
+			}, true, nil
+		}
+	}
+	l.Close()
+	return nil, false, nil
+}
+
+// use marks the job as being worked on until the process ends or calls done: gc
+// leaves it alone meanwhile. It keeps nobody from removing the job.
+func (x *Executor) use(name string) (done func()) {
+	l := flock.New(filepath.Join(x.StateDir, "jobs", name), flock.SetFlag(os.O_RDONLY))
+	if ok, err := l.TryRLock(); err != nil || !ok {
+		return func() {} // gc is at the folder of a job that it found dead, or there is none
+	}
+	return func() { l.Close() }
+}
+
+// used tells whether a process has marked the job so.
+func (x *Executor) used(name string) bool {
+	l := flock.New(filepath.Join(x.StateDir, "jobs", name), flock.SetFlag(os.O_RDONLY))
+	defer l.Close()
+	ok, err := l.TryLock()
+	return err == nil && !ok
 }

@@ -19,17 +19,18 @@ import (
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
 // removes whatever there is by then. Another attempt may follow at once.
 func (x *Executor) Prepare(ctx context.Context, p Plan) error {
-	if err := x.Cleanup(ctx, p.Identity); err != nil { // an earlier attempt's remains
-		return err
-	}
-	j, err := x.journal(p.Identity)
+	name := p.Identity.Name()
+	var j *journal.Journal
+	err := x.fresh(ctx, p.Identity, func() (err error) { // an earlier attempt's remains go
+		if j, err = x.journal(p.Identity); err != nil {
+			return err
+		}
+		return j.Begin(p.Identity, journal.Owner(), x.Engine.Host(), journal.Resource{Kind: journal.Folder, Name: x.folder(p.Identity), Answered: true})
+	})
 	if err != nil {
 		return err
 	}
-	name := p.Identity.Name()
-	if err := j.Begin(p.Identity, x.intended(p)...); err != nil {
-		return err
-	}
+	defer x.sweep(ctx)()
 	img, err := image.Get(ctx, x.Engine, p.Image, x.Log)
 	if err != nil {
 		return err
@@ -37,13 +38,18 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err := x.makeFolder(p); err != nil {
 		return err
 	}
-	if err := x.Engine.CreateVolume(ctx, name, nil, p.Identity.Labels("storage")); err != nil {
+	if err := j.Intend(intent(journal.Volume, name), intent(journal.Network, name)); err != nil {
 		return err
 	}
-	if err := x.Engine.CreateNetwork(ctx, name, p.Identity.Labels("network")); err != nil {
+	err = x.Engine.CreateVolume(ctx, name, nil, p.Identity.Labels("storage"))
+	if answered(j, journal.Volume, name, err); err != nil {
 		return err
 	}
-	services, err := x.startServices(ctx, p)
+	err = x.Engine.CreateNetwork(ctx, name, p.Identity.Labels("network"))
+	if answered(j, journal.Network, name, err); err != nil {
+		return err
+	}
+	services, err := x.startServices(ctx, p, j)
 	if err != nil {
 		return err
 	}
@@ -51,7 +57,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
-	id, err := x.Engine.CreateContainer(ctx, c)
+	id, err := x.createContainer(ctx, j, c)
 	if err != nil {
 		return x.explain(ctx, p.Runtime, err)
 	}
@@ -71,19 +77,26 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	})
 }
 
-// intended is all that the job will have on this machine.
-func (x *Executor) intended(p Plan) []journal.Resource {
-	name := p.Identity.Name()
-	all := []journal.Resource{
-		{Kind: journal.Folder, Name: x.folder(p.Identity)},
-		{Kind: journal.Volume, Name: name},
-		{Kind: journal.Network, Name: name},
-		{Kind: journal.Container, Name: name},
+// intent is a resource as the journal has it before it is asked for.
+func intent(kind journal.Kind, name string) journal.Resource {
+	return journal.Resource{Kind: kind, Name: name}
+}
+
+// answered notes that the engine has answered, unless it may still be at it.
+func answered(j *journal.Journal, kind journal.Kind, name string, err error) {
+	if !engine.IsUnreachable(err) {
+		j.Answered(kind, name)
 	}
-	for n := range p.Services {
-		all = append(all, journal.Resource{Kind: journal.Container, Name: serviceName(p.Identity, n)})
+}
+
+// createContainer makes a container that is in the journal before it is asked for.
+func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c engine.Container) (id string, err error) {
+	if err := j.Intend(intent(journal.Container, c.Name)); err != nil {
+		return "", err
 	}
-	return all
+	id, err = x.Engine.CreateContainer(ctx, c)
+	answered(j, journal.Container, c.Name, err)
+	return id, err
 }
 
 // The job's folder on the host, and what of it the container sees.

@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -39,13 +40,13 @@ func serviceName(i Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name
 
 // startServices makes all services at once. What was started before an error is
 // in the journal, and is removed with the job.
-func (x *Executor) startServices(ctx context.Context, p Plan) ([]running, error) {
+func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal) ([]running, error) {
 	started := make([]running, len(p.Services))
 	failed := make([]error, len(p.Services))
 	var wg sync.WaitGroup
 	for n, s := range p.Services {
 		wg.Go(func() {
-			started[n], failed[n] = x.startService(ctx, p, s, serviceName(p.Identity, n))
+			started[n], failed[n] = x.startService(ctx, p, j, s, serviceName(p.Identity, n))
 		})
 	}
 	wg.Wait()
@@ -57,7 +58,7 @@ func (x *Executor) startServices(ctx context.Context, p Plan) ([]running, error)
 	return started, nil
 }
 
-func (x *Executor) startService(ctx context.Context, p Plan, s Service, name string) (running, error) {
+func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, name string) (running, error) {
 	img, err := image.Get(ctx, x.Engine, s.Image, x.Log)
 	if err != nil {
 		return running{}, err
@@ -72,7 +73,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, s Service, name str
 	if command == nil && s.Entrypoint == nil {
 		command = img.Cmd // the engine drops the image's command once an entrypoint is given
 	}
-	id, err := x.Engine.CreateContainer(ctx, engine.Container{
+	id, err := x.createContainer(ctx, j, engine.Container{
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
 		User: s.User, Entrypoint: entry, Cmd: command, Env: env,
 		Labels: p.Identity.Labels("service"),

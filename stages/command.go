@@ -115,6 +115,7 @@ func command() *cobra.Command {
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 			Run: func(*cobra.Command, []string) { fmt.Println(version()) },
 		},
+		gcCommand(a),
 		tryCommand(a),
 		agentCommand(),
 	)
@@ -154,16 +155,22 @@ func (a *app) stage(do func(*Call, *executor.Executor) error) error {
 	if err != nil {
 		return err
 	}
+	return a.withExecutor(func(x *executor.Executor) error { return do(call, x) })
+}
+
+// withExecutor connects to the engine.
+func (a *app) withExecutor(do func(*executor.Executor) error) error {
 	e, err := engine.New(a.config.Engine.Host, time.Duration(a.config.Engine.Timeout))
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	return do(call, &executor.Executor{
+	return do(&executor.Executor{
 		Engine:         e,
 		StateDir:       a.config.StateDir,
 		KillGrace:      time.Duration(a.config.Run.KillGrace),
 		CleanupTimeout: time.Duration(a.config.Cleanup.Timeout),
+		GCInterval:     time.Duration(a.config.GC.Interval),
 		Log:            a.log,
 	})
 }
@@ -181,6 +188,7 @@ func agentCommand() *cobra.Command {
 			return nil
 		}},
 		&cobra.Command{Use: "inspect", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Inspect(os.Stdin, os.Stdout) }},
+		&cobra.Command{Use: "unmount", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.UnmountNested(os.Stdin, os.Stdout) }},
 		&cobra.Command{Use: "await", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Await(os.Stdin, os.Stdout) }},
 	)
 	return c

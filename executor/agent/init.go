@@ -12,15 +12,15 @@ import (
 
 // stopGrace is how long the first process waits for the others when it is asked
 // to end the container.
-const stopGrace = 5 * time.Second
+const stopGrace = 2 * time.Second
 
 func notifyStop(c chan<- os.Signal) {
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 }
 
 // Init is the container's first process: it makes the folders, runs the image's
-// entrypoint with Ready behind it, reaps, and ends everything when asked to. It
-// returns when the container is to end.
+// entrypoint with Ready behind it, reaps, and, when asked to, ends everything and
+// unmounts what the job has mounted. It returns when the container is to end.
 func Init(order string) error {
 	var o InitOrder
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
@@ -28,6 +28,7 @@ func Init(order string) error {
 	}
 	stop := make(chan os.Signal, 1)
 	notifyStop(stop)
+	runtimes := mountIDs()
 	d, err := openDesk()
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
@@ -51,6 +52,10 @@ func Init(order string) error {
 	}
 	<-stop
 	tree{os.Getpid()}.end(stopGrace)
+	// While this mount name space lives: mounts that outlive it stay busy.
+	for _, text := range unmountSince(runtimes).Left {
+		fmt.Fprintln(os.Stderr, "agent init: unmounting", text)
+	}
 	return nil
 }
 

@@ -177,6 +177,57 @@ type Found struct {
 	ID     string
 	Name   string
 	Labels map[string]string
+	Made   time.Time
+	// Paths are the host's folders and devices behind it, as far as a list tells.
+	Paths []string
+}
+
+// Details are what belongs to a container without being it.
+type Details struct {
+	Volumes []string // by name
+	Paths   []string // the host's folders of its root file system
+}
+
+// Look asks for a container's details.
+func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return Details{}, e.wrap("looking at container "+id, err)
+	}
+	var d Details
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeVolume {
+			d.Volumes = append(d.Volumes, m.Name)
+		}
+	}
+	if c.ContainerJSONBase != nil {
+		for _, part := range []string{"MergedDir", "UpperDir"} {
+			if path := c.GraphDriver.Data[part]; path != "" {
+				d.Paths = append(d.Paths, path)
+			}
+		}
+	}
+	return d, nil
+}
+
+// Users names the containers that use a volume or a network.
+func (e *Engine) Users(ctx context.Context, kind, id string) ([]string, error) {
+	if kind != "volume" && kind != "network" {
+		return nil, nil
+	}
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg(kind, id))})
+	if err != nil {
+		return nil, e.wrap("listing containers", err)
+	}
+	var users []string
+	for _, c := range list {
+		users = append(users, fmt.Sprintf("container %s (%.12s)", strings.TrimPrefix(strings.Join(c.Names, ","), "/"), c.ID))
+	}
+	return users, nil
 }
 
 // FindContainers lists containers, running or not, that carry label=value.
@@ -189,7 +240,7 @@ func (e *Engine) FindContainers(ctx context.Context, label, value string) ([]Fou
 	}
 	var found []Found
 	for _, c := range list {
-		f := Found{ID: c.ID, Labels: c.Labels}
+		f := Found{ID: c.ID, Labels: c.Labels, Made: time.Unix(c.Created, 0)}
 		if len(c.Names) > 0 {
 			f.Name = strings.TrimPrefix(c.Names[0], "/")
 		}

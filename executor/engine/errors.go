@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"syscall"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
@@ -28,28 +31,40 @@ func IsNotFound(err error) bool { return err != nil && cerrdefs.IsNotFound(err) 
 // IsConflict tells that the thing is in use, or that its name is taken.
 func IsConflict(err error) bool { return err != nil && cerrdefs.IsConflict(err) }
 
-// IsUnreachable tells that no engine answered.
+// IsUnreachable tells that no engine answered, or that its answer broke off: what
+// was asked may have been done or not.
 func IsUnreachable(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if client.IsErrConnectionFailed(err) {
+	if err == nil {
+		return false
+	}
+	// A call bounded by its own time, and what a connection that breaks in the
+	// middle of an answer leaves the client's decoder with.
+	for _, lost := range []error{context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, lost) {
 			return true
 		}
 	}
-	return false
+	_, broken := errors.AsType[*json.SyntaxError](err)
+	return broken || client.IsErrConnectionFailed(err)
 }
 
 // busyTexts are messages of daemons that give a busy resource no class of its own.
 var busyTexts = []string{
-	// error while removing network: network X id ... has active endpoints (20.10 answers 403 with it)
+	// error while removing network: network X id ... has active endpoints
+	// (403 from 20.10 on: libnetwork's ActiveEndpointsError is Forbidden)
 	"has active endpoints",
-	// remove X: volume is in use - [...]
-	"volume is in use",
-	// removal of container X is already in progress
-	"already in progress",
-	// failed to remove root filesystem: ... device or resource busy
+	// container X: driver "overlay2" failed to remove root filesystem: unlinkat /...: device or resource busy
 	"device or resource busy",
-	// unlinkat ...: directory not empty
+	// unlinkat /...: directory not empty
 	"directory not empty",
+	// mkdir /...: file exists (a layer or a volume whose last removal is still under way)
+	"file exists",
+	// cannot stop container: X: tried to kill container, but did not receive an exit event (500)
+	"did not receive an exit event",
+	// removal of container X is already in progress (409 today, matched for daemons that wrap it)
+	"is already in progress",
+	// remove X: volume is in use - [...] (409 today, the same)
+	"volume is in use",
 }
 
 // IsBusy tells that a removal failed only because something still uses the thing,
@@ -58,7 +73,7 @@ func IsBusy(err error) bool {
 	if err == nil {
 		return false
 	}
-	if IsConflict(err) || cerrdefs.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) {
+	if IsConflict(err) || cerrdefs.IsUnavailable(err) || cerrdefs.IsDeadlineExceeded(err) || cerrdefs.IsResourceExhausted(err) {
 		return true
 	}
 	for _, t := range busyTexts {
@@ -67,4 +82,10 @@ func IsBusy(err error) bool {
 		}
 	}
 	return false
+}
+
+// IsRefused tells that the daemon will give the same answer however often it is
+// asked: it does not take the request, or not from us.
+func IsRefused(err error) bool {
+	return err != nil && (cerrdefs.IsInvalidArgument(err) || cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) || cerrdefs.IsNotImplemented(err))
 }

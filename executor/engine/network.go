@@ -35,7 +35,7 @@ func (e *Engine) FindNetworks(ctx context.Context, label, value string) ([]Found
 	}
 	var found []Found
 	for _, n := range list {
-		found = append(found, Found{ID: n.ID, Name: n.Name, Labels: n.Labels})
+		found = append(found, Found{ID: n.ID, Name: n.Name, Labels: n.Labels, Made: n.Created})
 	}
 	return found, nil
 }

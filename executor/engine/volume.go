@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/volume"
 )
@@ -38,7 +40,12 @@ func (e *Engine) FindVolumes(ctx context.Context, label, value string) ([]Found,
 	}
 	var found []Found
 	for _, v := range list.Volumes {
-		found = append(found, Found{ID: v.Name, Name: v.Name, Labels: v.Labels})
+		f := Found{ID: v.Name, Name: v.Name, Labels: v.Labels, Paths: []string{v.Mountpoint}}
+		f.Made, _ = time.Parse(time.RFC3339, v.CreatedAt) // the zero time is old, and a journal tells first
+		if device := v.Options["device"]; strings.HasPrefix(device, "/dev/") {
+			f.Paths = append(f.Paths, device)
+		}
+		found = append(found, f)
 	}
 	return found, nil
 }

@@ -4,11 +4,14 @@
 //
 // One file per job, in JSON, replaced as a whole: a reader sees the old or the
 // new one, never half of one. The file is flushed to disk before a change is
-// reported as made. A Journal is for use by one goroutine or under its own lock;
-// Record and Strike lock it themselves.
+// reported as made. Beside it lies a spare of the same size, into which the next
+// version is written: a full disk keeps no one from striking what is gone.
+// A Journal's methods may be called concurrently; two processes that change one
+// need the job's lock.
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,10 +19,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/renameio/v2"
 )
 
 // Schema is the version of the file's form.
@@ -28,32 +30,48 @@ const Schema = 1
 // Kind is what sort of thing a resource is.
 type Kind string
 
-// The kinds of resources, in the order in which they are removed.
+// The kinds of resources.
 const (
 	Container Kind = "container"
 	Network   Kind = "network"
 	Volume    Kind = "volume"
-	Folder    Kind = "folder"
+	// Held is a path of the engine's, gone there already, that a foreign mount
+	// name space still holds.
+	Held   Kind = "held"
+	Mount  Kind = "mount" // a mount point of ours on the host
+	Loop   Kind = "loop"  // a loop device; Detail is the file behind it
+	File   Kind = "file"  // a file of ours on the host
+	Folder Kind = "folder"
 )
 
-// Kinds lists every kind in the order of removal.
-var Kinds = []Kind{Container, Network, Volume, Folder}
+// Kinds lists every kind in the order of removal: what uses a thing goes before it.
+var Kinds = []Kind{Container, Network, Volume, Held, Mount, Loop, File, Folder}
 
 // Resource is one thing that a job has on this machine.
 type Resource struct {
-	Kind Kind      `json:"kind"`
-	Name string    `json:"name"` // the engine's name for it; for a folder its path
-	At   time.Time `json:"at"`   // when it was asked for
-	// Created tells that it is known to exist; otherwise it may or may not.
-	Created bool `json:"created"`
+	Kind   Kind      `json:"kind"`
+	Name   string    `json:"name"` // the engine's name for it; else its path
+	Detail string    `json:"detail,omitempty"`
+	At     time.Time `json:"at"` // when it was asked for
+	// Answered tells that whoever was to make it has answered, with success or
+	// not: until then it may come into being after a look has not found it.
+	Answered bool `json:"answered"`
+	// Left says why it could not be removed, and who holds it.
+	Left string `json:"left,omitempty"`
 }
 
-// File is what is on disk.
-type File struct {
+// Content is what is on disk.
+type Content struct {
 	Schema   int             `json:"schema"`
 	Name     string          `json:"name"`
 	Identity json.RawMessage `json:"identity,omitempty"`
 	Started  time.Time       `json:"started"`
+	// Engine is the address of the engine that has the resources.
+	Engine string `json:"engine,omitempty"`
+	// Owner is who drives the job.
+	Owner Process `json:"owner"`
+	// Ended tells that the job is over and its cleanup has begun.
+	Ended bool `json:"ended,omitempty"`
 	// Facts are what prepare learnt and run needs; the executor's own.
 	Facts     json.RawMessage `json:"facts,omitempty"`
 	Resources []Resource      `json:"resources"`
@@ -63,35 +81,89 @@ type File struct {
 type Journal struct {
 	path string
 	mu   sync.Mutex
-	file File
+	file Content
 }
 
-const suffix = ".json"
+const (
+	suffix      = ".json"
+	spareSuffix = ".spare"
+	asideSuffix = ".aside-"
+)
 
 // Path is where the journal of the named job is kept below dir.
 func Path(dir, name string) string { return filepath.Join(dir, name+suffix) }
+
+// Names lists the jobs that have a file below dir, or had one: whose spare or
+// lock, by its suffix behind the journal's own, is still there.
+func Names(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		// A name of ours holds no dot.
+		if name, rest, ok := strings.Cut(e.Name(), suffix); ok && name != "" && !strings.HasPrefix(rest, asideSuffix) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Aside lists the files below dir that could not be understood.
+func Aside(dir string) ([]string, error) {
+	return filepath.Glob(filepath.Join(dir, "*"+suffix+asideSuffix+"*"))
+}
+
+// Read is what the journal of the named job holds, and false when there is none.
+// Nothing is changed; a file that cannot be understood is an error.
+func Read(dir, name string) (Content, bool, error) {
+	text, err := os.ReadFile(Path(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Content{}, false, nil
+	} else if err != nil {
+		return Content{}, false, fmt.Errorf("journal: %w", err)
+	}
+	var c Content
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Content{}, true, fmt.Errorf("journal %s: %w", Path(dir, name), err)
+	}
+	if c.Schema != Schema || c.Name != name {
+		return Content{}, true, fmt.Errorf("journal %s: schema %d of job %q, want %d of %q", Path(dir, name), c.Schema, c.Name, Schema, name)
+	}
+	return c, true, nil
+}
 
 // Open reads the journal of the named job, or starts an empty one, which is
 // written with its first record. A file that cannot be understood is set aside
 // beside it and reported in aside; the journal is then empty.
 func Open(dir, name string) (j *Journal, aside string, err error) {
-	j = &Journal{path: Path(dir, name), file: File{Schema: Schema, Name: name}}
-	text, err := os.ReadFile(j.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return j, "", nil
-	} else if err != nil {
-		return nil, "", fmt.Errorf("journal: %w", err)
-	}
-	var f File
-	if err := json.Unmarshal(text, &f); err != nil || f.Schema != Schema || f.Name != name {
-		aside = j.path + ".aside-" + time.Now().UTC().Format("20060102T150405.000000000")
+	j = &Journal{path: Path(dir, name), file: Content{Schema: Schema, Name: name}}
+	c, there, err := Read(dir, name)
+	switch {
+	case err != nil && there:
+		aside = j.path + asideSuffix + time.Now().UTC().Format("20060102T150405.000000000")
 		if err := os.Rename(j.path, aside); err != nil {
-			return nil, "", fmt.Errorf("journal: setting aside: %w", err)
+			return j, "", fmt.Errorf("journal: setting aside: %w", err)
 		}
 		return j, aside, nil
+	case err != nil:
+		return j, "", err
+	case there:
+		j.file = c
 	}
-	j.file = f
 	return j, "", nil
+}
+
+// Content is what the journal holds now.
+func (j *Journal) Content() Content {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f := j.file
+	f.Resources = slices.Clone(f.Resources)
+	return f
 }
 
 // Exists tells whether anything was ever written down and not yet forgotten.
@@ -100,65 +172,78 @@ func (j *Journal) Exists() bool {
 	return err == nil
 }
 
-// Begin writes down the job's identity and the resources that are about to be
-// created for it, in one record: the first of a journal.
-func (j *Journal) Begin(identity any, intended ...Resource) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// Used is when the journal of the named job was last written, or a stage of the
+// job last began.
+func Used(dir, name string) (time.Time, error) {
+	info, err := os.Stat(Path(dir, name))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+// Touch notes that a stage of the job begins.
+func (j *Journal) Touch() {
+	now := time.Now()
+	_ = os.Chtimes(j.path, now, now) // only gc's caution depends on it, and it looks at the owner, too
+}
+
+// Begin writes down the job's identity, its owner and the engine, with the
+// resources that are about to be created for it, in one record: the first of a
+// journal.
+func (j *Journal) Begin(identity any, owner Process, engine string, intended ...Resource) error {
 	text, err := json.Marshal(identity)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	j.file.Identity, j.file.Started = text, time.Now().UTC()
-	for _, r := range intended {
-		r.At = j.file.Started
-		j.file.Resources = append(j.file.Resources, r)
-	}
-	return j.write()
+	return j.change(func(f *Content) {
+		f.Identity, f.Owner, f.Engine, f.Started, f.Ended = text, owner, engine, time.Now().UTC(), false
+		f.intend(intended)
+	})
 }
 
-// Intend writes down that a resource is about to be created.
-func (j *Journal) Intend(kind Kind, name string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.find(kind, name) < 0 {
-		j.file.Resources = append(j.file.Resources, Resource{Kind: kind, Name: name, At: time.Now().UTC()})
-	}
-	return j.write()
+// Intend writes down that resources are about to be created.
+func (j *Journal) Intend(resources ...Resource) error {
+	return j.change(func(f *Content) { f.intend(resources) })
 }
 
-// Created writes down that a resource exists.
-func (j *Journal) Created(kind Kind, name string) error {
+// Answered notes that whoever was to make a resource has answered. It reaches
+// the disk with the next change: lost, it costs a cleanup a second look.
+func (j *Journal) Answered(kind Kind, name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if i := j.find(kind, name); i >= 0 {
-		j.file.Resources[i].Created = true
+	if i := j.file.find(kind, name); i >= 0 {
+		j.file.Resources[i].Answered = true
 	}
-	return j.write()
 }
 
-// Strike writes down that a resource is gone.
-func (j *Journal) Strike(kind Kind, name string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	i := j.find(kind, name)
-	if i < 0 {
-		return nil
-	}
-	j.file.Resources = slices.Delete(j.file.Resources, i, i+1)
-	return j.write()
+// End writes down that the job is over.
+func (j *Journal) End() error {
+	return j.change(func(f *Content) { f.Ended = true })
+}
+
+// Left writes down why a resource could not be removed.
+func (j *Journal) Left(r Resource) error {
+	return j.change(func(f *Content) {
+		f.intend([]Resource{r})
+		f.Resources[f.find(r.Kind, r.Name)].Left = r.Left
+	})
+}
+
+// Strike writes down that resources are gone.
+func (j *Journal) Strike(kind Kind, names ...string) error {
+	return j.change(func(f *Content) {
+		f.Resources = slices.DeleteFunc(f.Resources, func(r Resource) bool { return r.Kind == kind && slices.Contains(names, r.Name) })
+	})
 }
 
 // SetFacts writes down what later stages need to know.
 func (j *Journal) SetFacts(facts any) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	text, err := json.Marshal(facts)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	j.file.Facts = text
-	return j.write()
+	return j.change(func(f *Content) { f.Facts = text })
 }
 
 // Facts reads what SetFacts wrote; false when there is nothing.
@@ -175,47 +260,59 @@ func (j *Journal) Facts(into any) (bool, error) {
 }
 
 // Resources lists what is written down and not struck.
-func (j *Journal) Resources() []Resource {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.Clone(j.file.Resources)
-}
+func (j *Journal) Resources() []Resource { return j.Content().Resources }
 
 // Forget removes the journal of a job of which nothing is left.
 func (j *Journal) Forget() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("journal: %w", err)
+	seam()
+	for _, path := range []string{j.path, j.path + spareSuffix} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("journal: %w", err)
+		}
+		seam()
 	}
 	return nil
 }
 
-func (j *Journal) find(kind Kind, name string) int {
-	return slices.IndexFunc(j.file.Resources, func(r Resource) bool { return r.Kind == kind && r.Name == name })
+func (f *Content) find(kind Kind, name string) int {
+	return slices.IndexFunc(f.Resources, func(r Resource) bool { return r.Kind == kind && r.Name == name })
 }
 
-func (j *Journal) write() error {
+func (f *Content) intend(resources []Resource) {
+	for _, r := range resources {
+		if f.find(r.Kind, r.Name) < 0 {
+			r.At = time.Now().UTC()
+			f.Resources = append(f.Resources, r)
+		}
+	}
+}
+
+// change makes a change and writes it, unless it is none: a write costs a flush.
+func (j *Journal) change(edit func(*Content)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	before, err := json.Marshal(j.file)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	edit(&j.file)
+	after, err := json.Marshal(j.file)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if bytes.Equal(before, after) {
+		return nil
+	}
 	text, err := json.MarshalIndent(j.file, "", "  ")
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	dir := filepath.Dir(j.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	seam()
+	if err := replace(j.path, append(text, '\n')); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	// renameio flushes the file before the rename; the folder's entry is flushed
-	// here, so that the record outlives a power cut.
-	if err := renameio.WriteFile(j.path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
+	seam()
 	return nil
 }

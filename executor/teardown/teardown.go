@@ -1,37 +1,61 @@
 // Package teardown removes what a job had, in a way that can be repeated and
 // interrupted: removing what is already gone is success, what is busy is tried
-// again within a bounded time, and what remains is told.
+// again within a bounded time, and what remains is told, with who holds it.
 package teardown
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-
-	"gitlab-sysbox-executor/executor/engine"
 )
 
-// Retry calls remove until it succeeds, finds that the thing is gone, or meets an
-// error that another try will not mend. Between tries it waits from 50 ms up to
-// 2 s, growing, with jitter; ctx bounds the whole. It returns what remained.
-func Retry(ctx context.Context, remove func(context.Context) error) error {
+// oddTries is how often a removal is tried whose failure nobody has heard of.
+const oddTries = 5
+
+// Retry calls remove until the thing is gone or another try will not help.
+// Between tries it waits from 50 ms up to 2 s, growing, with jitter; ctx bounds
+// the whole. It returns what the last try that was let finish said.
+func Retry(ctx context.Context, way Way, remove func(context.Context) error, there func() bool) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
-	var last error
+	var told error
+	odd := 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		last = remove(ctx)
-		switch {
-		case last == nil || engine.IsNotFound(last):
-			return struct{}{}, nil
-		case engine.IsBusy(last), engine.IsUnreachable(last):
-			return struct{}{}, last
+		err := remove(ctx)
+		if err != nil && (told == nil || ctx.Err() == nil) {
+			told = err
 		}
-		return struct{}{}, backoff.Permanent(last)
+		switch Of(way, err, there) {
+		case Gone:
+			return struct{}{}, nil
+		case Odd:
+			if odd++; odd >= oddTries {
+				return struct{}{}, backoff.Permanent(err)
+			}
+		case Failed:
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
-	if err != nil && ctx.Err() != nil && last != nil {
-		return fmt.Errorf("gave up: %w", last)
+	switch {
+	case err == nil:
+		return nil
+	case told == nil:
+		told = errors.Join(err, context.Cause(ctx))
 	}
-	return err
+	if ctx.Err() != nil {
+		return &StillBusy{told}
+	}
+	return told
 }
+
+// StillBusy tells that the time was up before the thing could be removed: another
+// try may succeed.
+type StillBusy struct{ err error }
+
+func (b *StillBusy) Error() string { return "still busy: " + b.err.Error() }
+
+// Unwrap is what the last try said.
+func (b *StillBusy) Unwrap() error { return b.err }

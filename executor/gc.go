@@ -1,0 +1,360 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/teardown"
+)
+
+// unsureTime is how long a job has to lie still before it counts as dead when
+// the process that drives it cannot be seen from here: no GitLab job lasts longer
+// than its time-out, and hardly one's is longer than this.
+const unsureTime = 24 * time.Hour
+
+// asideTime is how long a journal that could not be read is kept for a person.
+const asideTime = 7 * 24 * time.Hour
+
+// ErrBusy tells that another gc is at work.
+var ErrBusy = errors.New("another gc is at work on this machine")
+
+// GCOptions say what GC is to do.
+type GCOptions struct {
+	DryRun    bool          // only tell
+	OlderThan time.Duration // what was used within this time is kept
+	Each      time.Duration // bounds the removal of one job; zero: as a cleanup
+}
+
+// Action is what GC did with a thing.
+type Action string
+
+// The actions.
+const (
+	Removed     Action = "removed"
+	WouldRemove Action = "would remove"
+	Kept        Action = "kept"
+	LeftOver    Action = "left"
+)
+
+// Collected is one job, or one thing that is no job's, as GC found it.
+type Collected struct {
+	Name      string   `json:"name"`
+	Action    Action   `json:"action"`
+	Reason    string   `json:"reason"`
+	Resources []string `json:"resources,omitempty"` // kind and name
+}
+
+// GC removes what belongs to no running job: by labels, journals and the folders
+// below the state folder. A job runs while the process that drives it lives or
+// one of its stages does. Nothing without our labels, and nothing outside the
+// state folder, is touched. It is safe beside prepare, run, cleanup and other
+// gcs; ErrBusy when one of these is at work.
+func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
+	unlock, err := x.lockGC()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	found, err := x.findAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := x.jobNames()
+	if err != nil {
+		return nil, err
+	}
+	for name := range found {
+		names[name] = true
+	}
+	var all []Collected
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if ctx.Err() != nil {
+			return all, fmt.Errorf("gc was ended: %w", context.Cause(ctx))
+		}
+		if c := x.collect(ctx, name, found[name], o); c != nil {
+			all = append(all, *c)
+		}
+	}
+	all = append(all, x.collectAside(ctx, o)...)
+	return all, nil
+}
+
+// gcFolder is empty: its lock is the gc's, its time of modification that of the
+// last one.
+func (x *Executor) gcFolder() string { return filepath.Join(x.StateDir, "gc") }
+
+func (x *Executor) lockGC() (unlock func(), err error) {
+	if err := os.MkdirAll(x.gcFolder(), 0o700); err != nil {
+		return nil, fmt.Errorf("gc: %w", err)
+	}
+	l := flock.New(x.gcFolder(), flock.SetFlag(os.O_RDONLY))
+	if ok, err := l.TryLock(); err != nil {
+		return nil, fmt.Errorf("gc: %w", err)
+	} else if !ok {
+		return nil, ErrBusy
+	}
+	now := time.Now()
+	_ = os.Chtimes(x.gcFolder(), now, now) // at worst the next prepare does it again
+	return func() { l.Close() }, nil
+}
+
+// thing is a resource that the engine holds, with our labels.
+type thing struct {
+	kind journal.Kind
+	engine.Found
+}
+
+// findAll lists what of jobs there is on the engine, by the jobs' names.
+func (x *Executor) findAll(ctx context.Context) (map[string][]thing, error) {
+	all := map[string][]thing{}
+	for kind, list := range map[journal.Kind]func(context.Context, string, string) ([]engine.Found, error){
+		journal.Container: x.Engine.FindContainers,
+		journal.Network:   x.Engine.FindNetworks,
+		journal.Volume:    x.Engine.FindVolumes,
+	} {
+		found, err := list(ctx, LabelName, "")
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			if name := f.Labels[LabelName]; validName(name) {
+				all[name] = append(all[name], thing{kind, f})
+			}
+		}
+	}
+	return all, nil
+}
+
+// validName tells whether a job's name is one that Identity gives: it becomes
+// part of a path.
+func validName(name string) bool {
+	return strings.HasPrefix(name, "gsx-") && !strings.ContainsAny(name, "/.") && len(name) < 128
+}
+
+// jobNames are the jobs that have something below the state folder.
+func (x *Executor) jobNames() (map[string]bool, error) {
+	written, err := journal.Names(x.journals())
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, name := range written {
+		names[name] = validName(name)
+	}
+	entries, err := os.ReadDir(filepath.Join(x.StateDir, "jobs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("gc: %w", err)
+	}
+	for _, e := range entries {
+		names[e.Name()] = validName(e.Name())
+	}
+	maps.DeleteFunc(names, func(_ string, ours bool) bool { return !ours })
+	return names, nil
+}
+
+// collect removes one job that runs no more; nil when there is nothing to tell.
+func (x *Executor) collect(ctx context.Context, name string, found []thing, o GCOptions) *Collected {
+	c := &Collected{Name: name, Action: Kept}
+	// From here on no prepare of this job begins, and no cleanup is at work on it.
+	unlock, ok, err := x.tryLock(name)
+	switch {
+	case err != nil:
+		c.Reason = err.Error()
+		return c
+	case !ok:
+		c.Reason = "a clean-up of it is at work"
+		return c
+	}
+	defer unlock()
+	alive, reason := x.lives(name, found, o.OlderThan)
+	c.Reason = reason
+	if alive {
+		return c
+	}
+	c.Resources = x.held(name, found)
+	if o.DryRun {
+		c.Action = WouldRemove
+		return c
+	}
+	if o.Each == 0 {
+		o.Each = x.CleanupTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Each)
+	defer cancel()
+	left, err := x.clearLocked(ctx, name, nil)
+	if err != nil {
+		c.Action, c.Reason = LeftOver, err.Error()
+		return c
+	}
+	c.Action = Removed
+	var reasons []string
+	for _, l := range left {
+		reasons = append(reasons, fmt.Sprintf("%s %s: %s", l.Kind, l.Name, l.Left))
+	}
+	if len(reasons) > 0 {
+		c.Action, c.Reason = LeftOver, strings.Join(reasons, "; ")
+	}
+	return c
+}
+
+// lives tells whether the named job still runs, or is too young to be sure, and
+// why. The job's lock is held.
+func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (bool, string) {
+	if x.used(name) {
+		return true, "one of its stages runs"
+	}
+	content, there, err := journal.Read(x.journals(), name)
+	var owner journal.Process
+	var last time.Time
+	over := ""
+	if there && err == nil {
+		if content.Engine != "" && !sameHost(content.Engine, x.Engine.Host()) {
+			return true, "it is on the engine at " + content.Engine
+		}
+		owner = content.Owner
+		last, _ = journal.Used(x.journals(), name)
+		if content.Ended {
+			over = "its cleanup did not finish"
+		}
+	} else {
+		for _, f := range found {
+			if f.Made.After(last) {
+				last = f.Made
+			}
+			if p := journal.ParseProcess(f.Labels[LabelOwner]); p.State() == journal.Alive {
+				owner = p
+			} else if owner.PID == 0 {
+				owner = p
+			}
+		}
+		if len(found) == 0 {
+			over = "it has no journal that can be read, and nothing on the engine" // a journal comes first
+		}
+	}
+	// A clock that was set back makes things look as if they came from the future:
+	// then they are new.
+	idle := time.Since(last)
+	if over == "" {
+		switch owner.State() {
+		case journal.Alive:
+			return true, fmt.Sprintf("the process that drives it lives: %d (%s)", owner.PID, owner.Command)
+		case journal.Ended:
+			over = fmt.Sprintf("the process that drove it has ended: %d (%s)", owner.PID, owner.Command)
+		case journal.Unknown:
+			over = "nothing has been heard of it for a day"
+			olderThan = max(olderThan, unsureTime)
+		}
+	}
+	if olderThan > 0 && idle < olderThan {
+		return true, fmt.Sprintf("used %s ago", max(idle, 0).Round(time.Second))
+	}
+	return false, over
+}
+
+// held names what there is of a job.
+func (x *Executor) held(name string, found []thing) []string {
+	var all []string
+	for _, f := range found {
+		all = append(all, string(f.kind)+" "+f.Name)
+	}
+	if content, there, err := journal.Read(x.journals(), name); err == nil && there {
+		for _, r := range content.Resources {
+			if !engineKind(r.Kind) || anonymous(r.Name) {
+				all = append(all, string(r.Kind)+" "+r.Name)
+			}
+		}
+	}
+	if folder := filepath.Join(x.StateDir, "jobs", name); exists(folder) {
+		all = append(all, string(journal.Folder)+" "+folder)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// collectAside removes what was set aside and is in no journal: folders whose
+// journal was lost, and journals that could not be read.
+func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
+	mentioned := map[string]bool{}
+	names, _ := journal.Names(x.journals()) // what cannot be read is reported above
+	for _, name := range names {
+		if content, there, err := journal.Read(x.journals(), name); err == nil && there {
+			for _, r := range content.Resources {
+				mentioned[r.Name] = true
+			}
+		}
+	}
+	var all []Collected
+	look := func(path, reason string, keep time.Duration) {
+		info, err := os.Lstat(path)
+		if err != nil || mentioned[path] {
+			return
+		}
+		c := Collected{Name: path, Action: Kept, Reason: reason}
+		switch idle := time.Since(info.ModTime()); {
+		case idle < max(keep, o.OlderThan):
+		case o.DryRun:
+			c.Action = WouldRemove
+		default:
+			c.Action = Removed
+			short, cancel := context.WithTimeout(ctx, cmp.Or(o.Each, x.CleanupTimeout))
+			defer cancel()
+			if err := teardown.RemoveFolder(short, path); err != nil {
+				c.Action, c.Reason = LeftOver, err.Error()
+			}
+		}
+		all = append(all, c)
+	}
+	folders, _ := filepath.Glob(filepath.Join(x.StateDir, "aside", "gsx-*"))
+	for _, path := range folders {
+		look(path, "a folder that was set aside", 0)
+	}
+	journals, _ := journal.Aside(x.journals())
+	for _, path := range journals {
+		look(path, fmt.Sprintf("a journal that could not be read, kept for %s", asideTime), asideTime)
+	}
+	return all
+}
+
+// sweep is the GC that prepare does beside its own work, if none was done for as
+// long as the interval. It is bounded to a few seconds, and its troubles are not
+// the job's. The returned function waits for its end.
+func (x *Executor) sweep(ctx context.Context) (wait func()) {
+	info, err := os.Stat(x.gcFolder())
+	if x.GCInterval <= 0 || err == nil && time.Since(info.ModTime()).Abs() < x.GCInterval {
+		return func() {}
+	}
+	done := make(chan struct{})
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	go func() {
+		defer close(done)
+		all, err := x.GC(ctx, GCOptions{Each: sweepTime})
+		if err != nil {
+			x.Log.Debugf("gc beside prepare: %v", err)
+		}
+		for _, c := range all {
+			x.Log.Debugf("gc beside prepare: %s %s: %s", c.Action, c.Name, c.Reason)
+		}
+	}()
+	return func() { <-done; cancel() }
+}
+
+// sweepTime bounds the gc that prepare does.
+const sweepTime = 5 * time.Second

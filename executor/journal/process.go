@@ -1,0 +1,146 @@
+package journal
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Process tells one process from every other that this machine ever runs: a
+// number alone is given again.
+type Process struct {
+	PID     int    `json:"pid,omitempty"`
+	Started uint64 `json:"started,omitempty"` // clock ticks since boot (proc_pid_stat(5))
+	Command string `json:"command,omitempty"`
+	Boot    string `json:"boot,omitempty"`          // /proc/sys/kernel/random/boot_id
+	Space   string `json:"pid_namespace,omitempty"` // where PID counts
+	Machine string `json:"machine,omitempty"`       // machine-id(5), or the host's name
+}
+
+// String is p in the form that ParseProcess reads, fit for a label.
+func (p Process) String() string {
+	return fmt.Sprintf("%d/%d/%s/%s/%s", p.PID, p.Started, p.Boot, p.Space, p.Machine)
+}
+
+// ParseProcess reads what String wrote; the zero Process where it is not that.
+func ParseProcess(text string) Process {
+	fields := strings.SplitN(text, "/", 5)
+	if len(fields) != 5 {
+		return Process{}
+	}
+	pid, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return Process{}
+	}
+	started, err := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil {
+		return Process{}
+	}
+	return Process{PID: pid, Started: started, Boot: fields[2], Space: fields[3], Machine: fields[4]}
+}
+
+// State is what can be said of a process.
+type State int
+
+// The states of a process.
+const (
+	Unknown State = iota // its number counts elsewhere than ours
+	Alive
+	Ended
+)
+
+// shells are what a script that calls us runs in: it may end before the job does.
+var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env", "sudo", "nice"}
+
+// Owner is the process that drives the caller's job: GitLab Runner, which is
+// this process's parent or, where scripts lie between, further up.
+func Owner() Process {
+	var chain []Process
+	for pid := os.Getppid(); pid > 1 && len(chain) < 16; {
+		p := describe(pid)
+		if strings.Contains(p.Command, "gitlab-runner") {
+			return p
+		}
+		chain = append(chain, p)
+		_, up, err := stat(pid)
+		if err != nil {
+			break
+		}
+		pid = up
+	}
+	for _, p := range chain {
+		if !slices.Contains(shells, p.Command) {
+			return p
+		}
+	}
+	if len(chain) > 0 {
+		return chain[0]
+	}
+	return describe(os.Getppid())
+}
+
+func describe(pid int) Process {
+	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine()}
+	p.Started, _, _ = stat(pid)
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err == nil {
+		p.Command = strings.TrimSpace(string(name))
+	}
+	return p
+}
+
+// State tells whether the process still lives. The clock plays no part in it.
+func (p Process) State() State {
+	switch {
+	case p.PID == 0, p.Machine != machine():
+		return Unknown
+	case p.Boot != boot():
+		return Ended // with the machine's last run
+	case p.Space != space():
+		return Unknown
+	}
+	started, _, err := stat(p.PID)
+	if err != nil || started != p.Started {
+		return Ended
+	}
+	return Alive
+}
+
+func boot() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text))
+}
+
+func space() string {
+	link, _ := os.Readlink("/proc/self/ns/pid") // pid:[4026531836]
+	return strings.Trim(link, "pid:[]")
+}
+
+func machine() string {
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 1 {
+		return strings.TrimSpace(string(id))
+	}
+	name, _ := os.Hostname()
+	return name
+}
+
+// stat reads when a process was started and who its parent is. A zombie is no
+// process any more.
+func stat(pid int) (started uint64, parent int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	// The second field is the command in brackets and may hold anything.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+		return 0, 0, os.ErrProcessDone
+	}
+	if parent, err = strconv.Atoi(fields[1]); err != nil {
+		return 0, 0, err
+	}
+	started, err = strconv.ParseUint(fields[19], 10, 64)
+	return started, parent, err
+}

@@ -1,0 +1,151 @@
+package teardown
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// Holder is a process that keeps something from being removed.
+type Holder struct {
+	PID       int    `json:"pid"`
+	Command   string `json:"command"`
+	Container string `json:"container,omitempty"` // ID
+	How       string `json:"how"`
+}
+
+func (h Holder) String() string {
+	in := ""
+	if h.Container != "" {
+		in = fmt.Sprintf(" in container %.12s", h.Container)
+	}
+	return fmt.Sprintf("process %d (%s)%s: %s", h.PID, h.Command, in, h.How)
+}
+
+// Names are the holders as text.
+func Names(holders []Holder) []string {
+	var names []string
+	for _, h := range holders {
+		names = append(names, h.String())
+	}
+	return names
+}
+
+// maxHolders is how many are named: the first one found usually says it all.
+const maxHolders = 5
+
+// Holders finds processes that use a path of the host's, or something below it,
+// or a device: by a mount, as working folder or root, or as an open file.
+func Holders(path string) []Holder {
+	holders := Mounters(path)
+	for _, pid := range processes() {
+		if len(holders) >= maxHolders {
+			break
+		}
+		if pid == os.Getpid() || slices.ContainsFunc(holders, func(h Holder) bool { return h.PID == pid }) {
+			continue
+		}
+		proc := fmt.Sprintf("/proc/%d", pid)
+		links := map[string]string{"working folder": proc + "/cwd", "root folder": proc + "/root"}
+		files, _ := filepath.Glob(proc + "/fd/*")
+		for _, f := range files {
+			links["open file "+filepath.Base(f)] = f
+		}
+		for _, how := range []string{"working folder", "root folder", "open file"} {
+			for name, link := range links {
+				if target, err := os.Readlink(link); err == nil && strings.HasPrefix(name, how) && within(target, path) {
+					holders = append(holders, holder(pid, how+" "+target))
+					goto next
+				}
+			}
+		}
+	next:
+	}
+	return holders
+}
+
+// Mounters finds processes whose mount name space, other than ours, has a mount
+// of path, of something below it, or of the device path: one for each name space.
+func Mounters(path string) []Holder {
+	var holders []Holder
+	own, _ := os.Readlink("/proc/self/ns/mnt")
+	seen := map[string]bool{own: true}
+	for _, pid := range processes() {
+		space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+		if err != nil || seen[space] {
+			continue
+		}
+		seen[space] = true
+		mounts, err := mountinfo.PidMountInfo(pid)
+		if err != nil {
+			continue // it has ended; another of its name space would be found under its own number
+		}
+		for _, m := range mounts {
+			if how, ok := mountOf(m, path); ok {
+				holders = append(holders, holder(pid, how))
+				break
+			}
+		}
+		if len(holders) >= maxHolders {
+			break
+		}
+	}
+	return holders
+}
+
+// mountOf tells whether a mount is one of path, by its source, its root in its
+// file system, its place, or an overlay's layers.
+func mountOf(m *mountinfo.Info, path string) (string, bool) {
+	at := "mount of " + path + " at " + m.Mountpoint
+	if within(m.Source, path) || within(m.Mountpoint, path) || within(strings.TrimSuffix(m.Root, "//deleted"), path) {
+		return at, true
+	}
+	for option := range strings.SplitSeq(m.VFSOptions, ",") {
+		name, value, _ := strings.Cut(option, "=")
+		if (name == "upperdir" || name == "workdir") && within(value, path) {
+			return at, true
+		}
+	}
+	return "", false
+}
+
+// within tells whether a path that the kernel gave is path, or below it.
+func within(target, path string) bool {
+	target = strings.TrimSuffix(target, " (deleted)")
+	return target == path || strings.HasPrefix(target, path+"/")
+}
+
+func processes() []int {
+	entries, _ := os.ReadDir("/proc")
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// containerID is how engines name a container's cgroup.
+var containerID = regexp.MustCompile(`[0-9a-f]{64}`)
+
+func holder(pid int, how string) Holder {
+	h := Holder{PID: pid, How: how, Command: "?"}
+	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && len(line) > 0 {
+		// A command line may hold a secret and be of any length: the program's name
+		// is what a person looks for.
+		h.Command = filepath.Base(strings.SplitN(string(line), "\x00", 2)[0])
+	} else if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil {
+		h.Command = strings.TrimSpace(string(name))
+	}
+	if groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); err == nil {
+		h.Container = containerID.FindString(string(groups))
+	}
+	return h
+}

@@ -1,0 +1,81 @@
+package teardown
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// unmountPatience is how long a mount below a job's own folder may be busy until
+// it is taken out of the tree lazily.
+const unmountPatience = 3 * time.Second
+
+// RemoveFolder removes a folder of the job's with all that is mounted and lies
+// in it. The caller has made sure that it is the job's.
+func RemoveFolder(ctx context.Context, dir string) error {
+	return Retry(ctx, Unlink, func(ctx context.Context) error {
+		if err := UnmountBelow(ctx, dir, unmountPatience); err != nil {
+			return err
+		}
+		return sysRemoves(dir)
+	}, present(dir))
+}
+
+// RemoveFile removes a file of the job's.
+func RemoveFile(ctx context.Context, path string) error {
+	return Retry(ctx, Unlink, func(context.Context) error { return sysRemove(path) }, present(path))
+}
+
+// DetachLoop takes file away from the loop device. A device that has another
+// file, or none, is not the job's any more. One that is still in use keeps its
+// file until its last user goes: that is Busy until then.
+func DetachLoop(ctx context.Context, device, file string) error {
+	return Retry(ctx, Detach, func(context.Context) error { return sysDetach(device, file) }, present(device))
+}
+
+func detach(device, file string) error {
+	if !bound(device, file) {
+		return unix.ENXIO
+	}
+	d, err := os.OpenFile(device, os.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.IoctlRetInt(int(d.Fd()), unix.LOOP_CLR_FD)
+	d.Close()
+	if err != nil {
+		return fmt.Errorf("detaching %s: %w", device, err)
+	}
+	// While somebody has it open the kernel only notes the wish (loop(4), autoclear).
+	if bound(device, file) {
+		return fmt.Errorf("detaching %s: %w", device, unix.EBUSY)
+	}
+	return nil
+}
+
+// bound tells whether file is behind the loop device.
+func bound(device, file string) bool {
+	name := strings.TrimPrefix(device, "/dev/")
+	text, err := os.ReadFile("/sys/block/" + name + "/loop/backing_file")
+	if err != nil {
+		return false
+	}
+	// The kernel says so of a file whose name is gone.
+	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), " (deleted)") == file
+}
+
+// Released waits until no mount name space but this one has a mount of path, or
+// of anything below it, and returns who still has one when ctx ends.
+func Released(ctx context.Context, path string) error {
+	return Retry(ctx, Unmount, func(context.Context) error {
+		holders := Mounters(path)
+		if len(holders) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: held by %s", unix.EBUSY, strings.Join(Names(holders), ", "))
+	}, present(path))
+}

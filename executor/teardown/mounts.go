@@ -1,0 +1,90 @@
+package teardown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// The system calls of this package: a table test puts others in their place.
+var (
+	sysUnmount = unix.Unmount
+	sysRemove  = os.Remove
+	sysRemoves = os.RemoveAll
+	sysDetach  = detach
+)
+
+// Below lists this name space's mount points at dir and below, the one mounted
+// last first: in that order they can be unmounted.
+func Below(dir string) ([]string, error) {
+	found, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		return nil, fmt.Errorf("the mount table: %w", err)
+	}
+	return Deepest(found), nil
+}
+
+// Deepest orders mount points so that what is mounted on another, or below it,
+// comes before it.
+func Deepest(mounts []*mountinfo.Info) []string {
+	// The kernel's order is that of a walk of the mount tree: a child comes behind
+	// its parent.
+	var points []string
+	for _, m := range slices.Backward(mounts) {
+		points = append(points, m.Mountpoint)
+	}
+	slices.SortStableFunc(points, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
+	return points
+}
+
+// Unmounted unmounts one mount point, whatever is mounted on top of another, and
+// tries again while it is busy and ctx lasts. With lazy it then takes the mount
+// out of the tree and leaves the rest to its users' end (MNT_DETACH).
+func Unmounted(ctx context.Context, point string, lazy bool) error {
+	err := Retry(ctx, Unmount, func(context.Context) error { return sysUnmount(point, unix.UMOUNT_NOFOLLOW) }, present(point))
+	if err == nil || !lazy {
+		return err
+	}
+	if Of(Unmount, sysUnmount(point, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH), present(point)) == Gone {
+		return nil
+	}
+	return err
+}
+
+// UnmountBelow unmounts everything at dir and below, deepest first, lazily what
+// is still busy after patience. Dir must be the job's own.
+func UnmountBelow(ctx context.Context, dir string, patience time.Duration) error {
+	// A path may bear several mounts, and a mount hide others: look again.
+	for range 10 {
+		points, err := Below(dir)
+		if err != nil || len(points) == 0 {
+			return err
+		}
+		var failed []error
+		for _, p := range points {
+			short, cancel := context.WithTimeout(ctx, patience)
+			if err := Unmounted(short, p, true); err != nil {
+				failed = append(failed, fmt.Errorf("unmounting %s: %w", p, err))
+			}
+			cancel()
+		}
+		if len(failed) > 0 {
+			return errors.Join(failed...)
+		}
+	}
+	return fmt.Errorf("unmounting below %s: new mounts keep coming", dir)
+}
+
+func present(path string) func() bool {
+	return func() bool {
+		_, err := os.Lstat(path)
+		return err == nil
+	}
+}
