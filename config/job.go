@@ -1,8 +1,11 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // Job is what every job container is given.
@@ -12,9 +15,18 @@ type Job struct {
 	// PullPolicy lists when images are pulled, tried in order, unless the job
 	// says otherwise: always, if-not-present, never.
 	PullPolicy []string `toml:"pull_policy"`
+	// AllowedPullPolicies are those that a job may name; empty: those of
+	// PullPolicy.
+	AllowedPullPolicies []string `toml:"allowed_pull_policies"`
+	// AllowedImages and AllowedServices are patterns of image names, as
+	// doublestar reads them; those that begin with "!" forbid. Empty: all.
+	AllowedImages   []string `toml:"allowed_images"`
+	AllowedServices []string `toml:"allowed_services"`
 	// User is docker's user[:group], by name or number; unless "" it wins over
 	// the job's own.
 	User string `toml:"user"`
+	// AllowedUsers are those that a job may name; empty: any.
+	AllowedUsers []string `toml:"allowed_users"`
 	// BuildsDir and CacheDir are absolute paths in the job container, apart
 	// from each other and from the folders of the system.
 	BuildsDir string `toml:"builds_dir"`
@@ -28,11 +40,15 @@ type Job struct {
 
 func defaultJob() Job {
 	return Job{
-		PullPolicy:        []string{"always"},
-		BuildsDir:         "/builds",
-		CacheDir:          "/cache",
-		EntrypointTimeout: Duration(10 * time.Second),
-		Environment:       []string{},
+		PullPolicy:          []string{"always"},
+		AllowedPullPolicies: []string{},
+		AllowedImages:       []string{},
+		AllowedServices:     []string{},
+		AllowedUsers:        []string{},
+		BuildsDir:           "/builds",
+		CacheDir:            "/cache",
+		EntrypointTimeout:   Duration(10 * time.Second),
+		Environment:         []string{},
 	}
 }
 
@@ -47,7 +63,24 @@ func (j *Job) check(k *checker) {
 		k.bad("job.pull_policy", `the list is empty; write for example ["always"]`)
 	}
 	for _, p := range j.PullPolicy {
-		k.oneOf("job.pull_policy", p, []string{"always", "if-not-present", "never"})
+		k.oneOf("job.pull_policy", p, pullPolicies)
+	}
+	for _, p := range j.AllowedPullPolicies {
+		k.oneOf("job.allowed_pull_policies", p, pullPolicies)
+	}
+	allowed := func(policy string) bool { return slices.Contains(j.AllowedPullPolicies, policy) }
+	if k.sound("job.pull_policy", "job.allowed_pull_policies") && len(j.AllowedPullPolicies) > 0 && !slices.ContainsFunc(j.PullPolicy, allowed) {
+		k.bad("job.allowed_pull_policies", `%q has nothing of job.pull_policy %q in it, so that no image could be had; write for example %q`, j.AllowedPullPolicies, j.PullPolicy, append([]string{j.PullPolicy[0]}, j.AllowedPullPolicies...))
+	}
+	k.patterns("job.allowed_images", j.AllowedImages)
+	k.patterns("job.allowed_services", j.AllowedServices)
+	for _, user := range j.AllowedUsers {
+		if user == "" || strings.ContainsFunc(user, blank) {
+			k.bad("job.allowed_users", `%q is not a user; write for example "1000:1000"`, user)
+		}
+	}
+	if len(j.AllowedUsers) > 0 && j.User != "" && !slices.Contains(j.AllowedUsers, j.User) {
+		k.bad("job.allowed_users", `job.user %q, which every job has, is not in it; add it`, j.User)
 	}
 	k.jobDir("job.builds_dir", j.BuildsDir, "/builds")
 	k.jobDir("job.cache_dir", j.CacheDir, "/cache")
@@ -56,6 +89,19 @@ func (j *Job) check(k *checker) {
 	}
 	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
 	k.environment("job.environment", j.Environment)
+}
+
+// pullPolicies are GitLab's: https://docs.gitlab.com/ci/yaml/#imagepull_policy.
+var pullPolicies = []string{"always", "if-not-present", "never"}
+
+// patterns wants globs as doublestar reads them, "!" in front or not.
+func (k *checker) patterns(key string, globs []string) {
+	for _, glob := range globs {
+		plain := strings.TrimPrefix(glob, "!")
+		if plain == "" || strings.ContainsFunc(plain, blank) || !doublestar.ValidatePattern(plain) {
+			k.bad(key, `%q is not a pattern of image names; write for example "registry.example/group/**" or "!**/private/*"`, glob)
+		}
+	}
 }
 
 // systemDirs are the container's folders that no folder of the job may be

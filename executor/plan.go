@@ -35,6 +35,15 @@ type Plan struct {
 	ServiceTimeout    time.Duration // for all services together; none when not positive
 }
 
+// images are those that the job needs: its own, then those of its services.
+func (p Plan) images() []image.Request {
+	all := []image.Request{p.Image}
+	for _, s := range p.Services {
+		all = append(all, s.Image)
+	}
+	return all
+}
+
 // Folders are the job's folders as its scripts see them.
 type Folders struct {
 	Builds  string

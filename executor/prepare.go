@@ -31,7 +31,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 		return err
 	}
 	defer x.sweep(ctx)()
-	img, err := image.Get(ctx, x.Engine, p.Image, x.Log)
+	images, err := image.All(ctx, x.Engine, p.images(), x.Log)
 	if err != nil {
 		return err
 	}
@@ -49,11 +49,11 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if answered(j, journal.Network, name, err); err != nil {
 		return err
 	}
-	services, err := x.startServices(ctx, p, j)
+	services, err := x.startServices(ctx, p, j, images[1:])
 	if err != nil {
 		return err
 	}
-	c, setup, err := x.container(p, img)
+	c, setup, err := x.container(p, images[0])
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func firstOf(a, b string) string {
 
 // entrypoint is the job's, where it has one, else the image's.
 func entrypoint(job, img []string) []string {
-	if job == nil {
+	if len(job) == 0 { // GitLab's Docker executor takes an empty list for none, too
 		job = img
 	}
 	if len(job) == 1 && job[0] == "" {

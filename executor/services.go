@@ -40,13 +40,13 @@ func serviceName(i Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name
 
 // startServices makes all services at once. What was started before an error is
 // in the journal, and is removed with the job.
-func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal) ([]running, error) {
+func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal, images []engine.Image) ([]running, error) {
 	started := make([]running, len(p.Services))
 	failed := make([]error, len(p.Services))
 	var wg sync.WaitGroup
 	for n, s := range p.Services {
 		wg.Go(func() {
-			started[n], failed[n] = x.startService(ctx, p, j, s, serviceName(p.Identity, n))
+			started[n], failed[n] = x.startService(ctx, p, j, s, images[n], serviceName(p.Identity, n))
 		})
 	}
 	wg.Wait()
@@ -58,11 +58,7 @@ func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal
 	return started, nil
 }
 
-func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, name string) (running, error) {
-	img, err := image.Get(ctx, x.Engine, s.Image, x.Log)
-	if err != nil {
-		return running{}, err
-	}
+func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (running, error) {
 	aliases, err := service.Aliases(s.Image.Reference, s.Aliases)
 	if err != nil {
 		return running{}, err

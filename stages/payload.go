@@ -17,6 +17,8 @@ type Job struct {
 	Variables []Variable `json:"variables"`
 	Image     Image      `json:"image"`
 	Services  []Image    `json:"services"`
+	// Credentials are for registries of GitLab's own, and for other things.
+	Credentials []Credentials `json:"credentials"`
 }
 
 // JobInfo places the job.
@@ -57,6 +59,20 @@ type ImageOptions struct {
 		User     UserID `json:"user"`
 	} `json:"docker"`
 }
+
+// Credentials are what GitLab gives a job for a server.
+type Credentials struct {
+	Type     string `json:"type"` // "registry" for a registry
+	URL      string `json:"url"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// String holds no secret.
+func (c Credentials) String() string { return "[" + c.Type + " credentials for " + c.URL + "]" }
+
+// GoString holds no secret.
+func (c Credentials) GoString() string { return c.String() }
 
 // UserID is a user as YAML gives it: a string or a number.
 type UserID string

@@ -13,7 +13,6 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
-	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -28,17 +27,6 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 	if job == nil {
 		job = &Job{Image: Image{Name: c.Variables["CI_JOB_IMAGE"]}}
 	}
-	img := job.Image
-	// The Runner expanded the variables in this one.
-	if expanded := c.Variables["CI_JOB_IMAGE"]; img.Name != "" && expanded != "" {
-		img.Name = expanded
-	}
-	if img.Name == "" {
-		img.Name = cfg.Job.Image
-	}
-	if img.Name == "" {
-		return executor.Plan{}, fault.Jobf("the job names no image and there is no default: write image: in .gitlab-ci.yml, or job.image in the executor's configuration")
-	}
 	settings, err := storageSettings(c, cfg, log)
 	if err != nil {
 		return executor.Plan{}, err
@@ -47,8 +35,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		Identity:   id,
 		Runtime:    cfg.Runtime,
 		Hostname:   hostname(c, id),
-		Entrypoint: img.Entrypoint,
-		User:       string(img.Options.Docker.User),
+		Entrypoint: job.Image.Entrypoint,
 		Resources:  cfg.Resources,
 		Storage:    settings,
 		Folders: executor.Folders{
@@ -57,10 +44,11 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceTimeout:    time.Duration(cfg.Services.WaitTimeout),
 	}
-	if cfg.Job.User != "" {
-		p.User = cfg.Job.User
+	images := imageRules{c, cfg}
+	if p.Image, err = images.forJob(job.Image); err != nil {
+		return executor.Plan{}, err
 	}
-	if p.Image, err = request(img, cfg); err != nil {
+	if p.User, err = images.jobUser(job.Image); err != nil {
 		return executor.Plan{}, err
 	}
 	p.Environment = environment(c, cfg, p.Folders.Project, nil)
@@ -74,33 +62,13 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 	return p, nil
 }
 
-func request(i Image, cfg *config.Config) (image.Request, error) {
-	r := image.Request{Reference: i.Name, Platform: platform(i.Options.Docker.Platform)}
-	policies := i.PullPolicies
-	if len(policies) == 0 {
-		policies = cfg.Job.PullPolicy
-	}
-	for _, p := range policies {
-		switch policy := image.Policy(p); policy {
-		case image.Always, image.IfNotPresent, image.Never:
-			r.Policies = append(r.Policies, policy)
-		default:
-			return r, fault.Jobf("image %q: pull_policy %q is none of always, if-not-present, never", i.Name, p)
-		}
-	}
-	return r, nil
-}
-
-// platform is what the engine calls it: a bare architecture means Linux.
-func platform(p string) string {
-	if p != "" && !strings.Contains(p, "/") {
-		return "linux/" + p
-	}
-	return p
-}
-
 func servicePlan(c *Call, cfg *config.Config, p executor.Plan, s Image) (executor.Service, error) {
-	r, err := request(s, cfg)
+	images := imageRules{c, cfg}
+	r, err := images.forService(s)
+	if err != nil {
+		return executor.Service{}, err
+	}
+	user, err := images.user(s)
 	if err != nil {
 		return executor.Service{}, err
 	}
@@ -109,7 +77,7 @@ func servicePlan(c *Call, cfg *config.Config, p executor.Plan, s Image) (executo
 		Aliases:     strings.FieldsFunc(s.Alias, func(r rune) bool { return r == ',' || r == ' ' }),
 		Entrypoint:  s.Entrypoint,
 		Command:     s.Command,
-		User:        string(s.Options.Docker.User),
+		User:        user,
 		Environment: environment(c, cfg, p.Folders.Project, s.Variables),
 		Runtime:     cfg.Runtime,
 	}, nil

@@ -6,15 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/api/types/versions"
+	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Image is what we need to know of an image that the engine holds.
 type Image struct {
 	ID         string
 	Digests    []string // name@sha256:...
+	Platform   string   // os/architecture[/variant]
 	User       string
 	WorkingDir string
 	Entrypoint []string
@@ -24,15 +30,28 @@ type Image struct {
 	Ports      []string // exposed, number/protocol
 }
 
-// InspectImage looks an image up in the engine's store; IsNotFound when it is not there.
-func (e *Engine) InspectImage(ctx context.Context, ref string) (Image, error) {
+// platformInspect is the first API version in which an image's lookup takes a
+// platform; older engines refuse the parameter.
+const platformInspect = "1.49"
+
+// InspectImage looks an image up in the engine's store; IsNotFound when it is not
+// there. Platform (os/architecture[/variant], or empty) picks one of several
+// under one name; engines that hold only one give that one whatever it is for.
+func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	i, err := e.client.ImageInspect(ctx, ref)
+	var options []client.ImageInspectOption
+	if platform != "" {
+		e.client.NegotiateAPIVersion(ctx) // a no-op once it is known
+		if versions.GreaterThanOrEqualTo(e.client.ClientVersion(), platformInspect) {
+			options = append(options, client.ImageInspectWithPlatform(ociPlatform(platform)))
+		}
+	}
+	i, err := e.client.ImageInspect(ctx, ref, options...)
 	if err != nil {
 		return Image{}, e.wrap("looking up image "+ref, err)
 	}
-	found := Image{ID: i.ID, Digests: i.RepoDigests}
+	found := Image{ID: i.ID, Digests: i.RepoDigests, Platform: strings.Trim(i.Os+"/"+i.Architecture+"/"+i.Variant, "/")}
 	if c := i.Config; c != nil {
 		found.User, found.WorkingDir = c.User, c.WorkingDir
 		for port := range c.ExposedPorts {
@@ -43,17 +62,54 @@ func (e *Engine) InspectImage(ctx context.Context, ref string) (Image, error) {
 	return found, nil
 }
 
-// Progress is one report on one layer of a pull. Sizes are bytes.
+func ociPlatform(platform string) *ocispec.Platform {
+	os, rest, _ := strings.Cut(platform, "/")
+	architecture, variant, _ := strings.Cut(rest, "/")
+	return &ocispec.Platform{OS: os, Architecture: architecture, Variant: variant}
+}
+
+// Credentials are what a registry asks for: a user name with a password, or a
+// token.
+type Credentials struct {
+	Username, Password string
+	IdentityToken      string // for the registry's token server
+	RegistryToken      string // for the registry itself
+	Server             string
+}
+
+// Empty tells that there is nothing to show a registry.
+func (c Credentials) Empty() bool {
+	return c.Username == "" && c.Password == "" && c.IdentityToken == "" && c.RegistryToken == ""
+}
+
+// String holds no secret.
+func (c Credentials) String() string { return "[credentials for " + c.Server + "]" }
+
+// GoString holds no secret.
+func (c Credentials) GoString() string { return c.String() }
+
+// Progress is one report on one layer of a pull. Sizes are bytes, 0 when unknown.
 type Progress struct {
 	Layer          string
 	Status         string
 	Current, Total int64
 }
 
-// Pull pulls an image and hands every report to progress. Auth is the engine's
-// encoded credential, or empty. It ends only with ctx or the pull itself.
-func (e *Engine) Pull(ctx context.Context, ref, platform, auth string, progress func(Progress)) error {
-	r, err := e.client.ImagePull(ctx, ref, image.PullOptions{Platform: platform, RegistryAuth: auth})
+// Pull pulls an image and hands every report to progress, from one goroutine. It
+// ends only with ctx or the pull itself.
+func (e *Engine) Pull(ctx context.Context, ref, platform string, c Credentials, progress func(Progress)) error {
+	options := image.PullOptions{Platform: platform}
+	if !c.Empty() {
+		var err error
+		options.RegistryAuth, err = registry.EncodeAuthConfig(registry.AuthConfig{
+			Username: c.Username, Password: c.Password, ServerAddress: c.Server,
+			IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken,
+		})
+		if err != nil {
+			return e.wrap("pulling image "+ref, err)
+		}
+	}
+	r, err := e.client.ImagePull(ctx, ref, options)
 	if err != nil {
 		return e.wrap("pulling image "+ref, err)
 	}
@@ -70,7 +126,7 @@ func (e *Engine) Pull(ctx context.Context, ref, platform, auth string, progress 
 			return e.wrap("pulling image "+ref, m.Error)
 		}
 		p := Progress{Layer: m.ID, Status: m.Status}
-		if m.Progress != nil {
+		if m.Progress != nil && m.Progress.Units == "" { // else they are seconds
 			p.Current, p.Total = m.Progress.Current, m.Progress.Total
 		}
 		progress(p)

@@ -1,12 +1,16 @@
-// Package image gets a job's image into the engine's store: by which policy, with
-// which credentials, and how the job log tells of it.
+// Package image gets a job's images into the engine's store: by which policy, with
+// which credentials, and how the job log tells of it. Policies, credentials and
+// lines of the log are those of GitLab's Docker executor (gitlab-runner,
+// executors/docker/internal/pull and helpers/docker/auth).
 package image
 
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/sirupsen/logrus"
 
@@ -26,95 +30,151 @@ const (
 
 // Request is an image that a job asks for.
 type Request struct {
-	Reference string
-	Platform  string
-	// Policies are tried in order until one yields the image.
+	Reference string // one that Check accepts
+	Platform  string // os/architecture[/variant], or empty
+	// Policies are tried in order until one yields the image. For an image given
+	// by ID they do not count: no registry knows it.
 	Policies []Policy
+	// Credentials are looked through when the image is pulled.
+	Credentials Sources
 }
 
 // Store is what we need of an engine.
 type Store interface {
-	InspectImage(ctx context.Context, ref string) (engine.Image, error)
-	Pull(ctx context.Context, ref, platform, auth string, progress func(engine.Progress)) error
+	InspectImage(ctx context.Context, ref, platform string) (engine.Image, error)
+	Pull(ctx context.Context, ref, platform string, c engine.Credentials, progress func(engine.Progress)) error
 }
 
-// Get makes the image be in the store and tells where it came from.
-func Get(ctx context.Context, store Store, r Request, log logrus.FieldLogger) (engine.Image, error) {
-	if strings.HasPrefix(r.Reference, "sha256:") {
-		r.Policies = []Policy{Never} // an image ID names nothing that a registry knows
+// All gets several images at once, in the order of the requests; what is asked
+// for twice is got once. The first that cannot be had ends the others, and its
+// error is returned.
+func All(ctx context.Context, store Store, requests []Request, log logrus.FieldLogger) ([]engine.Image, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	images := make([]engine.Image, len(requests))
+	first := func(n int) int {
+		return slices.IndexFunc(requests, func(r Request) bool { return reflect.DeepEqual(r, requests[n]) })
 	}
-	var last error
-	for i, p := range r.Policies {
-		if i > 0 {
-			log.Warnf("Attempt #%d: Trying %q pull policy for %q", i+1, p, r.Reference)
+	var wg sync.WaitGroup
+	for n, r := range requests {
+		if first(n) != n {
+			continue
 		}
-		img, err := r.by(ctx, p, store, log)
+		wg.Go(func() {
+			var err error
+			if images[n], err = Get(ctx, store, r, log); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	for n := range requests {
+		images[n] = images[first(n)]
+	}
+	return images, nil
+}
+
+// Get makes the image be in the store. Its error is the job's fault when another
+// attempt would find the same: no such image, or no right to it.
+func Get(ctx context.Context, store Store, r Request, log logrus.FieldLogger) (engine.Image, error) {
+	g := getter{Request: r, store: store, log: log}
+	if IsID(r.Reference) {
+		return g.local(ctx, Never)
+	}
+	log.Infof("Using effective pull policy of %s for container %s", r.Policies, r.Reference)
+	var errs []error
+	for n, p := range r.Policies {
+		if n > 0 {
+			log.Infof("Attempt #%d: Trying %q pull policy", n+1, p)
+		}
+		img, err := g.by(ctx, p)
 		if err == nil {
-			log.Infof("Using docker image %s for %s%s ...", img.ID, r.Reference, digest(img))
+			log.Infof("Using docker image %s for %s%s ...", img.ID, r.Reference, digest(img, r.Reference))
 			return img, nil
 		}
-		last = err
+		errs = append(errs, err)
 		if ctx.Err() != nil || engine.IsUnreachable(err) {
 			break
 		}
-		log.Warnf("Failed to get image %q with policy %q: %v", r.Reference, p, err)
+		if n+1 < len(r.Policies) {
+			log.Warnf("Failed to pull image with policy %q: %v", p, err)
+		}
 	}
-	return engine.Image{}, last
+	return engine.Image{}, failure(r, errs)
 }
 
-func digest(img engine.Image) string {
+// failure is the last policy's error. It is the job's fault only when all were:
+// otherwise another attempt may succeed.
+func failure(r Request, errs []error) error {
+	if len(errs) == 0 {
+		return fmt.Errorf("image %q: there is no pull policy", r.Reference)
+	}
+	err := fmt.Errorf("failed to pull image %q with specified policies %s: %w", r.Reference, r.Policies, errs[len(errs)-1])
+	if slices.ContainsFunc(errs, func(err error) bool { return fault.ClassOf(err) != fault.Job }) {
+		return fault.Systemf("%w", err)
+	}
+	return err
+}
+
+// digest prefers the one in the image's own repository: one image can have
+// several names.
+func digest(img engine.Image, ref string) string {
 	if len(img.Digests) == 0 {
 		return ""
 	}
-	return " with digest " + img.Digests[0]
-}
-
-func (r Request) by(ctx context.Context, p Policy, store Store, log logrus.FieldLogger) (engine.Image, error) {
-	if p != Always {
-		img, err := store.InspectImage(ctx, r.Reference)
-		switch {
-		case err == nil:
-			return img, nil
-		case !engine.IsNotFound(err):
-			return img, err
-		case p == Never:
-			return img, fault.Jobf("image %q is not on this machine and the pull policy is %q", r.Reference, p)
+	best := img.Digests[0]
+	for _, d := range img.Digests {
+		if sameRepository(d, ref) {
+			best = d
+			break
 		}
 	}
-	log.Infof("Pulling docker image %s ...", r.Reference)
-	t := &teller{log: log, every: 5 * time.Second, last: time.Now()}
-	if err := store.Pull(ctx, r.Reference, r.Platform, "", t.tell); err != nil {
-		if engine.IsNotFound(err) {
-			return engine.Image{}, fault.Jobf("%w", err)
-		}
-		return engine.Image{}, err
-	}
-	return store.InspectImage(ctx, r.Reference)
+	return " with digest " + best
 }
 
-// teller tells the progress of a pull in a line every so often.
-type teller struct {
+// getter works on one request.
+type getter struct {
+	Request
+	store Store
 	log   logrus.FieldLogger
-	every time.Duration
-	last  time.Time
-	size  map[string][2]int64 // layer: bytes here, bytes in all
 }
 
-func (t *teller) tell(p engine.Progress) {
-	if p.Status != "Downloading" || p.Total == 0 {
-		return
+// local looks in the engine's store alone.
+func (g getter) local(ctx context.Context, p Policy) (engine.Image, error) {
+	img, err := g.store.InspectImage(ctx, g.Reference, g.Platform)
+	switch {
+	case err == nil && !runsOn(img.Platform, g.Platform):
+		return img, fault.Jobf("image %q is on this machine for the platform %s, not for %s, and the pull policy is %q", g.Reference, img.Platform, g.Platform, p)
+	case engine.IsNotFound(err) && IsID(g.Reference):
+		return img, fault.Jobf("image %q is not on this machine, and an image given by its ID cannot be pulled", g.Reference)
+	case engine.IsNotFound(err):
+		return img, fault.Jobf("image %q is not on this machine and the pull policy is %q", g.Reference, p)
 	}
-	if t.size == nil {
-		t.size = map[string][2]int64{}
+	return img, err
+}
+
+func (g getter) by(ctx context.Context, p Policy) (engine.Image, error) {
+	switch p {
+	case Never:
+		return g.local(ctx, p)
+	case IfNotPresent:
+		img, err := g.store.InspectImage(ctx, g.Reference, g.Platform)
+		if err == nil && runsOn(img.Platform, g.Platform) {
+			g.log.Infof("Using locally found image version due to %q pull policy", p)
+			return img, nil
+		}
+		if err != nil && !engine.IsNotFound(err) {
+			return img, err
+		}
 	}
-	t.size[p.Layer] = [2]int64{p.Current, p.Total}
-	if time.Since(t.last) < t.every {
-		return
-	}
-	t.last = time.Now()
-	var here, all int64
-	for _, s := range t.size {
-		here, all = here+s[0], all+s[1]
-	}
-	t.log.Info(fmt.Sprintf("Pulling: %.1f of %.1f MB", float64(here)/1e6, float64(all)/1e6))
+	return g.pull(ctx)
+}
+
+// runsOn tells whether an image for the platform has is one for want; whoever
+// says nothing of a variant takes any.
+func runsOn(has, want string) bool {
+	return want == "" || has == want || strings.HasPrefix(has, want+"/") || strings.HasPrefix(want, has+"/")
 }

@@ -1,0 +1,229 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
+)
+
+// Sources are where credentials for registries come from. Of all that have some
+// for an image, those for the longest part of its name win; between equals, the
+// source that stands first here.
+type Sources struct {
+	// AuthConfig is a Docker client's config.json as text: the job's variable
+	// DOCKER_AUTH_CONFIG.
+	AuthConfig string `json:"-"`
+	// Home is the home folder of the Runner's user, who may have such a file.
+	Home string
+	// Payload is what GitLab gave with the job, for its own registries.
+	Payload []Login `json:"-"`
+}
+
+// Login is a user of a registry.
+type Login struct{ Registry, Username, Password string }
+
+// What the job log calls the sources, as GitLab's Docker executor does.
+const (
+	authConfigSource = "$DOCKER_AUTH_CONFIG"
+	payloadSource    = "job payload (GitLab Registry)"
+)
+
+// String holds no secret.
+func (s Sources) String() string { return "[credentials]" }
+
+// GoString holds no secret.
+func (s Sources) GoString() string { return s.String() }
+
+// String holds no secret.
+func (l Login) String() string { return "[credentials for " + l.Registry + "]" }
+
+// GoString holds no secret.
+func (l Login) GoString() string { return l.String() }
+
+// credentials are those to use, and where they are from; none without a source.
+type credentials struct {
+	engine.Credentials
+	source string
+}
+
+// entry has credentials for all images below a path, or knows who has them.
+type entry struct {
+	path string // as repository gives it
+	credentials
+	helper helper // asked for them where there is one
+}
+
+// find picks the credentials for an image. A source that cannot be read is left
+// out with a warning, except for what may be an attack.
+func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (credentials, error) {
+	var all []entry
+	for _, source := range []struct {
+		name    string
+		entries func(context.Context) ([]entry, error)
+		blame   func(string, ...any) error
+	}{
+		{authConfigSource, s.fromAuthConfig, fault.Jobf},
+		{"the home folder of the Runner's user", s.fromHome, fault.Systemf},
+		{payloadSource, s.fromPayload, fault.Systemf},
+	} {
+		entries, err := source.entries(ctx)
+		if errors.Is(err, errHelperName) {
+			return credentials{}, source.blame("credentials from %s: %w", source.name, err)
+		}
+		if err != nil {
+			unusable(log, source.name, err)
+		}
+		all = append(all, entries...)
+	}
+	for p := repository(ref); p != ""; p = parent(p) {
+		for _, e := range all {
+			if e.path != p {
+				continue
+			}
+			found, err := e.ask(ctx)
+			if err != nil {
+				unusable(log, e.source, err)
+			} else if !found.Empty() {
+				return found, nil
+			}
+		}
+	}
+	return credentials{}, nil
+}
+
+func unusable(log logrus.FieldLogger, source string, err error) {
+	log.Warnf("Failed to resolve credentials from %s: %v. Credentials from this source will not be used.", source, err)
+}
+
+func (e entry) ask(ctx context.Context) (credentials, error) {
+	if e.helper == "" {
+		return e.credentials, nil
+	}
+	c, err := e.helper.get(ctx, e.Server)
+	return credentials{c, e.source}, err
+}
+
+func parent(p string) string {
+	n := strings.LastIndexByte(p, '/')
+	return p[:max(n, 0)]
+}
+
+func (s Sources) fromPayload(context.Context) ([]entry, error) {
+	var all []entry
+	for _, l := range s.Payload {
+		all = append(all, entry{path: registryPath(l.Registry), credentials: credentials{
+			engine.Credentials{Username: l.Username, Password: l.Password, Server: l.Registry}, payloadSource,
+		}})
+	}
+	return all, nil
+}
+
+func (s Sources) fromAuthConfig(ctx context.Context) ([]entry, error) {
+	return fromConfigFile(ctx, s.AuthConfig, authConfigSource)
+}
+
+func (s Sources) fromHome(ctx context.Context) ([]entry, error) {
+	if s.Home == "" {
+		return nil, nil
+	}
+	for _, name := range []string{".docker/config.json", ".dockercfg"} {
+		file := filepath.Join(s.Home, name)
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all, err := fromConfigFile(ctx, string(text), file)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", file, err)
+		}
+		return all, err
+	}
+	return nil, nil
+}
+
+// fromConfigFile reads a config.json. For one server a helper of its own wins
+// over the store for all, and that over the file itself.
+func fromConfigFile(ctx context.Context, text, source string) ([]entry, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	var c configfile.ConfigFile
+	if err := c.LoadFromReader(strings.NewReader(text)); err != nil {
+		return nil, fmt.Errorf("it is not the text of a Docker config.json: %w", err)
+	}
+	servers := map[string]entry{}
+	asking := func(h helper, server string) {
+		servers[server] = entry{helper: h, credentials: credentials{engine.Credentials{Server: server}, source}}
+	}
+	store := helper(c.CredentialsStore)
+	for server, a := range c.AuthConfigs {
+		found := engine.Credentials{
+			Username: a.Username, Password: a.Password, Server: server,
+			IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken,
+		}
+		if found.Empty() && store != "" { // docker login leaves such an entry beside a store
+			asking(store, server)
+		} else {
+			servers[server] = entry{credentials: credentials{found, source}}
+		}
+	}
+	var failed error
+	if store != "" {
+		var stored []string
+		stored, failed = store.list(ctx)
+		for _, server := range stored {
+			asking(store, server)
+		}
+	}
+	for server, name := range c.CredentialHelpers {
+		if err := helper(name).check(); err != nil {
+			return nil, err
+		}
+		asking(helper(name), server)
+	}
+	var all []entry
+	for _, server := range slices.Sorted(maps.Keys(servers)) {
+		e := servers[server]
+		e.path = registryPath(server)
+		all = append(all, e)
+	}
+	return all, failed
+}
+
+var scheme = regexp.MustCompile(`(?i)^https?://`)
+
+// registryPath is a server of a config.json or of the payload as [repository]
+// writes it: an address with a scheme means a whole registry, whatever path it
+// has (https://index.docker.io/v1/ is Docker Hub's), one without may be a part
+// of a registry.
+func registryPath(server string) string {
+	whole := scheme.ReplaceAllString(server, "")
+	host, rest, _ := strings.Cut(strings.Trim(whole, "/"), "/")
+	host = strings.ToLower(host)
+	if host == "index.docker.io" || host == "registry-1.docker.io" {
+		host = "docker.io"
+	}
+	if whole != server || rest == "" {
+		return host
+	}
+	if n := strings.LastIndexByte(rest, ':'); n > strings.LastIndexByte(rest, '/') {
+		rest = rest[:n] // a tag
+	}
+	return host + "/" + rest
+}

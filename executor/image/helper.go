@@ -1,0 +1,120 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os/exec"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker-credential-helpers/client"
+	helpers "github.com/docker/docker-credential-helpers/credentials"
+
+	"gitlab-sysbox-executor/executor/engine"
+)
+
+// helper is the end of the name of a program that keeps credentials:
+// docker-credential-NAME on the PATH of the Runner's user
+// (https://github.com/docker/docker-credential-helpers).
+type helper string
+
+// helperTimeout bounds one call of such a program.
+const helperTimeout = 30 * time.Second
+
+var helperName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+var errHelperName = errors.New("the name of a credential helper is not one of letters, digits, \".\", \"_\" and \"-\"")
+
+// check refuses what would start another program than a helper: the job can
+// write the name.
+func (h helper) check() error {
+	if !helperName.MatchString(string(h)) {
+		return fmt.Errorf("%w: %.100q", errHelperName, string(h))
+	}
+	return nil
+}
+
+// list names the servers for which the program has credentials.
+func (h helper) list(ctx context.Context) ([]string, error) {
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	p := &program{ctx: ctx, name: "docker-credential-" + string(h)}
+	servers, err := client.List(p.with)
+	if err != nil {
+		return nil, p.explain(err)
+	}
+	return slices.Sorted(maps.Keys(servers)), nil
+}
+
+// tokenUser stands where the secret is an identity token.
+const tokenUser = "<token>"
+
+// get asks for the credentials of a server; they are empty when there are none.
+func (h helper) get(ctx context.Context, server string) (engine.Credentials, error) {
+	if err := h.check(); err != nil {
+		return engine.Credentials{}, err
+	}
+	p := &program{ctx: ctx, name: "docker-credential-" + string(h)}
+	found, err := client.Get(p.with, server)
+	switch {
+	case helpers.IsErrCredentialsNotFound(err):
+		return engine.Credentials{}, nil
+	case err != nil:
+		return engine.Credentials{}, p.explain(err)
+	case found.Username == tokenUser:
+		return engine.Credentials{IdentityToken: found.Secret, Server: server}, nil
+	}
+	return engine.Credentials{Username: found.Username, Password: found.Secret, Server: server}, nil
+}
+
+// program runs a helper for the library, within bounded time and with nothing of
+// what it writes in an error: a secret may be in it.
+type program struct {
+	ctx   context.Context
+	name  string
+	args  []string
+	input io.Reader
+	err   error
+}
+
+func (p *program) with(args ...string) client.Program {
+	p.args = args
+	return p
+}
+
+func (p *program) Input(in io.Reader) { p.input = in }
+
+func (p *program) Output() ([]byte, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, helperTimeout)
+	defer cancel()
+	c := exec.CommandContext(ctx, p.name, p.args...)
+	c.Stdin = p.input
+	var out bytes.Buffer
+	c.Stdout = &out
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = time.Second
+	p.err = c.Run()
+	if ctx.Err() != nil && p.ctx.Err() == nil {
+		p.err = fmt.Errorf("no answer within %s", helperTimeout)
+	}
+	return out.Bytes(), p.err
+}
+
+func (p *program) explain(err error) error {
+	switch {
+	case p.err != nil:
+		err = p.err
+	case helpers.IsCredentialsMissingServerURL(err) || helpers.IsCredentialsMissingUsername(err):
+	default:
+		err = errors.New("its answer is not understood")
+	}
+	return fmt.Errorf("%s %s: %w", p.name, p.args[0], err)
+}

@@ -1,0 +1,185 @@
+package stages
+
+import (
+	"os"
+	"os/user"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/image"
+)
+
+// imageRules turn the images that a job names into requests, within what the
+// administrator allows. Their errors are the job's fault. Names come from the
+// job's author: no more than the first hundred characters of one are shown.
+type imageRules struct {
+	call *Call
+	cfg  *config.Config
+}
+
+// forJob asks for the job's own image, or for the default.
+func (r imageRules) forJob(i Image) (image.Request, error) {
+	fallback := r.expand(r.cfg.Job.Image)
+	if strings.Contains(i.Name, "$") && r.call.Variables["CI_JOB_IMAGE"] != "" {
+		i.Name = r.call.Variables["CI_JOB_IMAGE"] // older Runners expand nothing in the payload
+	}
+	if i.Name == "" {
+		i.Name = fallback
+	}
+	if i.Name == "" {
+		return image.Request{}, fault.Jobf("the job names no image and there is no default: write image: in .gitlab-ci.yml, or job.image in the executor's configuration")
+	}
+	req, err := r.request(i)
+	if err == nil && i.Name != fallback {
+		err = allowed(i.Name, "images", r.cfg.Job.AllowedImages)
+	}
+	return req, err
+}
+
+// forService asks for the image of a service.
+func (r imageRules) forService(i Image) (image.Request, error) {
+	req, err := r.request(i)
+	if err == nil {
+		err = allowed(i.Name, "services", r.cfg.Job.AllowedServices)
+	}
+	return req, err
+}
+
+func allowed(name, kind string, patterns []string) error {
+	if image.Allowed(patterns, name) {
+		return nil
+	}
+	return fault.Jobf("The %q image is not present on list of allowed %s: the administrator of this runner allows %s (job.allowed_%s)",
+		name, kind, strings.Join(patterns, ", "), kind)
+}
+
+func (r imageRules) request(i Image) (image.Request, error) {
+	if err := image.Check(i.Name); err != nil {
+		return image.Request{}, fault.Jobf(`image %.100q: %w; write for example "debian:12" or "registry.example/group/image:tag"`, i.Name, err)
+	}
+	platform, err := r.platform(i)
+	if err != nil {
+		return image.Request{}, err
+	}
+	policies, err := r.policies(i)
+	if err != nil {
+		return image.Request{}, err
+	}
+	return image.Request{Reference: i.Name, Platform: platform, Policies: policies, Credentials: r.credentials()}, nil
+}
+
+var platformForm = regexp.MustCompile(`^[a-z0-9_]+(/[a-z0-9_]+(/[a-z0-9_.]+)?)?$`)
+
+// platform is what the engine calls it: a bare architecture means Linux.
+func (r imageRules) platform(i Image) (string, error) {
+	p := strings.ToLower(r.expand(i.Options.Docker.Platform))
+	switch {
+	case p == "":
+		return "", nil
+	case len(p) > 100 || !platformForm.MatchString(p):
+		return "", fault.Jobf(`image %q: platform %.100q is not one; write for example "linux/arm64"`, i.Name, p)
+	case p != "linux" && !strings.Contains(p, "/"):
+		return "linux/" + p, nil
+	}
+	return p, nil
+}
+
+// policies are the job's, else the configured ones, as far as they are allowed
+// (gitlab-runner, helpers/pull_policies).
+func (r imageRules) policies(i Image) ([]image.Policy, error) {
+	wanted, source := i.PullPolicies, "GitLab pipeline config"
+	if len(wanted) == 0 {
+		wanted, source = r.cfg.Job.PullPolicy, "Runner config"
+	}
+	allowed := r.cfg.Job.AllowedPullPolicies
+	if len(allowed) == 0 {
+		allowed = r.cfg.Job.PullPolicy
+	}
+	var named []string // each once
+	var effective []image.Policy
+	for _, name := range wanted {
+		p := image.Policy(name)
+		if p != image.Always && p != image.IfNotPresent && p != image.Never {
+			return nil, fault.Jobf("image %q: pull_policy %.100q is none of always, if-not-present, never", i.Name, name)
+		}
+		if slices.Contains(named, name) {
+			continue
+		}
+		named = append(named, name)
+		if slices.Contains(allowed, name) {
+			effective = append(effective, p)
+		}
+	}
+	if len(effective) == 0 {
+		return nil, fault.Jobf("invalid pull policy for image %q: pull_policy (%s) defined in %s is not one of the allowed_pull_policies (%s)",
+			i.Name, named, source, allowed)
+	}
+	return effective, nil
+}
+
+// jobUser is the configured user, else the one that the job names for its image.
+func (r imageRules) jobUser(i Image) (string, error) {
+	if r.cfg.Job.User != "" {
+		return r.cfg.Job.User, nil
+	}
+	name, err := r.user(i)
+	if err != nil {
+		return "", err
+	}
+	if list := r.cfg.Job.AllowedUsers; name != "" && len(list) > 0 && !slices.Contains(list, name) {
+		return "", fault.Jobf("user %q is not an allowed user: %s (job.allowed_users)", name, list)
+	}
+	return name, nil
+}
+
+// user is the one that the job names, which only its own container knows.
+func (r imageRules) user(i Image) (string, error) {
+	name := r.expand(string(i.Options.Docker.User))
+	odd := func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }
+	if len(name) > 256 || strings.ContainsFunc(name, odd) {
+		return "", fault.Jobf(`image %q: user %.100q is not one; write for example "1000" or "www-data:www-data"`, i.Name, name)
+	}
+	return name, nil
+}
+
+// credentials are all that there may be for the job.
+func (r imageRules) credentials() image.Sources {
+	s := image.Sources{AuthConfig: r.call.Variables["DOCKER_AUTH_CONFIG"], Home: homeDir()}
+	if r.call.Job != nil {
+		for _, c := range r.call.Job.Credentials {
+			if c.Type == "registry" {
+				s.Payload = append(s.Payload, image.Login{Registry: c.URL, Username: c.Username, Password: c.Password})
+			}
+		}
+	}
+	return s
+}
+
+// homeDir is that of the Runner's user, who runs us; a service of systemd's may
+// have no HOME.
+func homeDir() string {
+	if dir, err := os.UserHomeDir(); err == nil {
+		return dir
+	}
+	if u, err := user.Current(); err == nil {
+		return u.HomeDir
+	}
+	return ""
+}
+
+// longestText is far above any name, user or platform.
+const longestText = 1000
+
+// expand puts the job's variables in where the Runner leaves that to the
+// executor. What is too long anyhow is left alone: a thousand times "$A" can mean
+// gigabytes.
+func (r imageRules) expand(text string) string {
+	if len(text) > longestText {
+		return text
+	}
+	return os.Expand(text, func(name string) string { return r.call.Variables[name] })
+}
