@@ -66,3 +66,33 @@ func TestJobDirsStayApart(t *testing.T) {
 	wantErrors(t, "job.builds_dir = 5\njob.cache_dir = \"/builds\"",
 		"c.toml:1: job.builds_dir: found a whole number; write a string in quotes")
 }
+
+func TestAllowedPullPolicies(t *testing.T) {
+	wantErrors(t, "[job]\npull_policy = [\"always\", \"never\"]\nallowed_pull_policies = [\"never\"]")
+	wantErrors(t, "[job]\nallowed_pull_policies = []")
+	wantErrors(t, "[job]\nallowed_pull_policies = [\"sometimes\"]",
+		`c.toml:2: job.allowed_pull_policies: "sometimes" is not possible; write one of "always", "if-not-present", "never"`)
+	wantErrors(t, "[job]\nallowed_pull_policies = [\"never\"]",
+		`c.toml:2: job.allowed_pull_policies: ["never"] has nothing of job.pull_policy ["always"] in it, so that no image could be had; write for example ["always" "never"]`)
+}
+
+func TestAllowedImages(t *testing.T) {
+	wantErrors(t, `
+[job]
+allowed_images = ["ruby:*", "my.registry.tld:5000/**", "!**/{a,b}/*", "[a-c]*"]
+allowed_services = ["postgres:1?"]`)
+	const right = ` is not a pattern of image names; write for example "registry.example/group/**" or "!**/private/*"`
+	wantErrors(t, `
+[job]
+allowed_images = ["", "!", "[a"]
+allowed_services = ["a b"]`,
+		`c.toml:3: job.allowed_images: "!"`+right, `c.toml:3: job.allowed_images: ""`+right, `c.toml:3: job.allowed_images: "[a"`+right,
+		`c.toml:4: job.allowed_services: "a b"`+right)
+}
+
+func TestAllowedUsers(t *testing.T) {
+	wantErrors(t, "[job]\nuser = \"1000\"\nallowed_users = [\"www-data\", \"1000\"]")
+	wantErrors(t, "[job]\nuser = \"1000\"\nallowed_users = [\"www-data\", \"\"]",
+		`c.toml:3: job.allowed_users: "" is not a user; write for example "1000:1000"`,
+		`c.toml:3: job.allowed_users: job.user "1000", which every job has, is not in it; add it`)
+}

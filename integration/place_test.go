@@ -45,6 +45,10 @@ func newPlace(t testing.TB, s settings) *place {
 	if s.host == "" {
 		s.host = world.engine.Host
 	}
+	if !strings.Contains(s.job, "pull_polic") {
+		// The tests' images are made here: job() asks for what is present.
+		s.job += "\nallowed_pull_policies = [\"always\", \"if-not-present\"]"
+	}
 	p := &place{dir: dir, stateDir: filepath.Join(dir, "state")}
 	config := filepath.Join(dir, "config.toml")
 	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\nhost = %q\n\n[job]\n%s\n\n[run]\n%s\n\n%s\n",

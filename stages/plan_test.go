@@ -23,6 +23,7 @@ func planOf(t *testing.T, cfg *config.Config, vars map[string]string) (executor.
 		vars["CI_JOB_IMAGE"] = "debian:12"
 	}
 	vars["CI_PROJECT_DIR"] = "/builds/group/project"
+	cfg.Job.AllowedPullPolicies = []string{"always", "if-not-present"} // the payload asks for the latter
 	var said bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&said)

@@ -25,7 +25,7 @@ import (
 type helper string
 
 // helperTimeout bounds one call of such a program.
-const helperTimeout = 30 * time.Second
+var helperTimeout = 30 * time.Second
 
 var helperName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 

@@ -127,7 +127,7 @@ func digest(img engine.Image, ref string) string {
 	}
 	best := img.Digests[0]
 	for _, d := range img.Digests {
-		if sameRepository(d, ref) {
+		if name, _, _ := strings.Cut(d, "@"); repository(name) == repository(ref) {
 			best = d
 			break
 		}

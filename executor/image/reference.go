@@ -99,5 +99,3 @@ func repository(ref string) string {
 	}
 	return strings.ToLower(reference.Domain(named)) + "/" + reference.Path(named)
 }
-
-func sameRepository(a, b string) bool { return repository(a) == repository(b) }

@@ -22,6 +22,7 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -34,8 +35,7 @@ func main() {
 	log.SetFlags(0)
 
 	config := &configuration.Configuration{Version: "0.1"}
-	config.Log.Level = "error"
-	config.Log.AccessLog.Disabled = true
+	logrus.SetOutput(io.Discard) // a line or three for each request
 	config.Storage = configuration.Storage{"filesystem": {"rootdirectory": *dir}}
 	if *user != "" {
 		hash, err := bcrypt.GenerateFromPassword([]byte(*password), bcrypt.MinCost)

@@ -1,0 +1,107 @@
+package image
+
+import (
+	"strings"
+	"testing"
+)
+
+const someID = "0123456789012345678901234567890123456789012345678901234567890123"
+
+func TestCheck(t *testing.T) {
+	for _, ref := range []string{
+		"debian", "debian:12", "registry.example:5000/a/b:c", "debian:12@sha256:" + someID, "debian@sha256:" + someID,
+		"sha256:" + someID, someID, "127.0.0.1:5000/x", "localhost/x", "a__b/c-d.e",
+	} {
+		if err := Check(ref); err != nil {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+	for _, ref := range []string{
+		"", " ", "debian 12", "debian:12\n", "\ndebian", "Debian", "../etc/passwd", "a/../b", "/etc/passwd", "$(id)", "$IMAGE", "a;b", `a"b`, "a'b",
+		"débian", "debian\x00", "debian\x1b[31m", "-v", "--privileged", "a//b", "https://registry.example/x", "debian:", "debian@sha256:0",
+		strings.Repeat("a", 100_000), "x:" + strings.Repeat("1", 200), "\u202edebian", "a/b:\U0001F600",
+	} {
+		err := Check(ref)
+		if err == nil {
+			t.Errorf("%.40q is accepted", ref)
+			continue
+		}
+		if text := err.Error(); strings.ContainsAny(text, "\n\x00\x1b") || len(text) > 200 {
+			t.Errorf("%.40q: %q", ref, text)
+		}
+	}
+}
+
+func TestIsID(t *testing.T) {
+	for ref, want := range map[string]bool{
+		"sha256:" + someID: true, someID: true, "debian@sha256:" + someID: false, "sha256:12": false, someID[:12]: false, "debian": false, "": false,
+	} {
+		if IsID(ref) != want {
+			t.Errorf("%q: %t", ref, !want)
+		}
+	}
+}
+
+func TestAllowed(t *testing.T) {
+	for _, tt := range []struct {
+		patterns string // with blanks between them
+		ref      string
+		want     bool
+	}{
+		{"", "anything", true},
+		{"ruby:*", "ruby:3.3", true},
+		{"ruby:*", "python:3", false},
+		{"ruby:*", "ruby", true}, // means ruby:latest
+		{"ruby", "ruby:latest", true},
+		{"ruby", "ruby:3", false},
+		{"ruby:*", "docker.io/library/ruby:3", true},
+		{"docker.io/**", "ruby:3", true},
+		{"my.registry.tld:5000/*:*", "my.registry.tld:5000/image:1", true},
+		{"my.registry.tld:5000/*:*", "my.registry.tld:5000/group/image:1", false},
+		{"my.registry.tld:5000/**", "my.registry.tld:5000/group/image:1", true},
+		{"my.registry.tld/**", "my.registry.tld.evil.example/x", false},
+		{"**/ruby:{2,3}.*", "registry.example/a/ruby:3.1", true},
+		{"** !ruby:*", "python:3", true},
+		{"** !ruby:*", "ruby:3", false},
+		{"!ruby:* **", "ruby:3", false}, // in any order
+		{"** !ruby:*", "ruby", false},
+		{"** !ruby:*", "docker.io/library/ruby:3", false},
+		{"** !ruby:*", "index.docker.io/library/ruby:3", false},
+		{"** !ruby:*", "ruby:3@sha256:" + someID, false},
+		{"** !**/ruby:*", "ruby:3", false},
+		{"!ruby:*", "python:3", true},
+		{"!ruby:*", "ruby:3", false},
+		{"ruby:*", "sha256:" + someID, false},
+		{"sha256:*", "sha256:" + someID, true},
+	} {
+		if got := Allowed(strings.Fields(tt.patterns), tt.ref); got != tt.want {
+			t.Errorf("%s by [%s]: %t", tt.ref, tt.patterns, got)
+		}
+	}
+}
+
+// Whatever name is accepted is one line without anything that could be more than
+// a name to an engine, a shell or a log.
+func FuzzReference(f *testing.F) {
+	for _, ref := range []string{"debian", "registry.example:5000/a/b:c@sha256:" + someID, "a\nb", "../x", "$(id)", "sha256:" + someID, "É"} {
+		f.Add(ref, "**/a:*")
+	}
+	f.Fuzz(func(t *testing.T, ref, pattern string) {
+		Allowed([]string{pattern, "!" + pattern}, ref)
+		path := registryPath(ref)
+		if strings.HasSuffix(path, "/") && path != "/" {
+			t.Errorf("%q has the path %q", ref, path)
+		}
+		if Check(ref) != nil {
+			return
+		}
+		if strings.ContainsFunc(ref, func(r rune) bool {
+			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/@[]+", r)
+		}) {
+			t.Errorf("%q is accepted", ref)
+		}
+		if strings.HasPrefix(ref, "-") || strings.Contains("/"+ref+"/", "/../") {
+			t.Errorf("%q is accepted", ref)
+		}
+	})
+}
