@@ -3,6 +3,7 @@ package integration
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -59,7 +60,11 @@ func inRegistry(t testing.TB, name string, more int) *registry.Registry {
 
 // forget takes the name of an image from the engine at the test's end.
 func forget(t testing.TB, ref string) {
-	t.Cleanup(func() { world.engine.RemoveImage(t.Context(), ref) })
+	t.Cleanup(func() {
+		if err := world.engine.RemoveImage(context.Background(), ref); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // pulling is a job in an image of a registry.
