@@ -43,12 +43,7 @@ func (j *Job) check(k *checker) {
 	if strings.ContainsFunc(j.User, blank) {
 		k.bad("job.user", `%q has white space in it; write for example "1000:1000"`, j.User)
 	}
-	if len(j.PullPolicy) == 0 {
-		k.bad("job.pull_policy", `the list is empty; write for example ["always"]`)
-	}
-	for _, p := range j.PullPolicy {
-		k.oneOf("job.pull_policy", p, []string{"always", "if-not-present", "never"})
-	}
+	k.pullPolicy("job.pull_policy", j.PullPolicy)
 	k.jobDir("job.builds_dir", j.BuildsDir, "/builds")
 	k.jobDir("job.cache_dir", j.CacheDir, "/cache")
 	if k.sound("job.builds_dir", "job.cache_dir") && overlap(j.BuildsDir, j.CacheDir) {
