@@ -28,16 +28,10 @@ type Plan struct {
 	Resources config.Resources
 	Storage   storage.Settings
 	Folders   Folders
+	Helper    Helper
 
 	Services []Service
 
 	EntrypointTimeout time.Duration
 	ServiceTimeout    time.Duration // for all services together; none when not positive
-}
-
-// Folders are the job's folders as its scripts see them.
-type Folders struct {
-	Builds  string
-	Cache   string
-	Project string // below Builds
 }

@@ -17,6 +17,10 @@ type Job struct {
 	Variables []Variable `json:"variables"`
 	Image     Image      `json:"image"`
 	Services  []Image    `json:"services"`
+
+	Cache        []Cache           `json:"cache"`
+	Artifacts    []json.RawMessage `json:"artifacts"`
+	Dependencies []json.RawMessage `json:"dependencies"`
 }
 
 // JobInfo places the job.
@@ -28,6 +32,13 @@ type JobInfo struct {
 // GitInfo tells of the repository.
 type GitInfo struct {
 	RepoURL string `json:"repo_url"` // holds the job's token
+	// Protected tells of the ref; nil from a GitLab that does not say so here.
+	Protected *bool `json:"protected,omitempty"`
+}
+
+// Cache is one of the job's under cache:.
+type Cache struct {
+	Key string `json:"key"`
 }
 
 // Variable is one of the job's, before the Runner expands it.

@@ -44,16 +44,14 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		return executor.Plan{}, err
 	}
 	p := executor.Plan{
-		Identity:   id,
-		Runtime:    cfg.Runtime,
-		Hostname:   hostname(c, id),
-		Entrypoint: img.Entrypoint,
-		User:       string(img.Options.Docker.User),
-		Resources:  cfg.Resources,
-		Storage:    settings,
-		Folders: executor.Folders{
-			Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir, Project: c.projectDir(cfg.Job.BuildsDir),
-		},
+		Identity:          id,
+		Runtime:           cfg.Runtime,
+		Hostname:          hostname(c, id),
+		Entrypoint:        img.Entrypoint,
+		User:              string(img.Options.Docker.User),
+		Resources:         cfg.Resources,
+		Storage:           settings,
+		Folders:           folders(c, cfg, id, log),
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceTimeout:    time.Duration(cfg.Services.WaitTimeout),
 	}
@@ -61,6 +59,9 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		p.User = cfg.Job.User
 	}
 	if p.Image, err = request(img, cfg); err != nil {
+		return executor.Plan{}, err
+	}
+	if p.Helper, err = helper(c, cfg); err != nil {
 		return executor.Plan{}, err
 	}
 	p.Environment = environment(c, cfg, p.Folders.Project, nil)
