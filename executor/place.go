@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 )
 
 // placeAgent puts our own executable at path, readable for everyone.
@@ -28,7 +29,9 @@ func place(source, path string) error {
 	if err != nil {
 		return err
 	}
-	if info.Mode().Perm()&0o555 == 0o555 && os.Link(source, path) == nil {
+	// A symbolic link would itself be linked, and leads nowhere in a container.
+	real, err := filepath.EvalSymlinks(source)
+	if err == nil && info.Mode().Perm()&0o555 == 0o555 && os.Link(real, path) == nil {
 		return nil
 	}
 	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)

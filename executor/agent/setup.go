@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // apply makes what s asks for. It may be applied again: what is there is kept.
@@ -51,26 +50,4 @@ func (f Folder) make(a account) error {
 		return os.Chown(f.Path, a.UID, a.GID)
 	}
 	return nil
-}
-
-// give makes a the owner of the folder at path and of all that is in it. Links
-// are not followed; what goes away meanwhile is left out. A file that is a's
-// already is left alone, which also spares it the loss of its setuid bit.
-func give(path string, a account) error {
-	return filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-		var info fs.FileInfo
-		if err == nil {
-			info, err = entry.Info()
-		}
-		if err == nil {
-			s := info.Sys().(*syscall.Stat_t)
-			if int(s.Uid) != a.UID || int(s.Gid) != a.GID {
-				err = os.Lchown(path, a.UID, a.GID)
-			}
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
 }
