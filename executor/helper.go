@@ -21,7 +21,7 @@ type HelperMode string
 
 // The modes of a helper.
 const (
-	HelperAuto      HelperMode = "auto"      // in a container of its own when the job's lacks something
+	HelperAuto      HelperMode = "auto"      // in a container of its own when the job's lacks git
 	HelperJob       HelperMode = "job"       // always in the job's container
 	HelperContainer HelperMode = "container" // always in a container of its own
 )
@@ -71,8 +71,6 @@ func (h Helper) why(job agent.Report) string {
 	case h.Mode == HelperJob:
 	case h.NeedsGit && !job.Git:
 		return "the job's image has no git"
-	case h.NeedsTool && h.Tool == "":
-		return "no " + h.ToolName + " was found on this machine"
 	}
 	return ""
 }
@@ -88,6 +86,9 @@ const helperHome = "/home/job"
 func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, job agent.Report) (*facts, error) {
 	why := p.Helper.why(job)
 	if why == "" {
+		if p.Helper.NeedsTool && p.Helper.Tool == "" {
+			x.Log.Warnf("No static %s program was found on this machine: caches and artifacts need one in the job's image. (Name one as helper.runner_binary in the executor's configuration, or set helper.mode to \"container\".)", p.Helper.ToolName)
+		}
 		return nil, nil
 	}
 	x.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", p.Helper.Image.Reference, why)

@@ -47,6 +47,9 @@ func TestGive(t *testing.T) {
 	if info, err := os.Stat(setuid); err != nil || info.Mode()&os.ModeSetuid == 0 {
 		t.Errorf("a file that was the user's already changed: %v %v", info.Mode(), err)
 	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("a folder that its owner could not change: %v %v", info.Mode(), err)
+	}
 	if err := give(filepath.Join(dir, "missing"), account{}); err != nil {
 		t.Error(err)
 	}
