@@ -24,13 +24,13 @@ func (p *place) kept(t testing.TB) *executor.Executor {
 }
 
 // keptVolumes are those that jobs with this state folder used.
-func (p *place) keptVolumes(t testing.TB) []executor.Kept {
+func (p *place) keptVolumes(t testing.TB) []executor.KeptVolume {
 	t.Helper()
 	all, err := p.kept(t).KeptVolumes(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ours []executor.Kept
+	var ours []executor.KeptVolume
 	for _, k := range all {
 		if !k.LastUse.IsZero() {
 			ours = append(ours, k)
@@ -144,7 +144,7 @@ func TestHelperContainerByConfiguration(t *testing.T) {
 	compare := p.unchanged(t)
 	j := job(t, "user1000", "id -u")
 	j.Variables = append(j.Variables, runner.Variable{Key: "FILE", Value: "text", File: true})
-	j.Script = append(j.Script, "cat $FILE", "rm $FILE", "echo $TMPDIR")
+	j.Script = append(j.Script, "echo $(cat $FILE)", "rm $FILE", "echo $TMPDIR")
 	r := p.succeed(t, j)
 	wantLines(t, r, "1000", "text", "/var/lib/containers/tmp")
 	wantSaid(t, r, "prepare", "in a helper container")
