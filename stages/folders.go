@@ -27,9 +27,9 @@ func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.Field
 	if id.Server == tryServer {
 		f.KeepBuilds, f.KeepCache = false, false
 	}
-	if _, ok := c.Job.given("CI_CONCURRENT_PROJECT_ID"); ok && f.KeepBuilds {
+	if name := c.overridden(); name != "" && f.KeepBuilds {
 		// Else a job could fill the disk, one kept volume after the other.
-		log.Warnf("The job sets CI_CONCURRENT_PROJECT_ID itself: its folder %s is not kept.", f.Builds)
+		log.Warnf("The job sets %s itself: its folder %s is not kept.", name, f.Builds)
 		f.KeepBuilds = false
 	}
 	f.ProtectedBuilds = c.protected()
@@ -39,6 +39,19 @@ func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.Field
 		return strings.HasSuffix(cache.Key, "-protected")
 	})
 	return f
+}
+
+// overridden is a variable by which builds are kept and which the job's author
+// set; empty when there is none.
+func (c *Call) overridden() string {
+	// The Runner adds this one: GitLab does not send it.
+	if _, ok := c.Job.given("CI_CONCURRENT_PROJECT_ID"); ok {
+		return "CI_CONCURRENT_PROJECT_ID"
+	}
+	if id, ok := c.Job.given("CI_RUNNER_ID"); ok && id != c.Variables["CI_RUNNER_ID"] {
+		return "CI_RUNNER_ID"
+	}
+	return ""
 }
 
 // protected tells whether the job runs for a protected branch or tag.

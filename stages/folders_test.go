@@ -42,21 +42,23 @@ func TestFolders(t *testing.T) {
 		"an old GitLab": {config.Default(), `{"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, true, true}},
 		"an old GitLab and a sly author": {config.Default(),
 			`{"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"false"},{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, false, false}},
-		"a protected cache":        {config.Default(), `{"cache":[{"key":"a"},{"key":"main-protected"}]}`, want{true, true, false, true}},
-		"one that is not":          {config.Default(), `{"cache":[{"key":"main-non_protected"}]}`, want{true, true, false, false}},
-		"a job that chose a slot":  {config.Default(), `{"variables":[{"key":"CI_CONCURRENT_PROJECT_ID","value":"7"}]}`, want{false, true, false, false}},
-		"a job of the try command": {config.Default(), `{"git_info":{"repo_url":"https://try.invalid/a/b.git"}}`, want{false, false, false, false}},
+		"a protected cache":         {config.Default(), `{"cache":[{"key":"a"},{"key":"main-protected"}]}`, want{true, true, false, true}},
+		"one that is not":           {config.Default(), `{"cache":[{"key":"main-non_protected"}]}`, want{true, true, false, false}},
+		"a job that chose a slot":   {config.Default(), `{"variables":[{"key":"CI_CONCURRENT_PROJECT_ID","value":"7"}]}`, want{false, true, false, false}},
+		"a job that chose a Runner": {config.Default(), `{"variables":[{"key":"CI_RUNNER_ID","value":"1"},{"key":"CI_RUNNER_ID","value":"7"}]}`, want{false, true, false, false}},
+		"a Runner's number":         {config.Default(), `{"variables":[{"key":"CI_RUNNER_ID","value":"7"}]}`, want{true, true, false, false}},
+		"a job of the try command":  {config.Default(), `{"git_info":{"repo_url":"https://try.invalid/a/b.git"}}`, want{false, false, false, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			job := strings.Replace(c.job, "{", `{"id":1,"job_info":{"project_id":2},`, 1)
-			f, said := foldersOf(t, c.cfg, strings.Replace(job, ",}", "}", 1), map[string]string{"CI_CONCURRENT_PROJECT_ID": "3"})
+			f, said := foldersOf(t, c.cfg, strings.Replace(job, ",}", "}", 1), map[string]string{"CI_CONCURRENT_PROJECT_ID": "3", "CI_RUNNER_ID": "7"})
 			if got := (want{f.KeepBuilds, f.KeepCache, f.ProtectedBuilds, f.ProtectedCache}); got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 			if f.Slot != 3 {
 				t.Errorf("slot %d", f.Slot)
 			}
-			if strings.Contains(said, "not kept") != (name == "a job that chose a slot") {
+			if strings.Contains(said, "not kept") != strings.HasPrefix(name, "a job that chose") {
 				t.Errorf("said %q", said)
 			}
 		})
