@@ -113,6 +113,16 @@ func (k *checker) oneOf(key, value string, possible []string) {
 	k.bad(key, "%q is not possible; write one of %s", value, strings.Join(quoted, ", "))
 }
 
+// pullPolicy wants a list of when an image is pulled.
+func (k *checker) pullPolicy(key string, list []string) {
+	if len(list) == 0 {
+		k.bad(key, `the list is empty; write for example ["always"]`)
+	}
+	for _, p := range list {
+		k.oneOf(key, p, pullPolicies)
+	}
+}
+
 // overlap tells whether two clean absolute paths are one, or one is inside the
 // other.
 func overlap(a, b string) bool {

@@ -33,6 +33,9 @@ type Config struct {
 	Job       Job       `toml:"job"`
 	Resources Resources `toml:"resources"`
 	Storage   Storage   `toml:"storage"`
+	Builds    Builds    `toml:"builds"`
+	Cache     Cache     `toml:"cache"`
+	Helper    Helper    `toml:"helper"`
 	Services  Services  `toml:"services"`
 	Run       Run       `toml:"run"`
 	Cleanup   Cleanup   `toml:"cleanup"`
@@ -50,6 +53,9 @@ func Default() *Config {
 		Job:       defaultJob(),
 		Resources: defaultResources(),
 		Storage:   defaultStorage(),
+		Builds:    defaultBuilds(),
+		Cache:     defaultCache(),
+		Helper:    defaultHelper(),
 		Services:  defaultServices(),
 		Run:       defaultRun(),
 		Cleanup:   defaultCleanup(),
@@ -71,6 +77,9 @@ func (c *Config) check(k *checker) {
 	c.Job.check(k)
 	c.Resources.check(k)
 	c.Storage.check(k)
+	c.Builds.check(k)
+	c.Cache.check(k)
+	c.Helper.check(k)
 	c.Services.check(k)
 	c.Run.check(k)
 	c.Cleanup.check(k)

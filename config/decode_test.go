@@ -32,7 +32,7 @@ shape = 1
 nothing = "said twice"
 [fruit.apple]
 a = 1
-[run.more]
+[run.extra]
 `,
 		`c.toml:2: unknown key imagee; did you mean job.image?`,
 		`c.toml:3: unknown key tmpdir; did you mean storage.tmpdir?`,
@@ -44,7 +44,7 @@ a = 1
 		`c.toml:10: unknown key job."a.b"; the keys here are `+job,
 		`c.toml:11: unknown key jobs; did you mean job?`,
 		`c.toml:13: unknown key fruit; the keys here are `+top,
-		`c.toml:15: unknown key run.more; the keys here are `+run)
+		`c.toml:15: unknown key run.extra; the keys here are `+run)
 	// The library keeps no position of an empty key in a table.
 	wantErrors(t, "[run]\n\"\" = 1", `c.toml: unknown key run.""; the keys here are `+run)
 }

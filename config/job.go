@@ -59,12 +59,7 @@ func (j *Job) check(k *checker) {
 	if strings.ContainsFunc(j.User, blank) {
 		k.bad("job.user", `%q has white space in it; write for example "1000:1000"`, j.User)
 	}
-	if len(j.PullPolicy) == 0 {
-		k.bad("job.pull_policy", `the list is empty; write for example ["always"]`)
-	}
-	for _, p := range j.PullPolicy {
-		k.oneOf("job.pull_policy", p, pullPolicies)
-	}
+	k.pullPolicy("job.pull_policy", j.PullPolicy)
 	for _, p := range j.AllowedPullPolicies {
 		k.oneOf("job.allowed_pull_policies", p, pullPolicies)
 	}

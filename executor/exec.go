@@ -43,6 +43,9 @@ func (x *Executor) ask(ctx context.Context, id string, cmd []string, order, answ
 type Script struct {
 	Stage string
 	Text  []byte
+	// Helper is for a script that the helper container can run: it is not the
+	// job's author's.
+	Helper bool
 }
 
 // ScriptError tells that a script ran and failed.
@@ -63,9 +66,16 @@ func (e *ScriptError) Error() string {
 	return fmt.Sprintf("%s: exit code %d", e.Stage, e.Code)
 }
 
-// Adapt fits a script to the container: the variables it must not change, and
-// whether its shell lacks the $'...' quoting.
-type Adapt func(text []byte, enforced map[string]string, tmpdir string, posix bool) []byte
+// Surroundings are what a script has to be fitted to.
+type Surroundings struct {
+	Enforced map[string]string // variables that it must not change
+	TMPDIR   string
+	Tools    string // a folder for the end of its PATH; may be empty
+	POSIX    bool   // its shell lacks the $'...' quoting
+}
+
+// Adapt fits a script to its surroundings.
+type Adapt func(text []byte, to Surroundings) []byte
 
 // Run runs a script in the prepared environment and copies its output to out as
 // it comes. When ctx ends it ends the script's processes and returns. A failing
@@ -83,7 +93,13 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	}
 	j.Touch()
 	defer x.use(i.Name())()
-	s.Text = adapt(s.Text, f.Enforced, f.TMPDIR, !f.ANSIQuoting)
+	switch {
+	case !s.Helper:
+		f.Tools = ""
+	case f.Helper != nil:
+		f = *f.Helper
+	}
+	s.Text = adapt(s.Text, Surroundings{Enforced: f.Enforced, TMPDIR: f.TMPDIR, Tools: f.Tools, POSIX: !f.ANSIQuoting})
 	return x.runIn(ctx, f, s, out)
 }
 
@@ -96,7 +112,7 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 	}
 	defer e.Close()
 	order, err := json.Marshal(agent.ExecOrder{
-		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Init: f.Init, Grace: x.KillGrace,
+		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, Init: f.Init, Grace: x.KillGrace,
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,10 @@ type facts struct {
 	// Enforced are the variables that a job's script must not change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`
+	// Tools is a folder on the PATH of the stages that a helper can do.
+	Tools string `json:"tools,omitempty"`
+	// Helper is where those stages run, when not in the job's container.
+	Helper *facts `json:"helper,omitempty"`
 }
 
 func (x *Executor) journals() string { return filepath.Join(x.StateDir, "journal") }

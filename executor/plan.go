@@ -28,6 +28,7 @@ type Plan struct {
 	Resources config.Resources
 	Storage   storage.Settings
 	Folders   Folders
+	Helper    Helper
 
 	Services []Service
 
@@ -42,11 +43,4 @@ func (p Plan) images() []image.Request {
 		all = append(all, s.Image)
 	}
 	return all
-}
-
-// Folders are the job's folders as its scripts see them.
-type Folders struct {
-	Builds  string
-	Cache   string
-	Project string // below Builds
 }

@@ -49,6 +49,12 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if answered(j, journal.Network, name, err); err != nil {
 		return err
 	}
+	taken, release, err := x.takeFolders(ctx, p.Identity, p.Folders, j)
+	if err != nil {
+		return err
+	}
+	defer release()
+	p.Folders = taken
 	services, err := x.startServices(ctx, p, j, images[1:])
 	if err != nil {
 		return err
@@ -71,10 +77,15 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
-	return j.SetFacts(facts{
+	f := facts{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
-	})
+		Tools: toolsPath(p),
+	}
+	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
+		return fmt.Errorf("the helper container: %w", err)
+	}
+	return j.SetFacts(f)
 }
 
 // intent is a resource as the journal has it before it is asked for.
@@ -118,6 +129,9 @@ func (x *Executor) makeFolder(p Plan) error {
 	if err := placeAgent(filepath.Join(shared, agentFile)); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
+	if err := placeTool(p.Helper, shared); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
+	}
 	if err := os.WriteFile(filepath.Join(shared, storageFile), p.Storage.Config(), 0o644); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
@@ -150,11 +164,11 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		Cmd:        []string{string(order)},
 		Env:        append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...),
 		Labels:     p.Identity.Labels("build"),
-		Mounts: []engine.Mount{
+		Mounts: append([]engine.Mount{
 			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
 			{Kind: engine.Bind, Source: filepath.Join(shared, storageFile), Target: storage.SystemConfig, ReadOnly: true},
 			{Kind: engine.Volume, Source: name, Target: storage.Mountpoint},
-		},
+		}, p.Folders.mounts()...),
 		Network: name, Aliases: []string{"build"},
 		Resources: x.resources(p),
 	}, setup, nil
@@ -209,6 +223,9 @@ func (x *Executor) explain(ctx context.Context, runtime string, err error) error
 // when a job cannot run in it.
 func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.Setup) (agent.Report, error) {
 	order := agent.InspectOrder{Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout}
+	if p.Folders.Temp != "" {
+		order.Clear = []string{p.Folders.Temp}
+	}
 	var r agent.Report
 	if err := x.ask(ctx, id, agent.Command("inspect"), order, &r); err != nil {
 		return r, fmt.Errorf("looking at the job's container: %w", err)

@@ -25,6 +25,7 @@ type settings struct {
 	job   string // further lines of [job]
 	run   string // further lines of [run]
 	other string // whole sections
+	keep  bool   // builds and cache outlive a job, until the test's end
 }
 
 // localImages is for what takes the configuration's pull policy: test images
@@ -51,8 +52,8 @@ func newPlace(t testing.TB, s settings) *place {
 	}
 	p := &place{dir: dir, stateDir: filepath.Join(dir, "state")}
 	config := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\nhost = %q\n\n[job]\n%s\n\n[run]\n%s\n\n%s\n",
-		world.runtime, p.stateDir, s.host, s.job, s.run, s.other)
+	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\nhost = %q\n\n[job]\n%s\n\n[run]\n%s\n\n[builds]\nkeep = %[6]t\n\n[cache]\nkeep = %[6]t\n\n%[7]s\n",
+		world.runtime, p.stateDir, s.host, s.job, s.run, s.keep, s.other)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +63,9 @@ func newPlace(t testing.TB, s settings) *place {
 		GracefulKill: 60 * time.Second, ForceKill: 10 * time.Second, FinishWait: 90 * time.Second, StageTimeout: 5 * time.Minute,
 	}
 	t.Cleanup(func() {
+		if s.keep {
+			p.removeKept(t)
+		}
 		for _, file := range filesBelow(t, p.stateDir) {
 			t.Errorf("left in the state folder: %s", file)
 		}

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"regexp"
@@ -47,6 +48,19 @@ func (r imageRules) forService(i Image) (image.Request, error) {
 		err = allowed(i.Name, "services", r.cfg.Job.AllowedServices)
 	}
 	return req, err
+}
+
+// forHelper asks for the administrator's own helper image, which no limit of the
+// job's concerns. Its error is the system's fault.
+func (r imageRules) forHelper(name string) (image.Request, error) {
+	if err := image.Check(name); err != nil {
+		return image.Request{}, fmt.Errorf("helper.image %.100q: %w", name, err)
+	}
+	req := image.Request{Reference: name, Credentials: r.credentials()}
+	for _, p := range r.cfg.Helper.PullPolicy {
+		req.Policies = append(req.Policies, image.Policy(p))
+	}
+	return req, nil
 }
 
 func allowed(name, kind string, patterns []string) error {

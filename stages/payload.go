@@ -19,6 +19,10 @@ type Job struct {
 	Services  []Image    `json:"services"`
 	// Credentials are for registries of GitLab's own, and for other things.
 	Credentials []Credentials `json:"credentials"`
+
+	Cache        []Cache           `json:"cache"`
+	Artifacts    []json.RawMessage `json:"artifacts"`
+	Dependencies []json.RawMessage `json:"dependencies"`
 }
 
 // JobInfo places the job.
@@ -30,6 +34,13 @@ type JobInfo struct {
 // GitInfo tells of the repository.
 type GitInfo struct {
 	RepoURL string `json:"repo_url"` // holds the job's token
+	// Protected tells of the ref; nil from a GitLab that does not say so here.
+	Protected *bool `json:"protected,omitempty"`
+}
+
+// Cache is one of the job's under cache:.
+type Cache struct {
+	Key string `json:"key"`
 }
 
 // Variable is one of the job's, before the Runner expands it.

@@ -32,15 +32,13 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		return executor.Plan{}, err
 	}
 	p := executor.Plan{
-		Identity:   id,
-		Runtime:    cfg.Runtime,
-		Hostname:   hostname(c, id),
-		Entrypoint: job.Image.Entrypoint,
-		Resources:  cfg.Resources,
-		Storage:    settings,
-		Folders: executor.Folders{
-			Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir, Project: c.projectDir(cfg.Job.BuildsDir),
-		},
+		Identity:          id,
+		Runtime:           cfg.Runtime,
+		Hostname:          hostname(c, id),
+		Entrypoint:        job.Image.Entrypoint,
+		Resources:         cfg.Resources,
+		Storage:           settings,
+		Folders:           folders(c, cfg, id, log),
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceTimeout:    time.Duration(cfg.Services.WaitTimeout),
 	}
@@ -49,6 +47,9 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		return executor.Plan{}, err
 	}
 	if p.User, err = images.jobUser(job.Image); err != nil {
+		return executor.Plan{}, err
+	}
+	if p.Helper, err = helper(c, cfg); err != nil {
 		return executor.Plan{}, err
 	}
 	p.Environment = environment(c, cfg, p.Folders.Project, nil)

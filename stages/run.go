@@ -34,10 +34,10 @@ func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string,
 	if err != nil {
 		return fmt.Errorf("the script of %s: %w", stage, err)
 	}
-	adapt := func(text []byte, enforced map[string]string, tmpdir string, posix bool) []byte {
-		return adaptScript(text, enforced, tmpdir, posix, stage, log)
+	adapt := func(text []byte, to executor.Surroundings) []byte {
+		return adaptScript(text, to, c.Variables["PATH"], stage, log)
 	}
-	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text}, adapt, out)
+	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage)}, adapt, out)
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok && c.ExitCodeFile != "" && !failed.Stopped {
 		// The first line, and a bare number: the Runner takes nothing else.
 		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {
@@ -49,12 +49,16 @@ func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string,
 
 // adaptScript fits a script of the Runner's to the container. One that is not of
 // the Runner's known form is run as it is.
-func adaptScript(text []byte, enforced map[string]string, tmpdir string, posix bool, stage string, log logrus.FieldLogger) []byte {
-	a := script.Adaptation{POSIX: posix}
-	for _, name := range slices.Sorted(maps.Keys(enforced)) {
-		a.Set = append(a.Set, script.Variable{Name: name, Value: enforced[name]})
+func adaptScript(text []byte, to executor.Surroundings, jobPath, stage string, log logrus.FieldLogger) []byte {
+	a := script.Adaptation{POSIX: to.POSIX}
+	for _, name := range slices.Sorted(maps.Keys(to.Enforced)) {
+		a.Set = append(a.Set, script.Variable{Name: name, Value: to.Enforced[name]})
 	}
-	a.Set = append(a.Set, script.Variable{Name: "TMPDIR", Value: tmpdir})
+	a.Set = append(a.Set, script.Variable{Name: "TMPDIR", Value: to.TMPDIR})
+	if to.Tools != "" && jobPath != "" {
+		// The script exports the job's own PATH over that of its environment.
+		a.Set = append(a.Set, script.Variable{Name: "PATH", Value: jobPath + ":" + to.Tools})
+	}
 	adapted, _, err := script.Adapt(text, a)
 	if err != nil {
 		log.Debugf("%s: the script is run as it is: %v", stage, err)

@@ -35,6 +35,9 @@ type tryJob struct {
 // tryProject is the number of the project that every tried job belongs to.
 const tryProject = 1
 
+// tryServer stands for the GitLab instance. No host can have the name (RFC 2606).
+const tryServer = "try.invalid"
+
 // trySystemFailure is told apart from any exit code of the job's script.
 const trySystemFailure = 2
 
@@ -52,7 +55,7 @@ func (j *tryJob) begin(buildsDir string) (err error) {
 	// A number that no other try on this machine has at the same time.
 	id := time.Now().UnixMicro()
 	project := path.Join(buildsDir, "try/project")
-	job := Job{ID: id, Info: JobInfo{ProjectID: tryProject, PipelineID: id}, Git: GitInfo{RepoURL: "https://try.invalid/try/project.git"}}
+	job := Job{ID: id, Info: JobInfo{ProjectID: tryProject, PipelineID: id}, Git: GitInfo{RepoURL: "https://" + tryServer + "/try/project.git"}}
 	job.Image.Name = j.image
 	for _, s := range j.services {
 		service := Image{Name: s}
@@ -69,6 +72,7 @@ func (j *tryJob) begin(buildsDir string) (err error) {
 		{Name: "CI_CONCURRENT_ID", Value: "0"},
 		{Name: "CI_BUILDS_DIR", Value: buildsDir},
 		{Name: "CI_PROJECT_DIR", Value: project},
+		{Name: "GIT_STRATEGY", Value: "none"},
 	}
 	if j.image != "" {
 		predefined = append(predefined, script.Variable{Name: "CI_JOB_IMAGE", Value: j.image})

@@ -29,7 +29,8 @@ const socketName = "@gitlab-sysbox-executor"
 type Folder struct {
 	Path string `json:"path"`
 	Mode uint32 `json:"mode"` // permission bits with the sticky bit as 0o1000
-	// Owned gives the folder to the job's user.
+	// Owned gives the folder to the job's user and, in inspect, all that is in it:
+	// a job before may have run as another.
 	Owned bool `json:"owned,omitempty"`
 }
 
@@ -53,6 +54,8 @@ type InspectOrder struct {
 	Init bool `json:"init"`
 	// EntrypointTimeout bounds the wait for the entrypoint to hand over.
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
+	// Clear are folders and files to remove: a job before may have left them.
+	Clear []string `json:"clear,omitempty"`
 }
 
 // EntrypointState is what became of the image's entrypoint.
@@ -88,6 +91,7 @@ type ExecOrder struct {
 	Shell      string        `json:"shell"`
 	User       string        `json:"user,omitempty"`
 	WorkingDir string        `json:"working_dir,omitempty"`
+	Path       string        `json:"path,omitempty"` // a folder to add to the end of PATH
 	Init       bool          `json:"init"`
 	Grace      time.Duration `json:"grace"` // between TERM and KILL
 }

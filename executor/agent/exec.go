@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -99,12 +100,30 @@ func (o ExecOrder) start(script *os.File, a account, env []string) (int, error) 
 	}
 	argv := []string{o.Shell, "/proc/self/fd/" + strconv.Itoa(scriptFD)}
 	pid, err := syscall.ForkExec(o.Shell, argv, &syscall.ProcAttr{
-		Dir: dir, Env: a.environ(env), Files: files, Sys: a.attributes(),
+		Dir: dir, Env: withPath(a.environ(env), o.Path), Files: files, Sys: a.attributes(),
 	})
 	if err != nil {
 		return 0, fmt.Errorf("starting %s in %s: %w", o.Shell, dir, err)
 	}
 	return pid, nil
+}
+
+// withPath adds a folder to the end of the PATH in env, so that nothing of the
+// image's own is hidden by it.
+func withPath(env []string, dir string) []string {
+	if dir == "" {
+		return env
+	}
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" // an engine's own choice, too
+	var others []string
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = value
+		} else {
+			others = append(others, kv)
+		}
+	}
+	return append(others, "PATH="+path+":"+dir)
 }
 
 // follow waits for the script's end, ends it when the driver asks or is gone,

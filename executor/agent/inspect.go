@@ -33,15 +33,19 @@ func (o InspectOrder) report() Report {
 		}
 		r.Entrypoint, r.EntrypointCode = h.State, h.Code
 		if h.Account != nil {
-			a = *h.Account
+			a = *h.Account // what the entrypoint made of the user
 			r.UID, r.GID = a.UID, a.GID
-			// What the entrypoint made of the user owns the folders, too.
-			for _, f := range o.Folders {
-				if f.Owned {
-					if err := os.Chown(f.Path, a.UID, a.GID); err != nil {
-						return Report{Error: err.Error()}
-					}
-				}
+		}
+	}
+	for _, path := range o.Clear {
+		if err := os.RemoveAll(path); err != nil {
+			return Report{Error: err.Error()}
+		}
+	}
+	for _, f := range o.Folders {
+		if f.Owned {
+			if err := give(f.Path, a); err != nil {
+				return Report{Error: err.Error()}
 			}
 		}
 	}

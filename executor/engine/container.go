@@ -232,9 +232,13 @@ func (e *Engine) Users(ctx context.Context, kind, id string) ([]string, error) {
 
 // FindContainers lists containers, running or not, that carry label=value.
 func (e *Engine) FindContainers(ctx context.Context, label, value string) ([]Found, error) {
+	return e.containers(ctx, labelled(label, value))
+}
+
+func (e *Engine) containers(ctx context.Context, which filters.Args) ([]Found, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: labelled(label, value)})
+	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: which})
 	if err != nil {
 		return nil, e.wrap("listing containers", err)
 	}

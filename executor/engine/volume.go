@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/volume"
 )
 
@@ -48,4 +49,9 @@ func (e *Engine) FindVolumes(ctx context.Context, label, value string) ([]Found,
 		found = append(found, f)
 	}
 	return found, nil
+}
+
+// VolumeUsers lists the containers, running or not, that have the volume.
+func (e *Engine) VolumeUsers(ctx context.Context, name string) ([]Found, error) {
+	return e.containers(ctx, filters.NewArgs(filters.Arg("volume", name)))
 }

@@ -14,8 +14,8 @@ func (s scripts) gitStrategy() string {
 	return "fetch"
 }
 
-// getSources knows the strategies fetch, clone and none. Submodules and the
-// native clone are left out.
+// getSources knows the strategies fetch, clone and none, and submodules. The
+// native clone is left out.
 func (s scripts) getSources(w *bashWriter) bool {
 	s.exports(w, false)
 	w.variable(Var("GIT_TERMINAL_PROMPT", "0"))
@@ -34,7 +34,7 @@ func (s scripts) getSources(w *bashWriter) bool {
 		s.gitFetch(w, remote)
 		s.gitCheckout(w)
 	}
-	w.notice("Skipping Git submodules setup")
+	s.submodules(w)
 	s.changeOwner(w, s.work.buildsDir)
 	s.forgetCredentials(w)
 	return true
@@ -118,6 +118,40 @@ func (s scripts) gitCheckout(w *bashWriter) {
 		w.command("git", "lfs", "pull")
 		w.line("echo")
 	}, nil)
+}
+
+// submodules leaves out what the Runner does only with options for them.
+func (s scripts) submodules(w *bashWriter) {
+	strategy := s.vars.value("GIT_SUBMODULE_STRATEGY")
+	if s.gitStrategy() == "none" || strategy != "normal" && strategy != "recursive" {
+		w.notice("Skipping Git submodules setup")
+		return
+	}
+	each, sync, flags := []string{"git", "submodule", "foreach"}, []string{"git", "submodule", "sync"}, []string{"--init"}
+	notice := "Updating/initializing submodules"
+	if strategy == "recursive" {
+		each, sync, flags = append(each, "--recursive"), append(sync, "--recursive"), append(flags, "--recursive")
+		notice += " recursively"
+	}
+	depth := strconv.Itoa(s.job.Repo.Depth)
+	w.notice("%s with git depth set to %s...", notice, depth)
+	each = each[:len(each):len(each)]
+	clean, reset := append(each, "git", "clean", "-ffdx"), append(each, "git", "reset", "--hard")
+	update := append(append([]string{"git", "-c", "include.path=$GLR_EXT_GIT_CONFIG_PATH", "submodule", "update"}, flags...), "--depth", depth)
+	w.command("git", "submodule", "init")
+	w.command(sync...)
+	w.command(clean...)
+	w.command(reset...)
+	w.block(w.join(doubleQuote, update)+" ; ", func() {
+		w.notice("Updated submodules")
+		w.command(sync...)
+	}, func() {
+		w.warning("Updating submodules failed. Retrying...")
+		w.command(sync...)
+		w.commandExpanding(update...)
+		w.command(reset...)
+	})
+	w.command(clean...)
 }
 
 func (s scripts) clearWorktree(w *bashWriter) bool {

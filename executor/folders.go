@@ -1,0 +1,144 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+)
+
+// LabelKept marks a volume that outlives its jobs and says what is in it: builds
+// or cache. Such a volume has no LabelName: no job's clean-up removes it.
+const LabelKept = LabelPrefix + "kept"
+
+// The labels, beside those of an Identity, of a volume that is kept.
+const (
+	LabelProtected = LabelPrefix + "protected"
+	LabelSlot      = LabelPrefix + "slot"
+)
+
+// Folders are the job's folders as its scripts see them, and how long they last.
+type Folders struct {
+	Builds  string
+	Cache   string
+	Project string // below Builds
+	Temp    string // the Runner's own, below Builds; each job gets it empty
+
+	// KeepBuilds hands Builds on to the next job of the same Runner, project,
+	// slot and protection; KeepCache shares Cache among the jobs of the same
+	// project and protection.
+	KeepBuilds, KeepCache bool
+	// Slot is one that no other job of the Runner's has in this project meanwhile.
+	Slot int64
+	// Jobs on protected refs share nothing with others.
+	ProtectedBuilds, ProtectedCache bool
+
+	buildsVolume, cacheVolume string // what prepare took for them
+}
+
+// mounts are what the job's container shares with its helper.
+func (f Folders) mounts() []engine.Mount {
+	return []engine.Mount{
+		{Kind: engine.Volume, Source: f.buildsVolume, Target: f.Builds},
+		{Kind: engine.Volume, Source: f.cacheVolume, Target: f.Cache},
+	}
+}
+
+// keptVolume is a volume's name and labels. The server's name is in it as a
+// hash, as in Identity.Name.
+func keptVolume(i Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
+	sum := sha256.Sum256([]byte(i.Server))
+	name := fmt.Sprintf("gsx-kept-%s-%s-p%d", kind, hex.EncodeToString(sum[:4]), i.ProjectID)
+	labels := map[string]string{
+		LabelKept: kind, LabelServer: i.Server, LabelProject: strconv.FormatInt(i.ProjectID, 10),
+		LabelProtected: strconv.FormatBool(protected),
+	}
+	maps.Copy(labels, own)
+	if runner, ok := own[LabelRunner]; ok {
+		name += "-r" + runner
+	}
+	if slot, ok := own[LabelSlot]; ok {
+		name += "-s" + slot
+	}
+	if protected {
+		name += "-protected"
+	}
+	return name, labels
+}
+
+// takeFolders makes or finds the volumes of the job's folders and returns the
+// folders with their names in them. Until release is called nobody else takes
+// the kept ones; from then on the job's containers show that they are in use.
+func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *journal.Journal) (taken Folders, release func(), err error) {
+	var held []*keptUse
+	release = func() {
+		for _, u := range held {
+			u.release()
+		}
+	}
+	if f.KeepBuilds {
+		name, labels := keptVolume(i, "builds", f.ProtectedBuilds, map[string]string{
+			LabelRunner: strconv.FormatInt(i.RunnerID, 10), LabelSlot: strconv.FormatInt(f.Slot, 10),
+		})
+		use, err := x.takeKept(ctx, name, labels, true)
+		if err != nil {
+			release()
+			return f, nil, err
+		}
+		if use == nil {
+			x.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
+		} else {
+			f.buildsVolume, held = name, append(held, use)
+		}
+	}
+	if f.KeepCache {
+		name, labels := keptVolume(i, "cache", f.ProtectedCache, nil)
+		use, err := x.takeKept(ctx, name, labels, false)
+		if err != nil {
+			release()
+			return f, nil, err
+		}
+		if use != nil { // else it is being pruned
+			f.cacheVolume, held = name, append(held, use)
+		}
+	}
+	if err := x.ownVolumes(ctx, i, j, map[string]*string{"builds": &f.buildsVolume, "cache": &f.cacheVolume}); err != nil {
+		release()
+		return f, nil, err
+	}
+	return f, release, nil
+}
+
+// ownVolume is the name of a volume that goes with the job.
+func ownVolume(i Identity, kind string) string { return i.Name() + "-" + kind }
+
+// ownVolumes makes a volume that goes with the job for each kind that has none.
+func (x *Executor) ownVolumes(ctx context.Context, i Identity, j *journal.Journal, volumes map[string]*string) error {
+	var intents []journal.Resource
+	for kind, volume := range volumes {
+		if *volume == "" {
+			intents = append(intents, intent(journal.Volume, ownVolume(i, kind)))
+		} else {
+			delete(volumes, kind)
+		}
+	}
+	if len(intents) == 0 {
+		return nil
+	}
+	if err := j.Intend(intents...); err != nil {
+		return err
+	}
+	for kind, volume := range volumes {
+		*volume = ownVolume(i, kind)
+		err := x.Engine.CreateVolume(ctx, *volume, nil, i.Labels(kind))
+		if answered(j, journal.Volume, *volume, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}

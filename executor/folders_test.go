@@ -1,0 +1,133 @@
+package executor
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/agent"
+)
+
+func TestKeptVolumesOfDifferentJobs(t *testing.T) {
+	base := Identity{Server: "gitlab.example.com", RunnerID: 1, ProjectID: 42, PipelineID: 7, JobID: 2046}
+	volumes := func(change func(*Identity), protected bool) (builds, cache string) {
+		i := base
+		change(&i)
+		builds, labels := keptVolume(i, "builds", protected, map[string]string{LabelRunner: strconv.FormatInt(i.RunnerID, 10), LabelSlot: "3"})
+		if labels[LabelName] != "" || labels[LabelJob] != "" || labels[LabelKept] != "builds" {
+			t.Errorf("labels %v", labels)
+		}
+		cache, _ = keptVolume(i, "cache", protected, nil)
+		return builds, cache
+	}
+	builds, cache := volumes(func(*Identity) {}, false)
+	for name, c := range map[string]struct {
+		change                func(*Identity)
+		protected             bool
+		sameBuilds, sameCache bool
+	}{
+		"another job":     {func(i *Identity) { i.JobID, i.PipelineID = 1, 1 }, false, true, true},
+		"another Runner":  {func(i *Identity) { i.RunnerID = 2 }, false, false, true},
+		"another project": {func(i *Identity) { i.ProjectID = 4 }, false, false, false},
+		"another server":  {func(i *Identity) { i.Server = "../../etc\n$(id)" }, false, false, false},
+		"a protected ref": {func(*Identity) {}, true, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, ca := volumes(c.change, c.protected)
+			if (b == builds) != c.sameBuilds || (ca == cache) != c.sameCache {
+				t.Errorf("%s and %s beside %s and %s", b, ca, builds, cache)
+			}
+			if !engineName.MatchString(b) || !engineName.MatchString(ca) {
+				t.Errorf("%q or %q is no name for an engine", b, ca)
+			}
+		})
+	}
+}
+
+func TestHoldKept(t *testing.T) {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	x := &Executor{StateDir: t.TempDir(), Log: log}
+	hold := func(exclusive, want bool) *keptUse {
+		t.Helper()
+		u, err := x.holdKept("v", exclusive)
+		if err != nil || (u != nil) != want {
+			t.Fatalf("got %v, %v", u, err)
+		}
+		return u
+	}
+	alone := hold(true, true)
+	hold(true, false)
+	hold(false, false)
+	alone.release()
+	first, second := hold(false, true), hold(false, true)
+	hold(true, false)
+	first.release()
+	second.release()
+	again := hold(true, true)
+	// Pruned by its holder: the next one holds a file of its own.
+	if err := os.Remove(x.keptFile("v")); err != nil {
+		t.Fatal(err)
+	}
+	hold(true, true).release()
+	again.release()
+}
+
+func TestWhyAHelper(t *testing.T) {
+	full := Helper{Mode: HelperAuto, NeedsGit: true, NeedsTool: true, Tool: "/usr/bin/gitlab-runner", ToolName: "gitlab-runner"}
+	with := func(change func(*Helper)) Helper { h := full; change(&h); return h }
+	for name, c := range map[string]struct {
+		helper Helper
+		git    bool
+		want   string
+	}{
+		"all is there":        {full, true, ""},
+		"no git":              {full, false, "the job's image has no git"},
+		"no git, none needed": {with(func(h *Helper) { h.NeedsGit = false }), false, ""},
+		"no tool":             {with(func(h *Helper) { h.Tool = "" }), true, ""},
+		"never":               {with(func(h *Helper) { h.Mode = HelperJob }), false, ""},
+		"always":              {with(func(h *Helper) { h.Mode = HelperContainer }), true, "the configuration says so"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.helper.why(agent.Report{Git: c.git}); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPlaceTool(t *testing.T) {
+	for name, mode := range map[string]os.FileMode{"linked": 0o755, "copied": 0o700, "by a symbolic link": 0o755} {
+		t.Run(name, func(t *testing.T) {
+			source, shared := t.TempDir()+"/runner", t.TempDir()
+			if err := os.WriteFile(source, []byte("program"), mode); err != nil {
+				t.Fatal(err)
+			}
+			tool := source
+			if name == "by a symbolic link" {
+				tool = source + "-link"
+				if err := os.Symlink(source, tool); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := placeTool(Helper{Tool: tool, ToolName: "gitlab-runner"}, shared); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(shared + "/bin/gitlab-runner")
+			if err != nil || string(text) != "program" {
+				t.Errorf("got %q, %v", text, err)
+			}
+			placed, err := os.Lstat(shared + "/bin/gitlab-runner")
+			if err != nil || placed.Mode().Perm() != 0o755 {
+				t.Errorf("mode %v, %v", placed.Mode(), err)
+			}
+			original, err := os.Stat(source)
+			if err != nil || os.SameFile(placed, original) != (name != "copied") || original.Mode().Perm() != mode {
+				t.Errorf("the original: %v, %v", original.Mode(), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// HelperMode says where the scripts run that a helper container can run.
+type HelperMode string
+
+// The modes of a helper.
+const (
+	HelperAuto      HelperMode = "auto"      // in a container of its own when the job's lacks git
+	HelperJob       HelperMode = "job"       // always in the job's container
+	HelperContainer HelperMode = "container" // always in a container of its own
+)
+
+// Helper is what does the work with git, caches and artifacts.
+type Helper struct {
+	Mode  HelperMode
+	Image image.Request
+	// NeedsGit and NeedsTool tell what those of the job's scripts use.
+	NeedsGit, NeedsTool bool
+	// Tool is a static executable on the host that those scripts find as
+	// ToolName; empty when there is none, and the image has to bring it.
+	Tool, ToolName string
+}
+
+// toolsFolder is where, below what the containers see of the job's folder, the
+// tool is.
+const toolsFolder = "bin"
+
+// placeTool puts the tool among what the job's containers see.
+func placeTool(h Helper, shared string) error {
+	if h.Tool == "" {
+		return nil
+	}
+	dir := filepath.Join(shared, toolsFolder)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return place(h.Tool, filepath.Join(dir, h.ToolName))
+}
+
+// toolsPath is the folder of the tool as the containers see it.
+func toolsPath(p Plan) string {
+	if p.Helper.Tool == "" {
+		return ""
+	}
+	return path.Join(agent.Dir, toolsFolder)
+}
+
+func helperName(i Identity) string { return i.Name() + "-helper" }
+
+// why tells why the job gets a helper container; empty when it gets none.
+func (h Helper) why(job agent.Report) string {
+	switch {
+	case h.Mode == HelperContainer:
+		return "the configuration says so"
+	case h.Mode == HelperJob:
+	case h.NeedsGit && !job.Git:
+		return "the job's image has no git"
+	}
+	return ""
+}
+
+// helperHome is the home folder in the helper container, whose image does not
+// know the job's user.
+const helperHome = "/home/job"
+
+// startHelper makes the job's helper container where it needs one, and returns
+// what run has to know of it, nil without one. Its scripts run as the user
+// that the job's run as: whatever one writes, the other may change, and git
+// takes the repository for the user's own.
+func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, job agent.Report) (*facts, error) {
+	why := p.Helper.why(job)
+	if why == "" {
+		if p.Helper.NeedsTool && p.Helper.Tool == "" {
+			x.Log.Warnf("No static %s program was found on this machine: caches and artifacts need one in the job's image. (Name one as helper.runner_binary in the executor's configuration, or set helper.mode to \"container\".)", p.Helper.ToolName)
+		}
+		return nil, nil
+	}
+	x.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", p.Helper.Image.Reference, why)
+	img, err := image.Get(ctx, x.Engine, p.Helper.Image, x.Log)
+	if err != nil {
+		return nil, err
+	}
+	setup := agent.Setup{
+		User: fmt.Sprintf("%d:%d", job.UID, job.GID),
+		Folders: []agent.Folder{
+			{Path: p.Storage.TMPDIR, Mode: 0o1777},
+			{Path: helperHome, Mode: 0o700, Owned: true},
+		},
+	}
+	order, err := json.Marshal(agent.InitOrder{Setup: setup})
+	if err != nil {
+		return nil, err
+	}
+	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
+	env := append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...)
+	id, err := x.createContainer(ctx, j, engine.Container{
+		Name: helperName(p.Identity), Image: img.ID, Runtime: p.Runtime, Hostname: p.Hostname,
+		User: "0:0", WorkingDir: "/",
+		Entrypoint: agent.Command("init"),
+		Cmd:        []string{string(order)},
+		Env:        append(env, "HOME="+helperHome),
+		Labels:     p.Identity.Labels("helper"),
+		Mounts: append([]engine.Mount{
+			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
+			{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint},
+		}, p.Folders.mounts()...),
+		Network:   p.Identity.Name(),
+		Resources: x.resources(p),
+	})
+	if err != nil {
+		return nil, x.explain(ctx, p.Runtime, err)
+	}
+	if err := x.Engine.StartContainer(ctx, id); err != nil {
+		return nil, x.explain(ctx, p.Runtime, err)
+	}
+	var r agent.Report
+	if err := x.ask(ctx, id, agent.Command("inspect"), agent.InspectOrder{Setup: setup, Init: true}, &r); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Error != "":
+		return nil, errors.New(r.Error)
+	case r.Shell == "":
+		return nil, fmt.Errorf("image %s has no shell; name another as helper.image", p.Helper.Image.Reference)
+	case p.Helper.NeedsGit && !r.Git:
+		return nil, fmt.Errorf("image %s has no git; name another as helper.image", p.Helper.Image.Reference)
+	}
+	return &facts{
+		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
+		WorkingDir: "/", Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR, Tools: toolsPath(p),
+	}, nil
+}

@@ -1,0 +1,131 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"gitlab-sysbox-executor/executor/engine"
+)
+
+// An engine cannot change a volume's labels, so each volume that is kept has a
+// file below the state folder, named like it and empty: its lock is held by
+// whoever is about to use or to remove the volume, and its time of modification
+// says when a job took it last.
+func (x *Executor) keptFile(volume string) string { return filepath.Join(x.StateDir, "kept", volume) }
+
+// keptUse is a hold on a volume that is kept.
+type keptUse struct{ lock *flock.Flock }
+
+// release lets others take the volume.
+func (u *keptUse) release() { u.lock.Close() }
+
+// takeKept makes or finds a volume that is kept and holds it. It returns nil
+// when another process holds it in a way that excludes this one or, where
+// exclusive, when a container has it.
+func (x *Executor) takeKept(ctx context.Context, volume string, labels map[string]string, exclusive bool) (*keptUse, error) {
+	use, err := x.holdKept(volume, exclusive)
+	if use == nil || err != nil {
+		return nil, err
+	}
+	if exclusive {
+		users, err := x.Engine.VolumeUsers(ctx, volume)
+		if err != nil || len(users) > 0 {
+			use.release()
+			return nil, err
+		}
+	}
+	if err := x.Engine.CreateVolume(ctx, volume, nil, labels); err != nil {
+		use.release()
+		return nil, err
+	}
+	now := time.Now()
+	if err := os.Chtimes(x.keptFile(volume), now, now); err != nil {
+		use.release()
+		return nil, fmt.Errorf("kept volume %s: %w", volume, err)
+	}
+	return use, nil
+}
+
+// holdKept locks a volume's file, or returns nil when that is not possible now.
+// The kernel drops the lock when its holder dies.
+func (x *Executor) holdKept(volume string, exclusive bool) (*keptUse, error) {
+	path := x.keptFile(volume)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("kept volume %s: %w", volume, err)
+	}
+	for {
+		l := flock.New(path)
+		try := l.TryRLock
+		if exclusive {
+			try = l.TryLock
+		}
+		locked, err := try()
+		if err != nil {
+			return nil, fmt.Errorf("kept volume %s: %w", volume, err)
+		}
+		if !locked {
+			l.Close()
+			return nil, nil
+		}
+		held, err := l.Stat()
+		if err == nil {
+			if current, err := os.Stat(path); err == nil && os.SameFile(held, current) {
+				return &keptUse{l}, nil
+			}
+		}
+		l.Close() // the volume was pruned before the lock was ours
+	}
+}
+
+// KeptVolume is a volume that outlives its jobs.
+type KeptVolume struct {
+	Volume string
+	Kind   string // builds or cache
+	// LastUse is when a job took it last; zero when that is not known.
+	LastUse time.Time
+}
+
+// KeptVolumes lists the volumes that are kept.
+func (x *Executor) KeptVolumes(ctx context.Context) ([]KeptVolume, error) {
+	found, err := x.Engine.FindVolumes(ctx, LabelKept, "")
+	if err != nil {
+		return nil, err
+	}
+	var all []KeptVolume
+	for _, v := range found {
+		k := KeptVolume{Volume: v.Name, Kind: v.Labels[LabelKept]}
+		if info, err := os.Stat(x.keptFile(v.Name)); err == nil {
+			k.LastUse = info.ModTime()
+		}
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+// RemoveKept removes a volume that is kept, and what is remembered of it. It
+// returns false and leaves everything when a job has or is about to get it.
+func (x *Executor) RemoveKept(ctx context.Context, volume string) (bool, error) {
+	use, err := x.holdKept(volume, true)
+	if use == nil || err != nil {
+		return false, err
+	}
+	defer use.release()
+	users, err := x.Engine.VolumeUsers(ctx, volume)
+	if err != nil || len(users) > 0 {
+		return false, err
+	}
+	if err := x.Engine.RemoveVolume(ctx, volume); err != nil && !engine.IsNotFound(err) {
+		return false, err
+	}
+	if err := os.Remove(x.keptFile(volume)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return true, fmt.Errorf("kept volume %s: %w", volume, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,81 @@
+package stages
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+)
+
+// helperStage tells the Runner's stages that have nothing of the job's author in
+// them but variables, and that need git or the gitlab-runner program. An unknown
+// stage is the job's.
+func helperStage(stage string) bool {
+	switch stage {
+	case "get_sources", "clear_worktree", "restore_cache", "download_artifacts", "cleanup_file_variables":
+		return true
+	}
+	// archive_cache, archive_cache_on_failure, upload_artifacts_on_success, upload_artifacts_on_failure
+	return strings.HasPrefix(stage, "archive_cache") || strings.HasPrefix(stage, "upload_artifacts")
+}
+
+// runnerProgram is the name under which the Runner's scripts call it.
+const runnerProgram = "gitlab-runner"
+
+// helper says how the work with git, caches and artifacts is to be done. A
+// binary that is configured and does not serve is a fault of the system's.
+func helper(c *Call, cfg *config.Config) (executor.Helper, error) {
+	h := executor.Helper{Mode: executor.HelperMode(cfg.Helper.Mode), ToolName: runnerProgram}
+	switch c.Variables["GIT_STRATEGY"] {
+	case "none", "empty":
+	default:
+		h.NeedsGit = true
+	}
+	h.NeedsTool = c.Job != nil && len(c.Job.Cache)+len(c.Job.Artifacts)+len(c.Job.Dependencies) > 0
+	var err error
+	if h.Image, err = (imageRules{c, cfg}).forHelper(c.helperImage(cfg.Helper.Image)); err != nil {
+		return h, err
+	}
+	if h.NeedsTool {
+		if h.Tool, err = runnerBinary(cfg.Helper.RunnerBinary); err != nil {
+			return h, fmt.Errorf("helper.runner_binary: %w", err)
+		}
+	}
+	return h, nil
+}
+
+// version3 is what a Runner's version looks like at its beginning.
+var version3 = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
+
+// helperImage is the configured one, or that which GitLab makes for the Runner's
+// version: the names are those of helpers/container/helperimage in the Runner's
+// source.
+func (c *Call) helperImage(configured string) string {
+	if configured != "" {
+		return os.Expand(configured, func(name string) string { return tagPart(c.Variables[name]) })
+	}
+	arch := runtime.GOARCH
+	if arch == "amd64" {
+		arch = "x86_64"
+	}
+	tag := "latest"
+	if v := version3.FindString(c.Variables["CI_RUNNER_VERSION"]); v != "" {
+		tag = "v" + v
+	}
+	return "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:" + arch + "-" + tag
+}
+
+// tagPart is text without what a tag cannot hold: the job's author can override
+// the variables, and must not choose another image by it.
+func tagPart(text string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("._-", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return -1
+	}, text)
+}

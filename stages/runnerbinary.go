@@ -1,0 +1,100 @@
+package stages
+
+import (
+	"debug/buildinfo"
+	"debug/elf"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// runnerModule is the Go module that a gitlab-runner program is built from.
+const runnerModule = "gitlab.com/gitlab-org/gitlab-runner"
+
+// runnerBinary finds a gitlab-runner program on this machine that runs in any
+// image: the configured one, else the Runner that called us, else that on the
+// PATH. It is empty when there is none; only a configured one that does not
+// serve is an error.
+func runnerBinary(configured string) (string, error) {
+	if configured != "" {
+		return configured, runsAnywhere(configured)
+	}
+	for pid := os.Getppid(); pid > 1; pid = parentOf(pid) {
+		if path := executable(pid); isRunner(path) && runsAnywhere(path) == nil {
+			return path, nil
+		}
+	}
+	if path, err := exec.LookPath(runnerProgram); err == nil {
+		if path, err = filepath.Abs(path); err == nil && isRunner(path) && runsAnywhere(path) == nil {
+			return path, nil
+		}
+	}
+	return "", nil
+}
+
+// executable is the path of what a process runs. Where that was replaced or
+// removed since, the kernel's own link still opens it.
+func executable(pid int) string {
+	link := fmt.Sprintf("/proc/%d/exe", pid)
+	path, err := os.Readlink(link)
+	if err != nil {
+		return ""
+	}
+	ours, err := os.Stat(path)
+	if theirs, theirErr := os.Stat(link); err != nil || theirErr != nil || !os.SameFile(ours, theirs) {
+		return link
+	}
+	return path
+}
+
+// parentOf is the number of a process's parent, 0 when that cannot be told.
+func parentOf(pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may hold blanks and parentheses itself (proc(5)).
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+	n, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// isRunner tells by what Go wrote into the program at its building.
+func isRunner(path string) bool {
+	if path == "" {
+		return false
+	}
+	info, err := buildinfo.ReadFile(path)
+	return err == nil && (info.Path == runnerModule || info.Main.Path == runnerModule)
+}
+
+// runsAnywhere wants a program that needs nothing of the image it runs in.
+func runsAnywhere(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s is not an executable file", path)
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s is not a program for Linux: %w", path, err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is linked to libraries that a job's image may lack; name a static one, as GitLab releases it", path)
+		}
+	}
+	return nil
+}
