@@ -83,7 +83,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 		Tools: toolsPath(p),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
-		return fmt.Errorf("the helper container: %w", err)
+		return fault.Systemf("the helper container: %w", err) // the image is the administrator's
 	}
 	return j.SetFacts(f)
 }

@@ -151,14 +151,20 @@ func TestHelperContainerByConfiguration(t *testing.T) {
 	compare()
 }
 
+// Whatever is wrong with the helper's image is no fault of the job's.
 func TestHelperImageThatDoesNotServe(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, settings{other: fmt.Sprintf("[helper]\nmode = \"container\"\nimage = %q\n", image(t, "no-git"))})
-	p.runner.RetryPause = time.Millisecond
-	j := job(t, "bookworm", "true")
-	j.Variables = nil
-	r := p.runner.Play(j)
-	if r.Outcome != runner.SystemFailure || !strings.Contains(r.Log.String(), "has no git; name another as helper.image") {
-		t.Error(r)
+	for _, c := range []struct{ image, want string }{
+		{image(t, "no-git"), "has no git; name another as helper.image"},
+		{"gsx-test/absent:latest", "the helper container: "},
+	} {
+		p := newPlace(t, settings{other: fmt.Sprintf("[helper]\nmode = \"container\"\nimage = %q\npull_policy = [\"never\"]\n", c.image)})
+		p.runner.RetryPause = time.Millisecond
+		j := job(t, "bookworm", "true")
+		j.Variables = nil
+		r := p.runner.Play(j)
+		if r.Outcome != runner.SystemFailure || !strings.Contains(r.Log.String(), c.want) {
+			t.Error(r)
+		}
 	}
 }
