@@ -86,6 +86,9 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
 		return running{}, x.explain(ctx, s.Runtime, err)
 	}
+	if err := x.remakeTMPDIR(ctx, id, p); err != nil {
+		return running{}, err
+	}
 	return running{id: id, name: name, image: s.Image.Reference, aliases: aliases, port: service.Port(env, img.Ports)}, nil
 }
 

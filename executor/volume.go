@@ -211,6 +211,16 @@ func (x *Executor) storageMounts(p Plan) []engine.Mount {
 	return mounts
 }
 
+// remakeTMPDIR makes TMPDIR again in a service that has just been started: a
+// volume in memory lost what was made in it before.
+func (x *Executor) remakeTMPDIR(ctx context.Context, id string, p Plan) error {
+	s, err := x.VolumeState(p.Identity.Name())
+	if err != nil || s.Backend != storage.Tmpfs {
+		return err
+	}
+	return x.Engine.MakeFolder(ctx, id, p.Storage.TMPDIR, 0o1777)
+}
+
 // watch is what the agent looks at while a script runs.
 func (x *Executor) watch(p Plan) agent.Watch {
 	s, err := x.VolumeState(p.Identity.Name())

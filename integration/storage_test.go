@@ -162,7 +162,7 @@ func TestBackends(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, settings{other: fmt.Sprintf("[storage]\nbackend = %q\nsize = \"1GiB\"", backend)})
 			j := job(t, "buildah", buildScript()...)
-			j.Services = []runner.Image{{Name: image(t, "bookworm"), PullPolicies: []string{"if-not-present"}, Command: []string{"sh", "-c", "echo hello >/var/lib/containers/tmp/from-service; sleep 600"}}}
+			j.Services = []runner.Image{{Name: image(t, "bookworm"), PullPolicies: []string{"if-not-present"}, Command: []string{"sh", "-c", "until echo hello >/var/lib/containers/tmp/from-service; do sleep 0.1; done; sleep 600"}}}
 			j.Script = append(j.Script, "cat /var/lib/containers/tmp/from-service", `echo "on $(findmnt -no FSTYPE /var/lib/containers)"`)
 			r := p.succeed(t, j)
 			wantBuilt(t, r.Log.String())
