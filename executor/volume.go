@@ -74,7 +74,7 @@ func (x *Executor) setVolumeState(name string, s VolumeState) error {
 // folder must be there. What is returned holds the volume until the job's
 // containers do.
 func (x *Executor) makeVolume(ctx context.Context, p Plan, j *journal.Journal) (*storage.Volume, error) {
-	host := storage.Host{Folder: p.Volume.Folder}
+	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
 	info, err := x.Engine.Info(ctx)
 	if err != nil {
 		return nil, err

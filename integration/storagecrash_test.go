@@ -115,11 +115,11 @@ func TestVolumesAfterDriverAndEngineAreKilled(t *testing.T) {
 		return over
 	}
 	over := false
-	for delay := 60 * time.Millisecond; !over && delay < 20*time.Second && !t.Failed(); delay = delay * 3 / 2 {
+	for delay := 60 * time.Millisecond; !over && delay < 20*time.Second && !t.Failed(); delay *= 2 {
 		s := p.configured(t, j)
 		over = killed("set-up", s, s.StartPrepare(), delay)
 	}
-	for _, delay := range []time.Duration{30 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond} {
+	for _, delay := range []time.Duration{50 * time.Millisecond, 300 * time.Millisecond} {
 		s := p.configured(t, j)
 		if call := s.Prepare(t.Context()); call.Err != nil {
 			t.Fatal(call)

@@ -39,14 +39,18 @@ func attach(image *os.File) (*os.File, error) {
 		return nil, err
 	}
 	defer control.Close()
+	// All who look for a free device are told of the same one. Those of us go one
+	// by one; the lock ends with the file.
+	if err := unix.Flock(int(control.Fd()), unix.LOCK_EX); err != nil {
+		return nil, fmt.Errorf("%s: %w", loopControl, err)
+	}
 	for tries := 0; ; tries++ {
 		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
 			return nil, fmt.Errorf("finding a free loop device: %w", err)
 		}
 		device, err := attachTo(fmt.Sprintf("/dev/loop%d", n), image)
-		// Others look for a free device at the same time; a new one's node may
-		// take a moment to appear.
+		// Others may have been faster; a new one's node may take a moment to appear.
 		if err == nil || tries == 200 || !errors.Is(err, unix.EBUSY) && !errors.Is(err, os.ErrNotExist) {
 			return device, err
 		}
