@@ -12,9 +12,11 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // ownVariables are set from keys of their own; two sources for one variable
 // would leave open which wins.
 var ownVariables = map[string]string{
-	"TMPDIR":            "storage.tmpdir",
-	"STORAGE_DRIVER":    "storage.driver",
-	"BUILDAH_ISOLATION": "storage.isolation",
+	"TMPDIR":                  "storage.tmpdir",
+	"STORAGE_DRIVER":          "storage.driver",
+	"STORAGE_OPTS":            "storage.driver",
+	"CONTAINERS_STORAGE_CONF": "storage.driver",
+	"BUILDAH_ISOLATION":       "storage.isolation",
 }
 
 // sysboxSwitches are the SYSBOX_ variables that are TRUE or FALSE. Sysbox

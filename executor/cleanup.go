@@ -419,6 +419,12 @@ func (r *removal) released(ctx context.Context, h holding) {
 			}}
 			r.note(r.journal.Intend(held.Resource))
 			r.fail(held, err)
+			return
+		}
+	}
+	if h.Kind == journal.Volume {
+		if err := r.awaitDetached(ctx, h.target); err != nil {
+			r.Log.Warnf("The storage volume %s: %v", h.target, err)
 		}
 	}
 }

@@ -46,6 +46,8 @@ type Script struct {
 	// Helper is for a script that the helper container can run: it is not the
 	// job's author's.
 	Helper bool
+	// Report asks for a line on the storage volume at the script's end.
+	Report bool
 }
 
 // ScriptError tells that a script ran and failed.
@@ -100,22 +102,25 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 		f = *f.Helper
 	}
 	s.Text = adapt(s.Text, Surroundings{Enforced: f.Enforced, TMPDIR: f.TMPDIR, Tools: f.Tools, POSIX: !f.ANSIQuoting})
-	return x.runIn(ctx, f, s, out)
+	f.Watch.Measure = s.Report
+	usage, err := x.runIn(ctx, f, s, out)
+	x.tellUsage(i, usage, s.Report)
+	return err
 }
 
-func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) error {
+func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) (*agent.Usage, error) {
 	e, err := x.Engine.Exec(context.WithoutCancel(ctx), f.Container, "0:0", "/", agent.Command("exec"))
 	if engine.IsNotFound(err) || engine.IsConflict(err) {
-		return fmt.Errorf("the job's container is gone: %w", err)
+		return nil, fmt.Errorf("the job's container is gone: %w", err)
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	defer e.Close()
 	order, err := json.Marshal(agent.ExecOrder{
-		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, Init: f.Init, Grace: x.KillGrace,
+		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, Init: f.Init, Grace: x.KillGrace, Watch: f.Watch,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// Written beside the copying below: a script may be larger than what fits
 	// between us and the agent, and the agent may die before it has read it.
@@ -134,21 +139,21 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 	copyErr := e.Copy(out, &control)
 	var o agent.Outcome
 	if err := json.Unmarshal(lastLine(control.Bytes()), &o); err != nil {
-		return x.lost(ctx, e, s, copyErr, control.String())
+		return nil, x.lost(ctx, e, s, copyErr, control.String())
 	}
 	switch {
 	case o.Error != "" && o.JobFault:
-		return fault.Jobf("%s: %s", s.Stage, o.Error)
+		return o.Usage, fault.Jobf("%s: %s", s.Stage, o.Error)
 	case o.Error != "":
-		return fmt.Errorf("%s: %s", s.Stage, o.Error)
+		return o.Usage, fmt.Errorf("%s: %s", s.Stage, o.Error)
 	}
 	if len(o.Survivors) > 0 {
 		x.Log.Warnf("Processes %v of %s could not be killed; they end with the job's container.", o.Survivors, s.Stage)
 	}
 	if o.Code != 0 || o.Stopped {
-		return &ScriptError{Stage: s.Stage, Code: o.Code, Signal: o.Signal, Stopped: o.Stopped}
+		return o.Usage, &ScriptError{Stage: s.Stage, Code: o.Code, Signal: o.Signal, Stopped: o.Stopped}
 	}
-	return nil
+	return o.Usage, nil
 }
 
 // drainTime is how long output may still come once the script has ended. Only a

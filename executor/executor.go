@@ -6,6 +6,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
 )
@@ -35,6 +36,7 @@ type facts struct {
 	// Enforced are the variables that a job's script must not change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`
+	Watch    agent.Watch       `json:"watch"`
 	// Tools is a folder on the PATH of the stages that a helper can do.
 	Tools string `json:"tools,omitempty"`
 	// Helper is where those stages run, when not in the job's container.

@@ -27,6 +27,7 @@ type Plan struct {
 
 	Resources config.Resources
 	Storage   storage.Settings
+	Volume    Volume
 	Folders   Folders
 	Helper    Helper
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -41,10 +42,11 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err := j.Intend(intent(journal.Volume, name), intent(journal.Network, name)); err != nil {
 		return err
 	}
-	err = x.Engine.CreateVolume(ctx, name, nil, p.Identity.Labels("storage"))
-	if answered(j, journal.Volume, name, err); err != nil {
+	v, err := x.makeVolume(ctx, p, j)
+	if err != nil {
 		return err
 	}
+	defer v.Release() // by then it is the containers that hold it
 	err = x.Engine.CreateNetwork(ctx, name, p.Identity.Labels("network"))
 	if answered(j, journal.Network, name, err); err != nil {
 		return err
@@ -77,10 +79,13 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
+	if err := x.settleDriver(&p, r); err != nil {
+		return err
+	}
 	f := facts{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
-		Tools: toolsPath(p),
+		Watch: x.watch(p), Tools: toolsPath(p),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
 		return fault.Systemf("the helper container: %w", err) // the image is the administrator's
@@ -114,7 +119,6 @@ func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c en
 const (
 	sharedFolder = "container"
 	agentFile    = "agent"
-	storageFile  = "storage.conf"
 )
 
 // makeFolder fills the job's folder on the host. The remapped root of a container
@@ -132,10 +136,7 @@ func (x *Executor) makeFolder(p Plan) error {
 	if err := placeTool(p.Helper, shared); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(shared, storageFile), p.Storage.Config(), 0o644); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	return nil
+	return x.writeStorageFiles(p)
 }
 
 func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
@@ -164,11 +165,9 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		Cmd:        []string{string(order)},
 		Env:        append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...),
 		Labels:     p.Identity.Labels("build"),
-		Mounts: append([]engine.Mount{
+		Mounts: slices.Concat([]engine.Mount{
 			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
-			{Kind: engine.Bind, Source: filepath.Join(shared, storageFile), Target: storage.SystemConfig, ReadOnly: true},
-			{Kind: engine.Volume, Source: name, Target: storage.Mountpoint},
-		}, p.Folders.mounts()...),
+		}, x.storageMounts(p), p.Folders.mounts()),
 		Network: name, Aliases: []string{"build"},
 		Resources: x.resources(p),
 	}, setup, nil
@@ -222,7 +221,10 @@ func (x *Executor) explain(ctx context.Context, runtime string, err error) error
 // inspect looks at the started container from inside and refuses it in one line
 // when a job cannot run in it.
 func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.Setup) (agent.Report, error) {
-	order := agent.InspectOrder{Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout}
+	order := agent.InspectOrder{
+		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout,
+		Volume: storage.Mountpoint, ProbeOverlay: p.Volume.Overlay,
+	}
 	if p.Folders.Temp != "" {
 		order.Clear = []string{p.Folders.Temp}
 	}

@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
-	"gitlab-sysbox-executor/executor/storage"
 )
 
 // Service is a container that runs beside the job's, on its network and on its
@@ -72,11 +70,8 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	id, err := x.createContainer(ctx, j, engine.Container{
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
 		User: s.User, Entrypoint: entry, Cmd: command, Env: env,
-		Labels: p.Identity.Labels("service"),
-		Mounts: []engine.Mount{
-			{Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, storageFile), Target: storage.SystemConfig, ReadOnly: true},
-			{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint},
-		},
+		Labels:  p.Identity.Labels("service"),
+		Mounts:  x.storageMounts(p),
 		Network: p.Identity.Name(), Aliases: aliases,
 		Resources: x.resources(p),
 	})
@@ -90,6 +85,9 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	x.Log.Infof("Starting service %s ...", s.Image.Reference)
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
 		return running{}, x.explain(ctx, s.Runtime, err)
+	}
+	if err := x.remakeTMPDIR(ctx, id, p); err != nil {
+		return running{}, err
 	}
 	return running{id: id, name: name, image: s.Image.Reference, aliases: aliases, port: service.Port(env, img.Ports)}, nil
 }

@@ -50,6 +50,8 @@ recipe_hash() {
 		recipe "$1"
 		echo "$format $(dpkg --print-architecture)"
 		cat "$recipes/$1.bash"
+		# Another recipe that it sources is written `. "$recipes/OTHER.bash"`.
+		sed -n 's|^\. "\$recipes/\(.*\)"$|\1|p' "$recipes/$1.bash" | (cd "$recipes" && xargs -r cat)
 		[[ ! -d $recipes/$1 ]] || find "$recipes/$1" -type f -print0 | sort -z | xargs -0 cat
 		[[ -z $from ]] || recipe_hash "$from"
 	) | sha256sum | cut -c1-16

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
 
@@ -38,6 +40,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		Entrypoint:        job.Image.Entrypoint,
 		Resources:         cfg.Resources,
 		Storage:           settings,
+		Volume:            volume(cfg),
 		Folders:           folders(c, cfg, id, log),
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceTimeout:    time.Duration(cfg.Services.WaitTimeout),
@@ -86,20 +89,41 @@ func servicePlan(c *Call, cfg *config.Config, p executor.Plan, s Image) (executo
 
 // storageSettings honours a job's own TMPDIR, unless it is no place for one.
 func storageSettings(c *Call, cfg *config.Config, log logrus.FieldLogger) (storage.Settings, error) {
-	s := storage.Settings{Driver: cfg.Storage.Driver, TMPDIR: cfg.Storage.TmpDir, Isolation: cfg.Storage.Isolation}
+	// Overlay is only taken once a trial in the job's container has succeeded.
+	s := storage.Settings{Driver: "vfs", TMPDIR: cfg.Storage.TmpDir, Isolation: cfg.Storage.Isolation}
 	if dir := c.Variables["TMPDIR"]; dir != "" {
 		if !path.IsAbs(dir) {
 			return s, fault.Jobf("the job variable TMPDIR=%q is not an absolute path: write one, or leave it out for %s", dir, s.TMPDIR)
+		}
+		if strings.ContainsFunc(dir, unicode.IsControl) || !utf8.ValidString(dir) {
+			return s, fault.Jobf("the job variable TMPDIR=%q holds a character that no folder's name should: write another, or leave it out for %s", dir, s.TMPDIR)
 		}
 		s.TMPDIR = path.Clean(dir)
 	}
 	enforced := s.Enforced()
 	for _, name := range slices.Sorted(maps.Keys(enforced)) {
-		if v, ok := c.Variables[name]; ok && v != enforced[name] {
-			log.Warnf("The job variable %s is overridden by %s=%q: the executor enforces the storage driver %s.", name, name, enforced[name], s.Driver)
+		v, ok := c.Variables[name]
+		if !ok || v == enforced[name] || name == "STORAGE_DRIVER" && v == cfg.Storage.Driver {
+			continue
 		}
+		if cfg.Storage.DriverConflict == "fail" {
+			return s, fault.Jobf("the job variable %s contradicts the storage driver %s, which is enforced on this runner: remove the variable", name, cfg.Storage.Driver)
+		}
+		log.Warnf("The job variable %s is overridden by %s=%q: the executor enforces the storage driver %s.", name, name, enforced[name], cfg.Storage.Driver)
 	}
 	return s, nil
+}
+
+// volume is what the administrator wants jobs' storage volumes to be like.
+func volume(cfg *config.Config) executor.Volume {
+	s := cfg.Storage
+	if s.Dir == "" {
+		s.Dir = path.Join(cfg.StateDir, "volumes")
+	}
+	return executor.Volume{
+		Backend: s.Backend, Folder: s.Dir, Size: int64(s.Size), MinFree: int64(s.MinFree), Overcommit: s.Overcommit,
+		Overlay: s.Driver == "overlay",
+	}
 }
 
 // environment is what a container of the job starts with: the job's variables as

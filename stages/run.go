@@ -17,6 +17,9 @@ import (
 	"gitlab-sysbox-executor/stages/script"
 )
 
+// buildStage is the stage of the job's own script.
+const buildStage = "build_script"
+
 // Run runs one of the Runner's scripts in the job's environment.
 func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
 	// One path serves the whole job: an earlier stage's code must not be reported
@@ -37,7 +40,7 @@ func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string,
 	adapt := func(text []byte, to executor.Surroundings) []byte {
 		return adaptScript(text, to, c.Variables["PATH"], stage, log)
 	}
-	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage)}, adapt, out)
+	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage}, adapt, out)
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok && c.ExitCodeFile != "" && !failed.Stopped {
 		// The first line, and a bare number: the Runner takes nothing else.
 		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {

@@ -56,6 +56,10 @@ type InspectOrder struct {
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
 	// Clear are folders and files to remove: a job before may have left them.
 	Clear []string `json:"clear,omitempty"`
+	// Volume is where the storage volume is mounted.
+	Volume string `json:"volume"`
+	// ProbeOverlay asks to try native overlay on it.
+	ProbeOverlay bool `json:"probe_overlay,omitempty"`
 }
 
 // EntrypointState is what became of the image's entrypoint.
@@ -83,6 +87,10 @@ type Report struct {
 	UID            int             `json:"uid"`
 	GID            int             `json:"gid"`
 	Git            bool            `json:"git"`
+	// OverlayFault is why native overlay does not work; empty when it does.
+	OverlayFault string `json:"overlay_fault,omitempty"`
+	// VolumeUsed is what the file system of the storage volume uses, in bytes.
+	VolumeUsed int64 `json:"volume_used"`
 }
 
 // ExecOrder is the line that precedes a script on the agent's standard input.
@@ -94,6 +102,7 @@ type ExecOrder struct {
 	Path       string        `json:"path,omitempty"` // a folder to add to the end of PATH
 	Init       bool          `json:"init"`
 	Grace      time.Duration `json:"grace"` // between TERM and KILL
+	Watch      Watch         `json:"watch"`
 }
 
 // Outcome is the last line that Exec writes to its standard error, which carries
@@ -106,7 +115,8 @@ type Outcome struct {
 	Signal   string `json:"signal,omitempty"` // name of the signal that ended the script
 	Stopped  bool   `json:"stopped,omitempty"`
 	// Survivors are processes that even KILL did not end in time.
-	Survivors []int `json:"survivors,omitempty"`
+	Survivors []int  `json:"survivors,omitempty"`
+	Usage     *Usage `json:"usage,omitempty"`
 }
 
 // Cancel is the byte that, on the agent's standard input behind the script, asks

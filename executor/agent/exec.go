@@ -63,7 +63,12 @@ func runScript(input io.Reader) (Outcome, error) {
 		return Outcome{}, err
 	}
 	ended := reap(pid)
-	return o.follow(in, ended), nil
+	measure := o.Watch.start(os.Stdout)
+	out := o.follow(in, ended)
+	if o.Watch.Volume != "" && !out.Stopped { // nobody waits then
+		out.Usage = measure()
+	}
+	return out, nil
 }
 
 // identity is who runs the script and in which environment: what the entrypoint

@@ -54,5 +54,17 @@ func (o InspectOrder) report() Report {
 	}
 	_, err = exec.LookPath("git")
 	r.Git = err == nil
+	if o.Volume != "" {
+		s, err := spaceAt(o.Volume)
+		if err != nil {
+			return Report{Error: fmt.Sprintf("the storage volume %s: %v", o.Volume, err)}
+		}
+		r.VolumeUsed = s.used
+	}
+	if o.ProbeOverlay {
+		if err := probeOverlay(o.Volume); err != nil {
+			r.OverlayFault = err.Error()
+		}
+	}
 	return r
 }

@@ -104,9 +104,13 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		ShmSize:    c.Resources.ShmSize,
 	}
 	for _, m := range c.Mounts {
-		host.Mounts = append(host.Mounts, mount.Mount{
-			Type: mount.Type(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly,
-		})
+		made := mount.Mount{Type: mount.Type(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.Kind == Volume {
+			// What the image has there would be copied in, a store of another
+			// storage driver with its database for one.
+			made.VolumeOptions = &mount.VolumeOptions{NoCopy: true}
+		}
+		host.Mounts = append(host.Mounts, made)
 	}
 	nets := &network.NetworkingConfig{}
 	if c.Network != "" {

@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/docker/go-units"
+	"golang.org/x/sys/unix"
+)
+
+// Watch asks to keep an eye on disk space while a script runs.
+type Watch struct {
+	Volume string `json:"volume,omitempty"` // where the storage volume is mounted; empty for none
+	TMPDIR string `json:"tmpdir,omitempty"` // watched as well where it lies elsewhere
+	// Hard tells that the volume has a file system of its own.
+	Hard bool `json:"hard,omitempty"`
+	// Measure asks for Usage.Files.
+	Measure bool `json:"measure,omitempty"`
+}
+
+// Usage is what Watch saw. Sizes are bytes.
+type Usage struct {
+	Size int64 `json:"size"` // of the volume's file system, where it has its own
+	Used int64 `json:"used"` // when the script had ended
+	Peak int64 `json:"peak"`
+	// Files is what the files take with blocks they share counted for each; 0 when
+	// it was not measured, or not within measureTime.
+	Files int64 `json:"files,omitempty"`
+	// Full names the folders whose file system ran out of space meanwhile.
+	Full []string `json:"full,omitempty"`
+}
+
+// watchEvery is short: what fills a disk and is removed again after the failure
+// would go unseen.
+const watchEvery = 250 * time.Millisecond
+
+// measureTime bounds how long the job waits for Usage.Files.
+const measureTime = 2 * time.Second
+
+// warnings are the levels, in percent, that the job's log is told of.
+var warnings = []int{95, 80}
+
+type space struct{ size, used, free int64 }
+
+// spaceAt asks the file system at path.
+func spaceAt(path string) (space, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return space{}, err
+	}
+	return space{int64(s.Blocks) * s.Bsize, int64(s.Blocks-s.Bfree) * s.Bsize, int64(s.Bavail) * s.Bsize}, nil
+}
+
+// full tells that there is no room for another write of usual size.
+func (s space) full() bool { return s.free < max(4<<20, s.size/1000) }
+
+func (s space) level() int {
+	if s.size == 0 {
+		return 0
+	}
+	percent := 100 - int(s.free*100/s.size)
+	for _, w := range warnings {
+		if percent >= w {
+			return w
+		}
+	}
+	return 0
+}
+
+// watched is one folder that is looked at.
+type watched struct {
+	path, what string
+	told       int  // the highest level that was told, or that held at the start
+	full       bool // it has been
+}
+
+// start begins to look, and tells out of levels that are passed. What it returns
+// ends that and gives the outcome.
+func (w Watch) start(out io.Writer) (end func() *Usage) {
+	var all []*watched
+	if w.Volume != "" && w.Hard {
+		all = append(all, &watched{path: w.Volume, what: "The job's storage volume"})
+	}
+	if w.TMPDIR != "" && (len(all) == 0 || !sameDevice(w.Volume, w.TMPDIR)) {
+		all = append(all, &watched{path: w.TMPDIR, what: "The disk that holds the job's TMPDIR " + w.TMPDIR})
+	}
+	for _, a := range all {
+		if s, err := spaceAt(a.path); err == nil {
+			a.told = s.level()
+		}
+	}
+	var u Usage
+	look := func() {
+		for _, a := range all {
+			s, err := spaceAt(a.path)
+			if err != nil {
+				continue // the job may remove its TMPDIR
+			}
+			if a.path == w.Volume {
+				u.Size, u.Used, u.Peak = s.size, s.used, max(u.Peak, s.used)
+			}
+			if level := s.level(); level > a.told {
+				a.told = level
+				fmt.Fprintf(out, "\x1b[0;33mWARNING: %s is %d %% full: %s of %s are free.\x1b[0;m\n", a.what, level, units.BytesSize(float64(s.free)), units.BytesSize(float64(s.size)))
+			}
+			if s.full() && !a.full {
+				a.full = true
+				u.Full = append(u.Full, a.path)
+			}
+		}
+	}
+	look()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				look()
+			}
+		}
+	})
+	return func() *Usage {
+		close(done)
+		wg.Wait()
+		look()
+		if w.Measure && w.Volume != "" {
+			if files, ok := filesBelow(w.Volume, time.Now().Add(measureTime)); ok {
+				u.Files = files
+				if !w.Hard {
+					u.Used, u.Peak = files, files
+				}
+			}
+		}
+		return &u
+	}
+}
+
+func sameDevice(a, b string) bool {
+	var s, t unix.Stat_t
+	return unix.Stat(a, &s) == nil && unix.Stat(b, &t) == nil && s.Dev == t.Dev
+}
+
+// filesBelow adds up what the files below dir take; false when that is not known
+// by the deadline. What comes and goes meanwhile is left out.
+func filesBelow(dir string, deadline time.Time) (sum int64, ok bool) {
+	seen := map[uint64]bool{}
+	n := 0
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if n++; n%256 == 0 && time.Now().After(deadline) {
+			return fs.SkipAll
+		}
+		if err != nil {
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil
+		}
+		s, isUnix := info.Sys().(*syscall.Stat_t)
+		if !isUnix || s.Nlink > 1 && !entry.IsDir() && seen[s.Ino] {
+			return nil
+		}
+		if s.Nlink > 1 && !entry.IsDir() {
+			seen[s.Ino] = true
+		}
+		sum += s.Blocks * 512
+		return nil
+	})
+	return sum, err == nil && time.Now().Before(deadline)
+}

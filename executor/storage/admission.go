@@ -1,0 +1,92 @@
+package storage
+
+import (
+	"fmt"
+
+	"github.com/docker/go-units"
+	"golang.org/x/sys/unix"
+)
+
+// Pool is where volumes get their blocks from. Sizes are bytes.
+type Pool struct {
+	ID   string // the same for all volumes that share it
+	Name string // for a message
+	Free int64
+}
+
+func diskPool(folder string) (Pool, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(folder, &s); err != nil {
+		return Pool{}, fmt.Errorf("free space in %s: %w", folder, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(folder, &st); err != nil {
+		return Pool{}, fmt.Errorf("free space in %s: %w", folder, err)
+	}
+	return Pool{ID: fmt.Sprintf("disk %d", st.Dev), Name: folder, Free: int64(s.Bavail) * s.Bsize}, nil
+}
+
+// Claim is what a job may still take from a pool.
+type Claim struct {
+	Pool  string `json:"pool"`
+	Limit int64  `json:"limit"` // bytes
+	// Mountpoint is the volume's on the host, where its use can be seen.
+	Mountpoint string `json:"mountpoint,omitempty"`
+	// Used is what was known of it last, for a volume that has no file system of its own.
+	Used int64 `json:"used,omitempty"`
+	// Image is the file behind the volume.
+	Image FileID `json:"image"`
+}
+
+// Open is how much of the claim is not yet used, in bytes. What cannot be seen
+// counts as not used.
+func (c Claim) Open() int64 {
+	used := c.Used
+	if u, ok := usedBelow(c.Mountpoint); ok {
+		used = u
+	}
+	return max(0, c.Limit-used)
+}
+
+// usedBelow is how much is used on the file system that is mounted at path; false
+// when none is.
+func usedBelow(path string) (int64, bool) {
+	var at, above unix.Stat_t
+	if path == "" || unix.Stat(path, &at) != nil || unix.Stat(path+"/..", &above) != nil || at.Dev == above.Dev {
+		return 0, false
+	}
+	var s unix.Statfs_t
+	if unix.Statfs(path, &s) != nil {
+		return 0, false
+	}
+	return int64(s.Blocks-s.Bfree) * s.Bsize, true
+}
+
+// Admission is what a new job's claim has to fit into. Sizes are bytes.
+type Admission struct {
+	Pool    Pool
+	MinFree int64 // stays free, come what may
+	// Overcommit divides what sparse volumes may grow to: 1 counts them in full.
+	Overcommit float64
+	Running    []Claim
+}
+
+// Admit refuses a claim of the given size for which there may be no room.
+func (a Admission) Admit(size int64) error {
+	var open int64
+	jobs := 0
+	for _, c := range a.Running {
+		if c.Pool == a.Pool.ID {
+			open += c.Open()
+			jobs++
+		}
+	}
+	promised, wanted := int64(float64(open)/a.Overcommit), int64(float64(size)/a.Overcommit)
+	if a.Pool.Free-promised-wanted >= a.MinFree {
+		return nil
+	}
+	return fmt.Errorf("no room for the job's storage volume: %s free in %s, less %s that %d running jobs may still take and %s for this one (size %s, overcommit %g), is less than min_free %s; wait for other jobs, make room, or lower storage.size or storage.min_free",
+		show(a.Pool.Free), a.Pool.Name, show(promised), jobs, show(wanted), show(size), a.Overcommit, show(a.MinFree))
+}
+
+func show(n int64) string { return units.BytesSize(float64(n)) }

@@ -1,0 +1,47 @@
+package storage
+
+import (
+	"strings"
+	"testing"
+)
+
+const gib = 1 << 30
+
+func TestAdmit(t *testing.T) {
+	disk := Pool{ID: "disk 1", Name: "/srv", Free: 100 * gib}
+	for _, tc := range []struct {
+		name       string
+		minFree    int64
+		overcommit float64
+		running    []Claim
+		size       int64
+		refused    string
+	}{
+		{"an empty host", 2 * gib, 1, nil, 20 * gib, ""},
+		{"to the last byte", 0, 1, nil, 100 * gib, ""},
+		{"more than there is", 0, 1, nil, 100*gib + 1, "100GiB free in /srv, less 0B that 0 running jobs may still take and 100GiB for this one"},
+		{"min_free", 90 * gib, 1, nil, 20 * gib, "is less than min_free 90GiB"},
+		{"running jobs", 0, 1, []Claim{{Pool: "disk 1", Limit: 50 * gib}, {Pool: "disk 1", Limit: 40 * gib}}, 20 * gib, "less 90GiB that 2 running jobs may still take"},
+		{"what they use already is not counted twice", 0, 1, []Claim{{Pool: "disk 1", Limit: 90 * gib, Used: 80 * gib}}, 90 * gib, ""},
+		{"more used than promised", 0, 1, []Claim{{Pool: "disk 1", Limit: 10 * gib, Used: 80 * gib}}, 100 * gib, ""},
+		{"another pool", 0, 1, []Claim{{Pool: "memory", Limit: 90 * gib}}, 90 * gib, ""},
+		{"overcommit", 0, 2, []Claim{{Pool: "disk 1", Limit: 100 * gib}}, 100 * gib, ""},
+		{"beyond overcommit", 1, 2, []Claim{{Pool: "disk 1", Limit: 100 * gib}}, 100 * gib, "overcommit 2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := Admission{Pool: disk, MinFree: tc.minFree, Overcommit: tc.overcommit, Running: tc.running}.Admit(tc.size)
+			if tc.refused == "" && err != nil || tc.refused != "" && (err == nil || !strings.Contains(err.Error(), tc.refused)) {
+				t.Errorf("got %v, want %q", err, tc.refused)
+			}
+		})
+	}
+}
+
+func TestUsedBelowNeedsAMount(t *testing.T) {
+	if _, ok := usedBelow(t.TempDir()); ok {
+		t.Error("a folder counts as a file system of its own")
+	}
+	if used, ok := usedBelow("/proc"); !ok || used != 0 {
+		t.Error(used, ok)
+	}
+}

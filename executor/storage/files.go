@@ -1,0 +1,54 @@
+package storage
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// SystemConfig is the file that tools read when nothing else tells them, and the
+// one that CONTAINERS_STORAGE_CONF names in a job (containers-storage.conf(5)).
+const SystemConfig = "/etc/containers/storage.conf"
+
+// File is one of those that carry the settings to where no variable reaches.
+type File struct {
+	Name string // in the job's folder
+	Path string // in its containers
+	Text string
+}
+
+// Files are mounted, read-only, into the job's container and its services: sudo,
+// env -i, a login and systemd drop the environment, and Buildah 1.28 ignores
+// STORAGE_DRIVER where there is no storage.conf.
+func (s Settings) Files() []File {
+	const head = "# Written by gitlab-sysbox-executor for this job.\n"
+	var variables []string
+	for _, v := range s.Environment() {
+		variables = append(variables, strconv.Quote(v))
+	}
+	// Quotes of systemd's own kind (systemd-system.conf(5)): % and quotes in a
+	// TMPDIR are doubled or escaped.
+	manager := head + "[Manager]\nDefaultEnvironment=" + strings.ReplaceAll(strings.Join(variables, " "), "%", "%%") + "\n"
+	return []File{
+		{"storage.conf", SystemConfig, head + s.storageConf()},
+		// Read last of all. What it puts into the environment of Buildah and Podman,
+		// where it is missing there, even beats a user's own storage.conf
+		// (containers.conf(5), [engine] env).
+		{"containers.conf", "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf",
+			head + "[engine]\nenv = [" + strings.Join(variables, ", ") + "]\nimage_copy_tmp_dir = " + strconv.Quote(s.TMPDIR) + "\n"},
+		{"systemd-system.conf", "/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", manager},
+		{"systemd-user.conf", "/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", manager},
+	}
+}
+
+// storageConf serves root and everybody else: for others than root tools take
+// the store from rootless_storage_path and a runroot of their own.
+func (s Settings) storageConf() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[storage]\ndriver = %s\n", strconv.Quote(s.Driver))
+	fmt.Fprintf(&b, "runroot = \"/run/containers/storage\"\n")
+	fmt.Fprintf(&b, "graphroot = %s\n", strconv.Quote(path.Join(Mountpoint, "storage")))
+	fmt.Fprintf(&b, "rootless_storage_path = %s\n", strconv.Quote(RootlessStores+"/$UID/storage"))
+	return b.String()
+}

@@ -1,0 +1,156 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// xfsLoop gives each job an XFS file system with reflink in a sparse image: vfs
+// copies share blocks there, and the job cannot leave it.
+//
+// The image never has a name, and its loop device clears itself: while prepare
+// runs it is prepare that keeps both alive, afterwards the engine's mount does.
+// So whoever is killed at whatever moment, the kernel frees both, and there is
+// nothing that somebody would have to know in order to remove it.
+type xfsLoop struct{ folder, mkfs, templates string }
+
+// deviceLink is the name in the job's folder under which the engine is told of
+// the loop device. It is gone when prepare ends: should the volume be mounted
+// again later, the engine must find nothing rather than another job's device.
+const deviceLink = "storage-device"
+
+// LeastXFS is the smallest size that mkfs.xfs takes (since xfsprogs 5.19), in bytes.
+const LeastXFS = 300 << 20
+
+func newXFSLoop(h Host) (xfsLoop, error) {
+	mkfs := findTool("mkfs.xfs")
+	switch {
+	case h.Volumes == "":
+		return xfsLoop{}, errors.New("the engine's files are not on this machine")
+	case os.Geteuid() != 0:
+		return xfsLoop{}, errors.New("it needs root")
+	case mkfs == "":
+		return xfsLoop{}, errors.New("mkfs.xfs is not installed (package xfsprogs)")
+	}
+	if err := kernelKnowsXFS(); err != nil {
+		return xfsLoop{}, err
+	}
+	if err := unix.Access(loopControl, unix.R_OK|unix.W_OK); err != nil {
+		return xfsLoop{}, fmt.Errorf("%s: %w", loopControl, err)
+	}
+	image, err := nameless(h.Folder)
+	if err != nil {
+		return xfsLoop{}, err
+	}
+	return xfsLoop{h.Folder, mkfs, h.Templates}, image.Close()
+}
+
+// findTool looks where administrators' tools are, too: a service's PATH may lack that.
+func findTool(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func kernelKnowsXFS() error {
+	known := func() bool {
+		text, err := os.ReadFile("/proc/filesystems")
+		return err == nil && strings.Contains(string(text), "\txfs\n")
+	}
+	if known() {
+		return nil
+	}
+	if modprobe := findTool("modprobe"); modprobe != "" {
+		_ = exec.Command(modprobe, "xfs").Run() // whether it helped is what counts
+	}
+	if known() {
+		return nil
+	}
+	return errors.New("the kernel has no XFS")
+}
+
+// nameless makes a file without a name: it is gone as soon as nobody has it open.
+func nameless(folder string) (*os.File, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(folder, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("a file without a name in %s (its file system must know O_TMPFILE): %w", folder, err)
+	}
+	return os.NewFile(uintptr(fd), folder), nil
+}
+
+// sharesBlocks tells why copies on folder's file system do not share blocks; nil
+// when they do.
+func sharesBlocks(folder string) error {
+	from, err := nameless(folder)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := nameless(folder)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if _, err := from.Write(make([]byte, 64<<10)); err != nil {
+		return err
+	}
+	return unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))
+}
+
+func (xfsLoop) Name() string { return XFSLoop }
+func (xfsLoop) Hard() bool   { return true }
+
+func (x xfsLoop) Pool() (Pool, bool, error) {
+	p, err := diskPool(x.folder)
+	return p, err == nil, err
+}
+
+func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
+	image, err := nameless(x.folder)
+	if err != nil {
+		return nil, err
+	}
+	defer image.Close() // the loop device has it from then on
+	if err := image.Truncate(r.Size); err != nil {
+		return nil, fmt.Errorf("an image of %d bytes in %s: %w", r.Size, x.folder, err)
+	}
+	if err := x.format(ctx, image, r.Size); err != nil {
+		return nil, err
+	}
+	id, err := idOf(image)
+	if err != nil {
+		return nil, err
+	}
+	device, err := attach(image)
+	if err != nil {
+		return nil, err
+	}
+	link := filepath.Join(r.Folder, deviceLink)
+	if err := os.Symlink(device.Name(), link); err != nil {
+		device.Close()
+		return nil, err
+	}
+	return &Volume{
+		// Without discard what the job removes stays in the image. All images made
+		// from one template have one UUID.
+		Options: map[string]string{"type": "xfs", "device": link, "o": "discard,nouuid"},
+		Image:   id,
+		release: func() error { return errors.Join(os.Remove(link), device.Close()) },
+	}, nil
+}

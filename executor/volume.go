@@ -1,0 +1,287 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// Volume is what a job's storage volume is to be like. Sizes are bytes.
+type Volume struct {
+	Backend    string // one of storage's, or storage.Auto
+	Folder     string // on the host, for images of file systems
+	Size       int64
+	MinFree    int64   // what admission leaves free on the host
+	Overcommit float64 // what sparse volumes may grow to is divided by it
+	// Overlay asks for native overlay in place of vfs, where it works.
+	Overlay bool
+}
+
+// VolumeState is what is known of a job's storage volume while the job lives: in
+// its folder, for other processes to read. Sizes are bytes.
+type VolumeState struct {
+	storage.Claim
+	Backend string `json:"backend"`
+	Driver  string `json:"driver"`
+	Hard    bool   `json:"hard"`
+	Peak    int64  `json:"peak,omitempty"`
+	// Base is what the empty file system uses for itself.
+	Base int64 `json:"base,omitempty"`
+}
+
+const volumeStateFile = "volume.json"
+
+func (x *Executor) volumeStatePath(name string) string {
+	return filepath.Join(x.StateDir, "jobs", name, volumeStateFile)
+}
+
+// VolumeState reads what is known of the storage volume of the named job.
+func (x *Executor) VolumeState(name string) (s VolumeState, err error) {
+	text, err := os.ReadFile(x.volumeStatePath(name))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", x.volumeStatePath(name), err)
+	}
+	return s, nil
+}
+
+func (x *Executor) setVolumeState(name string, s VolumeState) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(x.volumeStatePath(name), append(text, '\n'), 0o644)
+}
+
+// makeVolume makes the job's storage volume and says in one line which. The job's
+// folder must be there. What is returned holds the volume until the job's
+// containers do.
+func (x *Executor) makeVolume(ctx context.Context, p Plan, j *journal.Journal) (*storage.Volume, error) {
+	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
+	info, err := x.Engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	volumes := filepath.Join(info.RootDir, "volumes")
+	if _, err := os.Stat(volumes); err == nil && strings.HasPrefix(x.Engine.Host(), "unix://") {
+		host.Volumes = volumes
+	}
+	backend, why, err := storage.Choose(p.Volume.Backend, host)
+	if err != nil {
+		return nil, err
+	}
+	name := p.Identity.Name()
+	state := VolumeState{Backend: backend.Name(), Driver: p.Storage.Driver, Hard: backend.Hard()}
+	state.Limit = p.Volume.Size
+	if host.Volumes != "" {
+		state.Mountpoint = filepath.Join(host.Volumes, name, "_data")
+	}
+	if err := x.claim(ctx, p, backend, &state); err != nil {
+		return nil, err
+	}
+	v, err := backend.Make(ctx, storage.Request{Folder: x.folder(p.Identity), Size: p.Volume.Size})
+	if err != nil {
+		return nil, fmt.Errorf("making the job's storage volume (%s): %w", backend.Name(), err)
+	}
+	state.Image = v.Image
+	err = x.setVolumeState(name, state)
+	if err == nil {
+		err = x.Engine.CreateVolume(ctx, name, v.Options, p.Identity.Labels("storage"))
+		answered(j, journal.Volume, name, err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, v.Release())
+	}
+	limit := "no limit"
+	if backend.Hard() {
+		limit = show(p.Volume.Size)
+	}
+	x.Log.Infof("Storage volume: %s, %s (%s).", backend.Name(), limit, why)
+	return v, nil
+}
+
+// claim writes down what the job may take, or refuses it. One job at a time is
+// looked at, so that two do not get the same room.
+func (x *Executor) claim(ctx context.Context, p Plan, b storage.Backend, state *VolumeState) error {
+	pool, known, err := b.Pool()
+	if err != nil {
+		return err
+	}
+	jobs := filepath.Join(x.StateDir, "jobs")
+	l := flock.New(jobs, flock.SetFlag(os.O_RDONLY)) // the folder itself: no file to be left
+	if _, err := l.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		return fmt.Errorf("waiting for the admission of other jobs: %w", err)
+	}
+	defer l.Close()
+	if known {
+		state.Pool = pool.ID
+		running, err := x.claims(p.Identity.Name())
+		if err != nil {
+			return err
+		}
+		a := storage.Admission{Pool: pool, MinFree: p.Volume.MinFree, Overcommit: p.Volume.Overcommit, Running: running}
+		if err := a.Admit(p.Volume.Size); err != nil {
+			return err
+		}
+	}
+	return x.setVolumeState(p.Identity.Name(), *state)
+}
+
+// claims are those of all jobs on this machine but the named one.
+func (x *Executor) claims(but string) ([]storage.Claim, error) {
+	entries, err := os.ReadDir(filepath.Join(x.StateDir, "jobs"))
+	if err != nil {
+		return nil, err
+	}
+	var all []storage.Claim
+	for _, e := range entries {
+		if e.Name() == but {
+			continue
+		}
+		s, err := x.VolumeState(e.Name())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has none yet, or is being removed
+		} else if err != nil {
+			x.Log.Warnf("What a job may still take of the disk is not known: %v", err)
+			continue
+		}
+		all = append(all, s.Claim)
+	}
+	return all, nil
+}
+
+// settleDriver takes what inspection found: with Overlay asked for, native
+// overlay if it passed the trial, else vfs and a line saying why.
+func (x *Executor) settleDriver(p *Plan, r agent.Report) error {
+	name := p.Identity.Name()
+	s, err := x.VolumeState(name)
+	if err != nil {
+		return err
+	}
+	s.Base, s.Used, s.Peak = r.VolumeUsed, r.VolumeUsed, r.VolumeUsed
+	if p.Volume.Overlay {
+		if r.OverlayFault != "" {
+			x.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
+		} else {
+			p.Storage.Driver, s.Driver = "overlay", "overlay"
+			if err := x.writeStorageFiles(*p); err != nil {
+				return err
+			}
+		}
+	}
+	return x.setVolumeState(name, s)
+}
+
+// writeStorageFiles puts the settings' files into the job's folder. One that is
+// there is written over in place: a container sees that file, not its name.
+func (x *Executor) writeStorageFiles(p Plan) error {
+	for _, f := range p.Storage.Files() {
+		if err := os.WriteFile(filepath.Join(x.folder(p.Identity), sharedFolder, f.Name), []byte(f.Text), 0o644); err != nil {
+			return fmt.Errorf("the job's folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// storageMounts are those of the storage volume and of its settings' files.
+func (x *Executor) storageMounts(p Plan) []engine.Mount {
+	mounts := []engine.Mount{{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint}}
+	for _, f := range p.Storage.Files() {
+		mounts = append(mounts, engine.Mount{
+			Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, f.Name), Target: f.Path, ReadOnly: true,
+		})
+	}
+	return mounts
+}
+
+// remakeTMPDIR makes TMPDIR again in a service that has just been started: a
+// volume in memory lost what was made in it before.
+func (x *Executor) remakeTMPDIR(ctx context.Context, id string, p Plan) error {
+	s, err := x.VolumeState(p.Identity.Name())
+	if err != nil || s.Backend != storage.Tmpfs {
+		return err
+	}
+	return x.Engine.MakeFolder(ctx, id, p.Storage.TMPDIR, 0o1777)
+}
+
+// watch is what the agent looks at while a script runs.
+func (x *Executor) watch(p Plan) agent.Watch {
+	s, err := x.VolumeState(p.Identity.Name())
+	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: p.Storage.TMPDIR, Hard: err == nil && s.Hard}
+}
+
+// tellUsage takes down what a script used of the storage volume and tells the
+// job's log what its author ought to know.
+func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
+	if u == nil {
+		return
+	}
+	s, err := x.VolumeState(i.Name())
+	if err != nil {
+		x.Log.Warnf("The use of the storage volume is not known: %v", err)
+		return
+	}
+	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
+	if err := x.setVolumeState(i.Name(), s); err != nil {
+		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)
+	}
+	for _, path := range u.Full {
+		if path == storage.Mountpoint {
+			x.Log.Warnf("The job's storage volume at %s was full: of its %s (storage.size) nothing was left, and what was written then failed with \"No space left on device\".", path, show(s.Limit))
+		} else {
+			x.Log.Warnf("The disk that holds the job's TMPDIR %s was full: what was written there then failed with \"No space left on device\".", path)
+		}
+	}
+	if report {
+		x.Log.Info(s.line(u))
+	}
+}
+
+// line is what the job's log says of the volume at the end.
+func (s VolumeState) line(u *agent.Usage) string {
+	if !s.Hard {
+		used := "use unknown"
+		if u.Files > 0 {
+			used = show(u.Files) + " in files"
+		}
+		return fmt.Sprintf("Storage: driver %s on %s, %s, no limit.", s.Driver, s.Backend, used)
+	}
+	line := fmt.Sprintf("Storage: driver %s on %s, %s of %s used, peak %s", s.Driver, s.Backend, show(max(0, s.Used-s.Base)), show(s.Limit), show(max(0, s.Peak-s.Base)))
+	if saved := u.Files - (s.Used - s.Base); u.Files > 0 {
+		line += fmt.Sprintf(", %s saved by shared blocks", show(max(0, saved)))
+	}
+	return line + "."
+}
+
+// awaitDetached waits until the kernel has taken back what was behind the named
+// job's volume, which the engine has just removed.
+func (x *Executor) awaitDetached(ctx context.Context, name string) error {
+	s, err := x.VolumeState(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return storage.AwaitDetached(ctx, s.Image)
+}
+
+func show(n int64) string { return units.BytesSize(float64(n)) }

@@ -1,0 +1,175 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// drivers prints the storage drivers that Buildah and Podman have behind a
+// prefix to their command lines.
+func drivers(name, prefix string) string {
+	return fmt.Sprintf(`echo "%s:" $(%s buildah info | tr -d ' ",' | sed -n s/GraphDriverName://p) $(%s podman info --format '{{.Store.GraphDriverName}} {{.Store.GraphRoot}}')`,
+		name, prefix, prefix)
+}
+
+// Issue 4, enforcement: whatever leads away from vfs does not get there. The
+// images hold a storage configuration with mount_program and mountopt, one of
+// each user's own, and Podman databases that say overlay.
+func TestStorageDriverSurvivesEveryEscape(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"escape", "escape-trixie"} {
+		for _, user := range []string{"root", "builder"} {
+			t.Run(name+" as "+user, func(t *testing.T) {
+				t.Parallel()
+				const bare = "env -i PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 HOME=$HOME"
+				own := "/var/lib/containers/users/1000/storage"
+				other := "sudo PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+				if user == "root" {
+					own = "/var/lib/containers/storage"
+					other = "sudo -u builder -H PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+				}
+				j := with(job(t, name,
+					"export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
+					drivers("plain", ""),
+					drivers("bare", bare),
+					drivers("options", "env STORAGE_OPTS="),
+					drivers("no driver", "env -u STORAGE_DRIVER"),
+					drivers("no configuration", "env -u CONTAINERS_STORAGE_CONF -u STORAGE_DRIVER -u STORAGE_OPTS"),
+					drivers("another user", other),
+					// What a systemd unit is started with.
+					drivers("unit", `env -i HOME=$HOME PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 $(sed -n 's/^DefaultEnvironment=//p' /etc/systemd/system.conf.d/*.conf | tr -d '"')`),
+					"rm -rf ~/.config/containers && mkdir -p ~/.config/containers",
+					`printf '[storage]\ndriver = "overlay"\n' >~/.config/containers/storage.conf`,
+					drivers("own file", ""),
+					drivers("own file bare", bare),
+					drivers("own file elsewhere", `env XDG_CONFIG_HOME=$HOME/.config`),
+				), runner.Var("STORAGE_DRIVER", "overlay"), runner.Var("STORAGE_OPTS", "overlay.mount_program=/usr/bin/fuse-overlayfs"),
+					runner.Var("CONTAINERS_STORAGE_CONF", "/root/.config/containers/storage.conf"))
+				j.Image.User = user
+				r := newPlace(t, settings{}).succeed(t, j)
+				for _, way := range []string{"plain", "bare", "options", "no driver", "no configuration", "unit", "own file", "own file bare", "own file elsewhere"} {
+					wantLines(t, r, way+": vfs vfs "+own)
+				}
+				others := "/var/lib/containers/storage"
+				if user == "root" {
+					others = "/var/lib/containers/users/1000/storage"
+				}
+				wantLines(t, r, "another user: vfs vfs "+others)
+				for _, variable := range []string{"STORAGE_DRIVER", "STORAGE_OPTS", "CONTAINERS_STORAGE_CONF"} {
+					if n := strings.Count(r.Call("prepare").Output.String(), "job variable "+variable+" is overridden"); n != 1 {
+						t.Errorf("%d lines tell that %s is overridden\n%s", n, variable, r.Call("prepare"))
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestDriverConflictFailsTheJob(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[storage]\ndriver_conflict = \"fail\""})
+	r := p.runner.Play(with(job(t, "bookworm", "true"), runner.Var("STORAGE_DRIVER", "overlay")))
+	if got := strings.Join(r.Stages(), " "); r.Outcome != runner.ScriptFailure || got != "config prepare cleanup" {
+		t.Errorf("stages %s\n%s", got, r)
+	}
+	p.succeed(t, with(job(t, "bookworm", "true"), runner.Var("STORAGE_DRIVER", "vfs")))
+}
+
+// Issue 4, 2: a full volume is the job's own trouble.
+func TestFullVolumeHurtsNobodyElse(t *testing.T) {
+	t.Parallel()
+	for _, backend := range []string{"xfs-loop", "tmpfs"} {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, settings{other: fmt.Sprintf("[storage]\nbackend = %q\nsize = \"1GiB\"", backend)})
+			neighbour := p.ready(t, job(t, "bookworm", "true"))
+			r := p.runner.Play(job(t, "bookworm",
+				"dd if=/dev/zero of=/var/lib/containers/most bs=1M count=$(($(df --output=avail -m /var/lib/containers | tail -1) * 85 / 100)) status=none; sleep 0.6",
+				"dd if=/dev/zero of=$TMPDIR/fill bs=1M || echo dd failed with $?",
+				"false"))
+			if r.Outcome != runner.ScriptFailure {
+				t.Error(r)
+			}
+			out := r.Call(runner.StageBuild).Output.String()
+			for _, want := range []string{"No space left on device", "dd failed with 1",
+				"The job's storage volume is 80 % full", "The job's storage volume is 95 % full",
+				"The job's storage volume at /var/lib/containers was full: of its 1GiB (storage.size) nothing was left",
+				"Storage: driver vfs on " + backend + ", ", " of 1GiB used, peak "} {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+			if call := neighbour.RunScript(t.Context(), runner.StageBuild, "#!/usr/bin/env bash\ndd if=/dev/zero of=/var/lib/containers/tmp/mine bs=1M count=100 && echo goes on\n"); call.Err != nil || !call.Output.Has("goes on") {
+				t.Error(call)
+			}
+		})
+	}
+}
+
+func TestStorageLine(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[storage]\nbackend = \"xfs-loop\""})
+	r := p.succeed(t, job(t, "bookworm",
+		"cd /var/lib/containers", "dd if=/dev/urandom of=one bs=1M count=100 status=none", "cp --reflink=always one two", "sync",
+		"dd if=/dev/urandom of=three bs=1M count=200 status=none; sync; sleep 0.6; rm three; sync"))
+	out := r.Call(runner.StageBuild).Output.String()
+	var used, peak, saved float64
+	i := strings.Index(out, "Storage: driver vfs on xfs-loop, ")
+	if i < 0 {
+		t.Fatal(out)
+	}
+	if _, err := fmt.Sscanf(out[i:], "Storage: driver vfs on xfs-loop, %fMiB of 20GiB used, peak %fMiB, %fMiB saved by shared blocks.", &used, &peak, &saved); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if used < 95 || used > 130 || peak < 290 || peak > 420 || saved < 90 || saved > 110 {
+		t.Errorf("used %g, peak %g, saved %g\n%s", used, peak, saved, out)
+	}
+}
+
+// Admission counts what running jobs may still take.
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[storage]\nbackend = \"xfs-loop\"\nsize = \"1GiB\"\nmin_free = \"4PiB\""})
+	r := p.runner.Play(job(t, "bookworm", "true"))
+	if r.Outcome != runner.SystemFailure || !strings.Contains(r.Log.String(), "no room for the job's storage volume: ") || !strings.Contains(r.Log.String(), "is less than min_free 4PiB") {
+		t.Error(r)
+	}
+}
+
+// Issue 4, overlay: taken where it works, which the trial tells.
+func TestOverlayOnRequest(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[storage]\nbackend = \"xfs-loop\"\ndriver = \"overlay\""})
+	r := p.succeed(t, job(t, "buildah", append(buildScript(), buildahDriver("bare", "env -i HOME=/root /usr/bin/buildah"), "ls -A /var/lib/containers | grep overlay || echo nothing left")...))
+	out := r.Log.String()
+	want := "overlay"
+	if strings.Contains(out, "native overlay does not work in this container") {
+		want = "vfs"
+	}
+	wantLines(t, r, "layers first second", "GraphDriverName:"+want, "bare "+want, "nothing left")
+	if !strings.Contains(out, "Storage: driver "+want+" on xfs-loop") {
+		t.Error(out)
+	}
+}
+
+func TestBackends(t *testing.T) {
+	t.Parallel()
+	for _, backend := range []string{"xfs-loop", "volume", "tmpfs"} {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, settings{other: fmt.Sprintf("[storage]\nbackend = %q\nsize = \"1GiB\"", backend)})
+			j := job(t, "buildah", buildScript()...)
+			j.Services = []runner.Image{{Name: image(t, "bookworm"), PullPolicies: []string{"if-not-present"}, Command: []string{"sh", "-c", "until echo hello >/var/lib/containers/tmp/from-service; do sleep 0.1; done; sleep 600"}}}
+			j.Script = append(j.Script, "cat /var/lib/containers/tmp/from-service", `echo "on $(findmnt -no FSTYPE /var/lib/containers)"`)
+			r := p.succeed(t, j)
+			wantBuilt(t, r.Log.String())
+			wantLines(t, r, "hello")
+			if !strings.Contains(r.Call("prepare").Output.String(), "Storage volume: "+backend+", ") {
+				t.Error(r.Call("prepare"))
+			}
+		})
+	}
+}

@@ -1,0 +1,130 @@
+package integration
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// storageBuild is the issue's measure: a Dockerfile of 13 layers that change
+// files, over a Debian root. It prints what it took; disk is in KiB and peak is
+// what the volume's file system shows above its state at the start.
+func storageBuild(layers bool) []string {
+	return []string{lines(
+		"set -e",
+		"used() { df --output=used -k /var/lib/containers | tail -1; }",
+		"mkdir -p context && cd context",
+		"tar -C / --one-file-system --exclude=./proc --exclude=./sys --exclude=./builds --exclude=./cache --exclude=./var/lib/containers -c . >base.tar",
+		"printf 'FROM scratch\\nADD base.tar /\\n' >Dockerfile.base",
+		"start=$(used)",
+		"buildah build -q -f Dockerfile.base -t base . >/dev/null",
+		"{ echo FROM base; for n in $(seq 13); do echo \"RUN head -c 1000000 /dev/urandom >/opt/file$n && touch /etc/changed$n && sed -i s/^/#/ /etc/services\"; done; } >Dockerfile",
+		"sync",
+		"(peak=0; while [ ! -e /tmp/over ]; do now=$(used); [ $now -le $peak ] || peak=$now; echo $peak >/tmp/peak.new; mv /tmp/peak.new /tmp/peak; sleep 0.2; done) &",
+		"began=$(date +%s%N)",
+		fmt.Sprintf("buildah build -q --layers=%t -t built . >/dev/null", layers),
+		"ended=$(date +%s%N)",
+		"touch /tmp/over; wait; sync",
+		"if [ $(df --output=target /var/lib/containers | tail -1) = /var/lib/containers ] && [ $(stat -f -c %T /var/lib/containers) != ext2/ext3 ]; then disk=$(($(used) - start)); else disk=$(du -sk /var/lib/containers | cut -f1); fi",
+		"echo result $(((ended - began) / 1000000)) $disk $(($(cat /tmp/peak) - start))",
+	)}
+}
+
+// storageCase is a line of the table.
+type storageCase struct{ backend, driver string }
+
+type storageResult struct{ wall, disk, peak, removal float64 }
+
+// BenchmarkStorage rebuilds the table of docs/storage.md: builds interleaved,
+// medians, ratios within the run. GSX_BENCH_ROUNDS is their number (3);
+// the table is also written to the file GSX_BENCH_TABLE.
+func BenchmarkStorage(b *testing.B) {
+	rounds, err := strconv.Atoi(cmp.Or(os.Getenv("GSX_BENCH_ROUNDS"), "3"))
+	if err != nil || rounds < 1 {
+		b.Fatalf("GSX_BENCH_ROUNDS: %v", err)
+	}
+	cases := []storageCase{{"volume", "vfs"}, {"xfs-loop", "vfs"}, {"tmpfs", "vfs"}, {"volume", "overlay"}, {"xfs-loop", "overlay"}}
+	var table strings.Builder
+	for b.Loop() {
+		for _, layers := range []bool{true, false} {
+			found := map[storageCase][]storageResult{}
+			for range rounds {
+				for _, c := range cases {
+					if !layers && c == (storageCase{"tmpfs", "vfs"}) {
+						continue
+					}
+					found[c] = append(found[c], benchmarkBuild(b, c, layers))
+				}
+			}
+			fmt.Fprintf(&table, "\n`--layers=%t`, medians of %d:\n\n| storage | wall | final disk | peak disk | removal |\n|---|---|---|---|---|\n", layers, rounds)
+			base := found[cases[0]]
+			if !layers {
+				base = found[storageCase{"volume", "overlay"}]
+			}
+			for _, c := range cases {
+				if len(found[c]) == 0 {
+					continue
+				}
+				cell := func(what func(storageResult) float64, format string) string {
+					m := medianOf(found[c], what)
+					return fmt.Sprintf(format+" (%.2f)", m, m/medianOf(base, what))
+				}
+				fmt.Fprintf(&table, "| %s, %s | %s | %s | %s | %s |\n", c.backend, c.driver,
+					cell(func(r storageResult) float64 { return r.wall }, "%.1f s"),
+					cell(func(r storageResult) float64 { return r.disk }, "%.0f MB"),
+					cell(func(r storageResult) float64 { return r.peak }, "%.0f MB"),
+					cell(func(r storageResult) float64 { return r.removal }, "%.1f s"))
+			}
+		}
+	}
+	fmt.Print(table.String())
+	if path := os.Getenv("GSX_BENCH_TABLE"); path != "" {
+		if err := os.WriteFile(path, []byte(table.String()), 0o644); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+func benchmarkBuild(b *testing.B, c storageCase, layers bool) storageResult {
+	b.Helper()
+	p := newPlace(b, settings{other: fmt.Sprintf("[storage]\nbackend = %q\ndriver = %q\nsize = \"16GiB\"\novercommit = 8.0", c.backend, c.driver)})
+	j := job(b, "buildah", storageBuild(layers)...)
+	j.Timeout = 0
+	s := p.ready(b, j)
+	call := s.Run(b.Context(), runner.StageBuild)
+	if call.Err != nil {
+		b.Fatal(call)
+	}
+	var wall, disk, peak float64
+	text := call.Output.String()
+	if i := strings.LastIndex(text, "\nresult "); i < 0 {
+		b.Fatal(call)
+	} else if _, err := fmt.Sscanf(text[i:], "\nresult %f %f %f", &wall, &disk, &peak); err != nil {
+		b.Fatal(err, call)
+	}
+	if c.driver == "overlay" && !strings.Contains(text, "Storage: driver overlay") {
+		b.Fatalf("overlay does not work here\n%s", call)
+	}
+	removed := s.Cleanup()
+	if removed.Err != nil {
+		b.Fatal(removed)
+	}
+	b.Logf("%s %s, layers %t: %.1f s, %.0f MB, peak %.0f MB, removal %.1f s", filepath.Base(c.backend), c.driver, layers, wall/1000, disk/1024, peak/1024, removed.Duration.Seconds())
+	return storageResult{wall / 1000, disk / 1024, peak / 1024, removed.Duration.Seconds()}
+}
+
+func medianOf(all []storageResult, what func(storageResult) float64) float64 {
+	var values []float64
+	for _, r := range all {
+		values = append(values, what(r))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

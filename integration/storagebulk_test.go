@@ -1,0 +1,107 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// bulk makes and removes volumes as a job's prepare and cleanup do. The mount is
+// this process's: it does what the engine's local driver does.
+type bulk struct {
+	backend storage.Backend
+	engine  *engine.Engine
+	dir     string
+}
+
+// once takes one volume from making to removing and tells how long its set-up took.
+func (b bulk) once(ctx context.Context, name string) (setUp time.Duration, err error) {
+	folder := filepath.Join(b.dir, name)
+	mountpoint := filepath.Join(folder, "mount")
+	if err := os.MkdirAll(mountpoint, 0o755); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	v, err := b.backend.Make(ctx, storage.Request{Folder: folder, Size: 20 << 30})
+	if err != nil {
+		return 0, err
+	}
+	if err := b.engine.CreateVolume(ctx, name, v.Options, map[string]string{"gsx-test": "bulk"}); err != nil {
+		return 0, errors.Join(err, v.Release())
+	}
+	setUp = time.Since(began)
+	if device := v.Options["device"]; device != "" {
+		if err := unix.Mount(device, mountpoint, v.Options["type"], 0, v.Options["o"]); err != nil {
+			return 0, errors.Join(err, v.Release())
+		}
+		err = os.WriteFile(filepath.Join(mountpoint, "file"), make([]byte, 1<<20), 0o600)
+		err = errors.Join(err, v.Release(), os.Remove(filepath.Join(mountpoint, "file")), unix.Unmount(mountpoint, 0))
+	}
+	err = errors.Join(err, b.engine.RemoveVolume(ctx, name), storage.AwaitDetached(ctx, v.Image), os.RemoveAll(folder))
+	return setUp, err
+}
+
+// Issue 4, 5: two hundred volumes, ten at a time, beside as many plain ones.
+func TestTwoHundredVolumes(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	e, err := engine.New(world.engine.Host, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	info, err := e.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := storage.Host{Folder: filepath.Join(p.dir, "volumes"), Templates: filepath.Join(p.dir, "templates"), Volumes: filepath.Join(info.RootDir, "volumes")}
+	took := map[string][]time.Duration{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range 10 {
+		wg.Go(func() {
+			for n := range next {
+				name := []string{storage.XFSLoop, storage.Plain}[n%2] // in turn, so that both meet the same moods of the machine
+				backend, _, err := storage.Choose(name, host)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				d, err := bulk{backend, e, p.dir}.once(context.WithoutCancel(t.Context()), fmt.Sprintf("gsx-bulk-%d", n))
+				if err != nil {
+					t.Errorf("volume %d: %v", n, err)
+				}
+				mu.Lock()
+				took[name] = append(took[name], d)
+				mu.Unlock()
+			}
+		})
+	}
+	for n := range 400 {
+		next <- n
+	}
+	close(next)
+	wg.Wait()
+	median := func(name string) time.Duration {
+		slices.Sort(took[name])
+		return took[name][len(took[name])/2]
+	}
+	loop, plain := median(storage.XFSLoop), median(storage.Plain)
+	t.Logf("set-up, median of %d each: %s %s, %s %s", len(took[storage.Plain]), storage.XFSLoop, loop, storage.Plain, plain)
+	if loop-plain > 60*time.Millisecond {
+		t.Errorf("set-up takes %s more than that of a plain volume", loop-plain)
+	}
+	compare()
+}
