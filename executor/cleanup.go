@@ -28,8 +28,8 @@ const (
 	// settleTime is how long a creation may take that was asked for by a process
 	// that died before the engine had answered.
 	settleTime = 5 * time.Second
-	// heldTime is how long a cleanup waits for a mount name space of somebody
-	// else's to let go of what the engine has removed already.
+	// heldTime is how long a cleanup waits for somebody to let go of what the
+	// engine has removed already.
 	heldTime = 15 * time.Second
 )
 
@@ -90,7 +90,7 @@ func (x *Executor) clear(ctx context.Context, name string, then func() error) ([
 }
 
 func (x *Executor) clearLocked(ctx context.Context, name string, then func() error) ([]journal.Resource, error) {
-	r := &removal{Executor: x, name: name}
+	r := &removal{Executor: x, name: name, grips: map[string]teardown.Grip{}}
 	var aside string
 	var err error
 	if r.journal, aside, err = journal.Open(x.journals(), name); err != nil {
@@ -143,7 +143,9 @@ type removal struct {
 	// known tells that something was written down of the job.
 	known bool
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// grips are who stood in the engine's folders when they were first seen.
+	grips  map[string]teardown.Grip
 	noted  bool
 	failed []failure
 }
@@ -187,7 +189,12 @@ func (r *removal) run(ctx context.Context, settle bool) ([]journal.Resource, err
 			r.removeAll(short, have[kind])
 			cancel()
 		}
-		hopeless := len(r.failed) > 0 && !pending && !slices.ContainsFunc(r.failed, failure.mayPass)
+		// Somebody else's hands are waited for within reason, other things as long as
+		// may be.
+		worthIt := func(f failure) bool {
+			return f.mayPass() && (f.Kind != journal.Held || time.Since(began) < heldTime)
+		}
+		hopeless := len(r.failed) > 0 && !pending && !slices.ContainsFunc(r.failed, worthIt)
 		if hopeless {
 			return r.leave(), nil
 		}
@@ -226,7 +233,7 @@ func (r *removal) unsure(have map[journal.Kind][]holding) {
 // tells what else there is. A container has to be ended, too.
 func roundTime(k journal.Kind) time.Duration {
 	if k == journal.Container {
-		return 2*stopGrace + heldTime
+		return 3 * stopGrace
 	}
 	return 3 * time.Second
 }
@@ -265,6 +272,7 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 			r.journal.Answered(kind, f.Name)
 		}
 	}
+	r.grip(have)
 	seen := func(s journal.Resource) bool {
 		return slices.ContainsFunc(have[s.Kind], func(h holding) bool { return h.Name == s.Name })
 	}
@@ -282,6 +290,23 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 		have[journal.Folder] = append(have[journal.Folder], holding{Resource: folder, target: folder.Name})
 	}
 	return have, nil
+}
+
+// grip looks, once for each, who stands in the folders behind what is to go.
+func (r *removal) grip(have map[journal.Kind][]holding) {
+	var paths []string
+	for _, holdings := range have {
+		for _, h := range holdings {
+			for _, path := range h.paths {
+				if _, known := r.grips[path]; !known {
+					paths = append(paths, path)
+				}
+			}
+		}
+	}
+	for _, g := range teardown.Grips(paths) {
+		r.grips[g.Path] = g
+	}
 }
 
 // find lists what the engine has of the job, and waits for an engine that is
@@ -400,26 +425,16 @@ func (r *removal) holders(h holding) []string {
 	return holders
 }
 
-// released waits until no foreign mount name space keeps alive what the engine
-// has removed, for its disk space and its devices would stay in use unseen. What
-// is still held then is left.
+// released writes down whose hands keep alive what the engine has removed: its
+// disk space and its devices would stay in use unseen. Letting go is waited for
+// when everything else is gone.
 func (r *removal) released(ctx context.Context, h holding) {
 	if h.Kind != journal.Container && h.Kind != journal.Volume {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, heldTime)
-	defer cancel()
 	for _, path := range h.paths {
-		if len(teardown.Mounters(path)) == 0 {
-			continue
-		}
-		if err := teardown.Released(ctx, path); err != nil {
-			held := holding{target: path, Resource: journal.Resource{
-				Kind: journal.Held, Name: path, Detail: string(h.Kind) + " " + h.Name, Answered: true,
-			}}
-			r.note(r.journal.Intend(held.Resource))
-			r.fail(held, err)
-			return
+		if g, ok := r.grips[path]; ok && len(g.Holders()) > 0 {
+			r.note(r.journal.Intend(journal.Resource{Kind: journal.Held, Name: path, Detail: g.String(), Answered: true}))
 		}
 	}
 	if h.Kind == journal.Volume {
@@ -439,7 +454,7 @@ func (r *removal) remove(ctx context.Context, h holding) error {
 	case journal.Volume:
 		return r.askEngine(ctx, h.target, r.Engine.RemoveVolume)
 	case journal.Held:
-		return teardown.Released(ctx, h.target)
+		return teardown.ParseGrip(h.target, h.Detail).Released(ctx)
 	case journal.Loop:
 		return teardown.DetachLoop(ctx, h.target, h.Detail)
 	}
@@ -496,7 +511,7 @@ func (r *removal) removeContainer(ctx context.Context, h holding) error {
 		r.unmountInside(ctx, h.target)
 	}
 	stopped := false
-	return r.askEngine(ctx, h.target, func(ctx context.Context, id string) error {
+	err := r.askEngine(ctx, h.target, func(ctx context.Context, id string) error {
 		if !stopped {
 			// The first process ends the others in an orderly way, as far as time allows.
 			if err := r.Engine.StopContainer(ctx, id, grace); err != nil && (engine.IsNotFound(err) || engine.IsUnreachable(err)) {
@@ -506,6 +521,10 @@ func (r *removal) removeContainer(ctx context.Context, h holding) error {
 		}
 		return r.Engine.RemoveContainer(ctx, id)
 	})
+	if err == nil {
+		teardown.EndShims(ctx, h.target)
+	}
+	return err
 }
 
 // unmountInside takes down the mounts that the job made, while the container's

@@ -209,20 +209,23 @@ func (p *place) container(t testing.TB, s *runner.Session) string {
 // Tests that use it are not parallel: it sees everything.
 func (p *place) unchanged(t testing.TB) (compare func()) {
 	t.Helper()
-	take := func() leftovers.Snapshot {
-		found, err := scope(p.stateDir).Take(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return found
-	}
-	before := take()
+	before := p.snapshot(t)
 	return func() {
 		t.Helper()
-		if diff := leftovers.Diff(before, take()); diff != "" {
+		if diff := leftovers.Diff(before, p.snapshot(t)); diff != "" {
 			t.Errorf("left behind:\n%s", diff)
 		}
 	}
+}
+
+// snapshot is everything that there is now.
+func (p *place) snapshot(t testing.TB) leftovers.Snapshot {
+	t.Helper()
+	found, err := scope(p.stateDir).Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // lines is a script of several lines as one entry of `script:`.

@@ -36,6 +36,7 @@ all but the first say so and end.`,
 			if err := a.load(os.Stderr); err != nil {
 				return err
 			}
+			o.KeepVolumes = time.Duration(a.config.GC.KeepVolumes)
 			return a.withExecutor(func(x *executor.Executor) error {
 				return collect(c.Context(), x, o, asJSON, os.Stdout)
 			})

@@ -35,8 +35,8 @@ const (
 	Container Kind = "container"
 	Network   Kind = "network"
 	Volume    Kind = "volume"
-	// Held is a path of the engine's, gone there already, that a foreign mount
-	// name space still holds.
+	// Held is a path of the engine's, gone there already, that somebody still
+	// keeps; Detail tells who (teardown.Grip).
 	Held   Kind = "held"
 	Mount  Kind = "mount" // a mount point of ours on the host
 	Loop   Kind = "loop"  // a loop device; Detail is the file behind it

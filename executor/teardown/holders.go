@@ -2,6 +2,7 @@ package teardown
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,52 +52,74 @@ func Holders(path string) []Holder {
 		if pid == os.Getpid() || slices.ContainsFunc(holders, func(h Holder) bool { return h.PID == pid }) {
 			continue
 		}
-		proc := fmt.Sprintf("/proc/%d", pid)
-		links := map[string]string{"working folder": proc + "/cwd", "root folder": proc + "/root"}
-		files, _ := filepath.Glob(proc + "/fd/*")
-		for _, f := range files {
-			links["open file "+filepath.Base(f)] = f
+		if how := use(pid, path); how != "" {
+			holders = append(holders, holder(pid, how))
 		}
-		for _, how := range []string{"working folder", "root folder", "open file"} {
-			for name, link := range links {
-				if target, err := os.Readlink(link); err == nil && strings.HasPrefix(name, how) && within(target, path) {
-					holders = append(holders, holder(pid, how+" "+target))
-					goto next
-				}
-			}
-		}
-	next:
 	}
 	return holders
 }
 
-// Mounters finds processes whose mount name space, other than ours, has a mount
-// of path, of something below it, or of the device path: one for each name space.
+// use tells how a process uses a path, or something below it; "" if it does not.
+func use(pid int, path string) string {
+	proc := fmt.Sprintf("/proc/%d", pid)
+	files, _ := filepath.Glob(proc + "/fd/*")
+	for i, link := range append([]string{proc + "/cwd", proc + "/root"}, files...) {
+		if target, err := os.Readlink(link); err == nil && within(target, path) {
+			return []string{"working folder ", "root folder ", "open file "}[min(i, 2)] + target
+		}
+	}
+	return ""
+}
+
+// Mounters finds processes whose mount name space, other than ours, keeps alive
+// what is at path, below it, or on the device path: one for each name space. A
+// name space that was made while a job ran has copies of all mounts there were;
+// such a copy counts only where somebody uses it, or where it keeps a device.
 func Mounters(path string) []Holder {
-	var holders []Holder
 	own, _ := os.Readlink("/proc/self/ns/mnt")
-	seen := map[string]bool{own: true}
+	spaces := map[string][]int{}
 	for _, pid := range processes() {
-		space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
-		if err != nil || seen[space] {
-			continue
+		if space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil && space != own {
+			spaces[space] = append(spaces[space], pid)
 		}
-		seen[space] = true
-		mounts, err := mountinfo.PidMountInfo(pid)
-		if err != nil {
-			continue // it has ended; another of its name space would be found under its own number
-		}
-		for _, m := range mounts {
-			if how, ok := mountOf(m, path); ok {
-				holders = append(holders, holder(pid, how))
-				break
-			}
+	}
+	var holders []Holder
+	for _, space := range slices.Sorted(maps.Keys(spaces)) {
+		if h, ok := mounter(spaces[space], path); ok {
+			holders = append(holders, h)
 		}
 		if len(holders) >= maxHolders {
 			break
 		}
 	}
 	return holders
+}
+
+// mounter finds who of the processes of one mount name space keeps path.
+func mounter(pids []int, path string) (Holder, bool) {
+	var mounts []*mountinfo.Info
+	for _, pid := range pids {
+		var err error
+		if mounts, err = mountinfo.PidMountInfo(pid); err == nil {
+			break
+		}
+	}
+	for _, m := range mounts {
+		how, ok := mountOf(m, path)
+		if !ok {
+			continue
+		}
+		copied := within(m.Mountpoint, path) && !strings.HasPrefix(m.Source, "/dev/")
+		for _, pid := range pids {
+			if used := use(pid, m.Mountpoint); used != "" {
+				return holder(pid, used+" in a "+how), true
+			}
+		}
+		if !copied {
+			return holder(pids[0], how), true
+		}
+	}
+	return Holder{}, false
 }
 
 // mountOf tells whether a mount is one of path, by its source, its root in its

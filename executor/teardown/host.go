@@ -67,15 +67,3 @@ func bound(device, file string) bool {
 	// The kernel says so of a file whose name is gone.
 	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), " (deleted)") == file
 }
-
-// Released waits until no mount name space but this one has a mount of path, or
-// of anything below it, and returns who still has one when ctx ends.
-func Released(ctx context.Context, path string) error {
-	return Retry(ctx, Unmount, func(context.Context) error {
-		holders := Mounters(path)
-		if len(holders) == 0 {
-			return nil
-		}
-		return fmt.Errorf("%w: held by %s", unix.EBUSY, strings.Join(Names(holders), ", "))
-	}, present(path))
-}

@@ -5,6 +5,6 @@ packages=(runc iptables busybox-static)
 
 setup() {
 	local folder
-	folder=$("$repo/scripts/buildkit.sh") # v0.34.2
+	folder=$("$repo/scripts/buildkit.sh") # v0.25.2
 	cp "$folder/buildkitd" "$folder/buildctl" "$root/usr/local/bin/"
 }

@@ -1,0 +1,124 @@
+package journal
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+func begin(t *testing.T, dir string) *Journal {
+	t.Helper()
+	j, aside, err := Open(dir, "gsx-1")
+	if err != nil || aside != "" {
+		t.Fatal(aside, err)
+	}
+	if err := j.Begin(map[string]int{"job": 1}, Process{PID: 1}, "unix:///engine", Resource{Kind: Folder, Name: "/f", Answered: true}); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestJournalSurvivesItsProcess(t *testing.T) {
+	dir := t.TempDir()
+	j := begin(t, dir)
+	if err := j.Intend(Resource{Kind: Volume, Name: "v"}, Resource{Kind: Network, Name: "n"}); err != nil {
+		t.Fatal(err)
+	}
+	j.Answered(Volume, "v")
+	if err := j.Strike(Network, "n"); err != nil {
+		t.Fatal(err)
+	}
+	c, there, err := Read(dir, "gsx-1")
+	if err != nil || !there || len(c.Resources) != 2 || c.Engine != "unix:///engine" {
+		t.Fatalf("%+v %v %v", c, there, err)
+	}
+	if v := c.Resources[1]; v.Name != "v" || !v.Answered || v.At.IsZero() {
+		t.Errorf("%+v", v)
+	}
+	if err := j.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
+		t.Errorf("left: %v", entries)
+	}
+}
+
+func TestJournalThatCannotBeRead(t *testing.T) {
+	for name, text := range map[string]string{
+		"torn":           `{"schema": 1, "name": "gsx-1", "res`,
+		"empty":          ``,
+		"zeroes":         strings.Repeat("\x00", 4096),
+		"a later schema": `{"schema": 99, "name": "gsx-1"}`,
+		"another job's":  `{"schema": 1, "name": "gsx-2"}`,
+		"not an object":  `[1]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(Path(dir, "gsx-1"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, there, err := Read(dir, "gsx-1"); err == nil || !there {
+				t.Errorf("read without complaint")
+			}
+			j, aside, err := Open(dir, "gsx-1")
+			if err != nil || aside == "" || len(j.Resources()) != 0 {
+				t.Fatal(j, aside, err)
+			}
+			if kept, err := os.ReadFile(aside); err != nil || string(kept) != text {
+				t.Errorf("set aside as %q %v", kept, err)
+			}
+			if found, _ := Aside(dir); len(found) != 1 || found[0] != aside {
+				t.Errorf("found %v", found)
+			}
+			begin(t, dir)
+			if names, _ := Names(dir); len(names) != 1 || names[0] != "gsx-1" {
+				t.Errorf("names %v", names)
+			}
+		})
+	}
+}
+
+func TestOwnerAndItsEnd(t *testing.T) {
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := describe(child.Process.Pid)
+	if p.State() != Alive || ParseProcess(p.String()).State() != Alive {
+		t.Errorf("%+v: %d", p, p.State())
+	}
+	other := p
+	other.Started++ // the number was given again
+	if other.State() != Ended {
+		t.Errorf("%+v: %d", other, other.State())
+	}
+	for name, change := range map[string]func(*Process){
+		"another boot":          func(p *Process) { p.Boot = "other" },
+		"another machine":       func(p *Process) { p.Machine = "other" },
+		"another pid namespace": func(p *Process) { p.Space = "1" },
+	} {
+		moved := p
+		change(&moved)
+		want := Unknown
+		if name == "another boot" {
+			want = Ended
+		}
+		if got := moved.State(); got != want {
+			t.Errorf("%s: %d, want %d", name, got, want)
+		}
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // it was killed
+	if p.State() != Ended {
+		t.Errorf("%+v: %d", p, p.State())
+	}
+	if Owner().State() != Alive {
+		t.Errorf("owner %+v", Owner())
+	}
+	if p := ParseProcess("nonsense"); p != (Process{}) {
+		t.Errorf("%+v", p)
+	}
+}

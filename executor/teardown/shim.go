@@ -1,0 +1,84 @@
+package teardown
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// shimPatience is how long a removed container's shim has to end by itself.
+const shimPatience = 2 * time.Second
+
+// EndShims ends what runs on of a container that the engine has removed: its shim
+// and what lives below it. An engine that was killed in the middle of a start
+// knows nothing of them when it is back. Id is the container's whole ID; what is
+// not on this machine is not seen.
+func EndShims(ctx context.Context, id string) {
+	for began := time.Now(); ctx.Err() == nil; {
+		pids := shims(id)
+		if len(pids) == 0 || time.Since(began) > 2*shimPatience {
+			return
+		}
+		if time.Since(began) > shimPatience {
+			for _, pid := range append(below(pids), pids...) {
+				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended by itself
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// shims are the processes of containerd's that serve the container: their
+// command lines say "-id ID".
+func shims(id string) []int {
+	var found []int
+	for _, pid := range processes() {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			continue
+		}
+		args := strings.Split(string(line), "\x00")
+		if !strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") {
+			continue
+		}
+		if i := slices.Index(args, "-id"); i > 0 && i+1 < len(args) && args[i+1] == id {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// below are the descendants of the processes.
+func below(roots []int) []int {
+	children := map[int][]int{}
+	for _, pid := range processes() {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) < 2 {
+			continue
+		}
+		if parent, err := strconv.Atoi(fields[1]); err == nil {
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	var all []int
+	for next := roots; len(next) > 0; {
+		var deeper []int
+		for _, pid := range next {
+			deeper = append(deeper, children[pid]...)
+		}
+		all = append(all, deeper...)
+		next = deeper
+	}
+	return all
+}

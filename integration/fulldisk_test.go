@@ -1,0 +1,180 @@
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// smallDisk mounts a small file system of its own at dir until the test's end.
+func smallDisk(t *testing.T, dir, kind string) {
+	t.Helper()
+	// At least as large as mkfs wants it.
+	size, mkfs := "24M", []string{"mkfs.ext4", "-q", "-F", "-m", "0"}
+	if kind == "xfs" {
+		size, mkfs = "320M", []string{"mkfs.xfs", "-q", "-f"}
+	}
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][]string{{"truncate", "-s", size, image}, append(mkfs, image), {"mount", "-o", "loop", image, dir}} {
+		command := exec.Command("env", append([]string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}, c...)...)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", c, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill leaves no block of the disk at dir free, and returns what frees them.
+func fill(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size >= 512; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	_ = f.Sync() // it may say again that the disk is full
+	probe := filepath.Join(dir, "probe")
+	if err := os.WriteFile(probe, make([]byte, 64<<10), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	_ = os.Remove(probe) // it may not have been made at all
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Issue 5, limits of the host: what is gone is struck though the disk is full to
+// its last block.
+func TestJournalOnAFullDisk(t *testing.T) {
+	for _, kind := range []string{"ext4", "xfs"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			smallDisk(t, dir, kind)
+			journals := filepath.Join(dir, "journal")
+			j, _, err := journal.Open(journals, "gsx-1")
+			if err == nil {
+				err = j.Begin("identity", journal.Process{}, "unix:///engine")
+			}
+			for _, name := range []string{"a", "b", "c"} {
+				if err == nil {
+					err = j.Intend(journal.Resource{Kind: journal.Container, Name: name})
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, dir)
+			if err := j.End(); err != nil {
+				t.Error(err)
+			}
+			for _, name := range []string{"a", "b"} {
+				if err := j.Strike(journal.Container, name); err != nil {
+					t.Error(err)
+				}
+			}
+			if c, _, err := journal.Read(journals, "gsx-1"); err != nil || len(c.Resources) != 1 || !c.Ended {
+				t.Errorf("%+v %v", c, err)
+			}
+			if err := j.Forget(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The state folder's disk is full at the start of prepare, of run, or of cleanup.
+func TestFullDiskOfTheStateFolder(t *testing.T) {
+	for _, stage := range []string{"prepare", "run", "cleanup"} {
+		t.Run(stage, func(t *testing.T) {
+			p := newPlace(t, settings{})
+			smallDisk(t, p.stateDir, "ext4")
+			compare := p.unchanged(t)
+			s := p.session(t, job(t, "bookworm", "echo ran"))
+			free := func() {}
+			full := func(at string) {
+				if at == stage {
+					free = fill(t, p.stateDir)
+				}
+			}
+			full("prepare")
+			call := s.Prepare(t.Context())
+			if stage == "prepare" {
+				if call.Exit != 2 || !strings.Contains(call.Output.String(), "no space left on device") {
+					t.Errorf("%s", call)
+				}
+			} else if call.Err != nil {
+				t.Fatal(call)
+			}
+			full("run")
+			if stage != "prepare" {
+				for _, stage := range []string{runner.StagePrepareScript, runner.StageGetSources} {
+					if call := s.Run(t.Context(), stage); call.Err != nil {
+						t.Error(call)
+					}
+				}
+				if call := s.Run(t.Context(), runner.StageBuild); call.Err != nil || !call.Output.Has("ran") {
+					t.Error(call)
+				}
+			}
+			full("cleanup")
+			began := time.Now()
+			call = s.Cleanup()
+			// Where prepare did not even get to a journal, that cannot be read either.
+			if call.Err != nil || stage != "prepare" && strings.Contains(call.Output.String(), "WARNING") {
+				t.Error(call)
+			}
+			t.Logf("cleanup with a disk that was full from %s on: %s", stage, time.Since(began).Round(time.Millisecond))
+			free()
+			compare()
+		})
+	}
+}
+
+// A state folder that became read-only keeps nothing on the engine.
+func TestReadOnlyStateFolder(t *testing.T) {
+	p := newPlace(t, settings{})
+	smallDisk(t, p.stateDir, "ext4")
+	compare := p.unchanged(t)
+	s := p.ready(t, job(t, "bookworm", "true"))
+	remount := func(how string) {
+		if out, err := exec.Command("mount", "-o", "remount,"+how, p.stateDir).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	remount("ro")
+	call := s.Cleanup()
+	if !strings.Contains(call.Output.String(), "read-only file system") {
+		t.Errorf("nothing is said of it\n%s", call)
+	}
+	found, err := world.engine.Containers(t.Context(), "io.gitlab-sysbox-executor.name")
+	if err != nil || len(found) != 0 {
+		t.Errorf("%v %v\n%s", found, err, call)
+	}
+	remount("rw")
+	wantCleanup(t, s)
+	compare()
+}

@@ -1,0 +1,141 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/integration/leftovers"
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// orphaned prepares a job whose Runner then is no more: it is driven by a process
+// that ends with prepare.
+func (p *place) orphaned(t *testing.T, j runner.Job) *runner.Session {
+	t.Helper()
+	o := *p
+	o.runner.Driver.PrepareArgs = append([]string{"600", o.runner.Driver.Path}, o.runner.Driver.PrepareArgs...)
+	o.runner.Driver.ConfigArgs = append([]string{"600", o.runner.Driver.Path}, o.runner.Driver.ConfigArgs...)
+	o.runner.Driver.Path = "timeout"
+	s := o.session(t, j)
+	if call := s.Prepare(t.Context()); call.Err != nil {
+		t.Fatal(call)
+	}
+	return s
+}
+
+// Issue 5: gc removes what a killed Runner left, and touches neither a running job
+// nor anything without our labels.
+func TestGC(t *testing.T) {
+	p := newPlace(t, settings{other: "[gc]\ninterval = \"0s\""})
+	compare := p.unchanged(t)
+	live := p.session(t, job(t, "bookworm", "true"))
+	if call := live.Prepare(t.Context()); call.Err != nil {
+		t.Fatal(call)
+	}
+	ask(t, "POST", "/volumes/create", map[string]any{"Name": "gsx-test-unlabelled"})
+	ask(t, "POST", "/volumes/create", map[string]any{"Name": "gsx-test-other", "Labels": map[string]string{"com.example.name": "x"}})
+	before := p.snapshot(t)
+	dead := jobName(t, p.orphaned(t, job(t, "bookworm", "true")))
+	lost := jobName(t, p.orphaned(t, job(t, "bookworm", "true")))
+	j, _, err := journal.Open(filepath.Join(p.stateDir, "journal"), lost)
+	if err == nil {
+		err = j.Forget() // its labels are all there is
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := p.snapshot(t)
+	unchanged := func(want leftovers.Snapshot, what string) {
+		t.Helper()
+		if diff := leftovers.Diff(want, p.snapshot(t)); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+
+	var found []struct {
+		Name, Action, Reason string
+		Resources            []string
+	}
+	out := p.gc(t, "--dry-run", "--json")
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	actions := map[string]string{}
+	for _, f := range found {
+		actions[f.Name] = f.Action
+	}
+	if actions[dead] != "would remove" || actions[lost] != "would remove" || actions[jobName(t, live)] != "kept" {
+		t.Errorf("%s", out)
+	}
+	unchanged(all, "a dry run changed")
+	if out := p.gc(t, "--older-than", "1h"); strings.Contains(out, "removed  ") {
+		t.Errorf("%s", out)
+	}
+	unchanged(all, "gc of what is older than an hour changed")
+
+	// Several at once: each comes to a good end, and together they do it once.
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { p.gc(t) })
+	}
+	wg.Wait()
+	t.Log(p.gc(t))
+	unchanged(before, "gc left, or took what is not its")
+
+	if call := live.Run(t.Context(), runner.StagePrepareScript); call.Err != nil {
+		t.Errorf("the live job does not live\n%s", call)
+	}
+	wantCleanup(t, live)
+	ask(t, "DELETE", "/volumes/gsx-test-unlabelled", nil)
+	ask(t, "DELETE", "/volumes/gsx-test-other", nil)
+	compare()
+}
+
+// A stage that runs keeps gc away also where the process that drove prepare is gone.
+func TestGCBesideARunningStage(t *testing.T) {
+	p := newPlace(t, settings{run: `kill_grace = "2s"`})
+	compare := p.unchanged(t)
+	j := job(t, "bookworm", "echo ready; sleep 600")
+	s := p.orphaned(t, j)
+	direct := p.session(t, s.Job)
+	for _, stage := range []string{runner.StagePrepareScript, runner.StageGetSources} {
+		if call := direct.Run(t.Context(), stage); call.Err != nil {
+			t.Fatal(call)
+		}
+	}
+	process := direct.StartRun(runner.StageBuild, direct.Script(runner.StageBuild))
+	if _, err := process.Output().WaitFor("ready", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if out := p.gc(t); !strings.Contains(out, "one of its stages runs") {
+		t.Errorf("%s", out)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := process.Wait(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if out := p.gc(t); !strings.Contains(out, "removed") {
+		t.Errorf("%s", out)
+	}
+	compare()
+}
+
+// A prepare takes up what an earlier job's dead Runner left.
+func TestPrepareSweeps(t *testing.T) {
+	p := newPlace(t, settings{other: "[gc]\ninterval = \"1ms\""})
+	compare := p.unchanged(t)
+	dead := jobName(t, p.orphaned(t, job(t, "bookworm", "true")))
+	p.succeed(t, job(t, "bookworm", "true"))
+	if found, err := world.engine.Containers(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.name=%s", dead)); err != nil || len(found) > 0 {
+		t.Errorf("%v %v", found, err)
+	}
+	compare()
+}

@@ -1,0 +1,153 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// killable is the product with the seam that kills it at a journal's write.
+var killable = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(world.dir, "killable")
+	build := exec.Command("go", "build", "-tags", "gsxtest", "-o", path, ".")
+	build.Dir, build.Env = world.repo, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// killing is the place's Runner with a driver that dies at the n-th point: before
+// and after each write of its journal.
+func (p *place) killing(t *testing.T, n int) *place {
+	t.Helper()
+	path, err := killable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := *p
+	k.runner.Driver.Path = path
+	k.runner.Env = append(k.runner.Env[:len(k.runner.Env):len(k.runner.Env)], fmt.Sprintf("GSX_TEST_KILL_AT_WRITE=%d", n))
+	return &k
+}
+
+// session opens a session of a job and takes it to where prepare comes next.
+// Nothing is cleaned up at the test's end.
+func (p *place) session(t *testing.T, j runner.Job) *runner.Session {
+	t.Helper()
+	s, err := p.runner.Open(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if call, err := s.Config(t.Context()); err != nil {
+		t.Fatal(err, call)
+	}
+	return s
+}
+
+func killMatrixJob(t *testing.T) runner.Job {
+	j := job(t, "bookworm", "true")
+	j.ID = time.Now().UnixNano() % 1_000_000_000
+	j.Services = []runner.Image{{Name: j.Image.Name, Alias: "side", Command: []string{"sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"}, PullPolicies: []string{"if-not-present"}}}
+	return j
+}
+
+// Issue 5, 1: prepare is killed at every write of its journal; one cleanup then
+// leaves nothing.
+func TestKillMatrixPrepare(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	n := 1
+	for ; ; n++ {
+		j := killMatrixJob(t)
+		call := p.killing(t, n).session(t, j).Prepare(t.Context())
+		wantCleanup(t, p.session(t, j))
+		compare()
+		if t.Failed() {
+			t.Fatalf("prepare was killed at point %d\n%s", n, call)
+		}
+		if call.Err == nil {
+			break
+		}
+		if call.Signal != syscall.SIGKILL {
+			t.Fatal(call)
+		}
+	}
+	if n < 10 {
+		t.Errorf("prepare passed only %d points", n-1)
+	}
+	t.Logf("prepare was killed at each of %d points; each time one cleanup left nothing", n-1)
+}
+
+// Issue 5, 1: the same for cleanup, of which the second then leaves nothing.
+func TestKillMatrixCleanup(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	n := 1
+	for ; ; n++ {
+		j := killMatrixJob(t)
+		s := p.session(t, j)
+		if call := s.Prepare(t.Context()); call.Err != nil {
+			t.Fatal(call)
+		}
+		call := p.killing(t, n).session(t, j).Cleanup()
+		if call.Signal == syscall.SIGKILL {
+			wantCleanup(t, s)
+		}
+		compare()
+		if t.Failed() {
+			t.Fatalf("cleanup was killed at point %d\n%s", n, call)
+		}
+		if call.Err == nil {
+			break
+		}
+		if call.Signal != syscall.SIGKILL {
+			t.Fatal(call)
+		}
+	}
+	if n < 10 {
+		t.Errorf("cleanup passed only %d points", n-1)
+	}
+	t.Logf("cleanup was killed at each of %d points; each time the next one left nothing", n-1)
+}
+
+// Issue 5, 1: the driver is killed in the middle of a build, whose mounts and
+// processes are all there; one cleanup then leaves nothing.
+func TestKillMatrixRun(t *testing.T) {
+	context := buildScript()[0] + "\n" + lines(`echo 'RUN echo rea""dy; sleep 3600' >>context/Dockerfile`)
+	for name, c := range map[string]struct{ image, build string }{
+		"Buildah": {"buildah", "buildah build context"},
+		"Podman":  {"buildah", "podman build context"},
+		"BuildKit": {"buildkit", lines(
+			"buildkitd --root /var/lib/containers/buildkit --oci-worker-snapshotter=native --oci-worker-no-process-sandbox --oci-worker-net=host >buildkitd.log 2>&1 &",
+			"for i in $(seq 100); do buildctl debug workers >/dev/null 2>&1 && break; sleep 0.1; done",
+			"buildctl build --progress=plain --frontend=dockerfile.v0 --local context=context --local dockerfile=context 2>&1 || { tail -n 20 buildkitd.log; exit 1; }",
+		)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, settings{})
+			j := job(t, c.image, context, c.build)
+			compare := p.unchanged(t)
+			s := p.ready(t, j)
+			process := s.StartRun(runner.StageBuild, s.Script(runner.StageBuild))
+			if _, err := process.Output().WaitFor("ready", 2*time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if err := process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			wantCleanup(t, s)
+			t.Logf("cleanup took %s", time.Since(began).Round(time.Millisecond))
+			compare()
+		})
+	}
+}
