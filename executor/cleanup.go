@@ -281,8 +281,11 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 		case seen(s), engineKind(s.Kind) && !s.Answered: // in flight: the next look tells
 		case s.Kind == journal.Volume && anonymous(s.Name), !engineKind(s.Kind):
 			have[s.Kind] = append(have[s.Kind], holding{Resource: s, target: s.Name})
-		default:
-			r.note(r.journal.Strike(s.Kind, s.Name)) // it is gone
+		default: // it is gone
+			if s.Kind == journal.Container && s.Detail != "" {
+				teardown.EndShims(ctx, s.Detail)
+			}
+			r.note(r.journal.Strike(s.Kind, s.Name))
 		}
 	}
 	folder := journal.Resource{Kind: journal.Folder, Name: filepath.Join(r.StateDir, "jobs", r.name)}

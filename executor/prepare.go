@@ -111,8 +111,11 @@ func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c en
 		return "", err
 	}
 	id, err = x.Engine.CreateContainer(ctx, c)
-	answered(j, journal.Container, c.Name, err)
-	return id, err
+	if answered(j, journal.Container, c.Name, err); err != nil {
+		return "", err
+	}
+	// Before it is started: an engine that dies in the middle of that forgets it.
+	return id, j.Made(journal.Container, c.Name, id)
 }
 
 // The job's folder on the host, and what of it the container sees.

@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -46,6 +47,9 @@ func TestGC(t *testing.T) {
 	j, _, err := journal.Open(filepath.Join(p.stateDir, "journal"), lost)
 	if err == nil {
 		err = j.Forget() // its labels are all there is
+	}
+	if err == nil {
+		err = os.Remove(journal.Path(filepath.Join(p.stateDir, "journal"), lost) + ".lock")
 	}
 	if err != nil {
 		t.Fatal(err)

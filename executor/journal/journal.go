@@ -32,7 +32,7 @@ type Kind string
 
 // The kinds of resources.
 const (
-	Container Kind = "container"
+	Container Kind = "container" // Detail is its ID
 	Network   Kind = "network"
 	Volume    Kind = "volume"
 	// Held is a path of the engine's, gone there already, that somebody still
@@ -215,6 +215,15 @@ func (j *Journal) Answered(kind Kind, name string) {
 	if i := j.file.find(kind, name); i >= 0 {
 		j.file.Resources[i].Answered = true
 	}
+}
+
+// Made writes down that a resource was made, and by which ID the engine knows it.
+func (j *Journal) Made(kind Kind, name, id string) error {
+	return j.change(func(f *Content) {
+		if i := f.find(kind, name); i >= 0 {
+			f.Resources[i].Answered, f.Resources[i].Detail = true, id
+		}
+	})
 }
 
 // End writes down that the job is over.
