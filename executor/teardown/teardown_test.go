@@ -170,7 +170,7 @@ func TestHolders(t *testing.T) {
 	if own := Mounters(dir + "-nothing"); len(own) != 0 {
 		t.Errorf("holders of nothing: %+v", own)
 	}
-	if len(found) != 1 || found[0].PID != foreign.Process.Pid || found[0].Command != "sleep" {
+	if len(found) != 1 || found[0].PID != foreign.Process.Pid {
 		t.Errorf("%+v", found)
 	}
 	open := exec.Command("sh", "-c", `exec 5>"$1/file"; exec sleep 60`, "sh", dir)
@@ -187,7 +187,7 @@ func TestHolders(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := (Grip{Path: dir}).Released(ctx); err == nil || !strings.Contains(err.Error(), "(sleep)") {
+	if err := (Grip{Path: dir}).Released(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", foreign.Process.Pid)) {
 		t.Errorf("%v", err)
 	}
 }
