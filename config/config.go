@@ -31,7 +31,10 @@ type Config struct {
 
 	Engine    Engine    `toml:"engine"`
 	Job       Job       `toml:"job"`
+	Container Container `toml:"container"`
 	Resources Resources `toml:"resources"`
+	Hardening Hardening `toml:"hardening"`
+	Network   Network   `toml:"network"`
 	Storage   Storage   `toml:"storage"`
 	Builds    Builds    `toml:"builds"`
 	Cache     Cache     `toml:"cache"`
@@ -51,7 +54,10 @@ func Default() *Config {
 
 		Engine:    defaultEngine(),
 		Job:       defaultJob(),
+		Container: defaultContainer(),
 		Resources: defaultResources(),
+		Hardening: defaultHardening(),
+		Network:   defaultNetwork(),
 		Storage:   defaultStorage(),
 		Builds:    defaultBuilds(),
 		Cache:     defaultCache(),
@@ -67,15 +73,16 @@ func Default() *Config {
 var logLevels = []string{"trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"}
 
 func (c *Config) check(k *checker) {
-	if c.Runtime == "" || strings.ContainsFunc(c.Runtime, blank) {
-		k.bad("runtime", `%q is not the name of a runtime; write for example "sysbox-runc"`, c.Runtime)
-	}
+	k.runtime("runtime", c.Runtime)
 	k.absolute("state_dir", c.StateDir, "/var/lib/gitlab-sysbox-executor")
 	k.oneOf("log_level", c.LogLevel, logLevels)
 
 	c.Engine.check(k)
 	c.Job.check(k)
-	c.Resources.check(k)
+	c.checkContainer(k)
+	c.Resources.check(k, "resources")
+	c.Hardening.check(k)
+	c.Network.check(k)
 	c.Storage.check(k)
 	c.Builds.check(k)
 	c.Cache.check(k)
@@ -84,6 +91,12 @@ func (c *Config) check(k *checker) {
 	c.Run.check(k)
 	c.Cleanup.check(k)
 	c.GC.check(k)
+}
+
+func (k *checker) runtime(key, name string) {
+	if name == "" || strings.ContainsFunc(name, blank) {
+		k.bad(key, `%q is not the name of a runtime; write for example "sysbox-runc"`, name)
+	}
 }
 
 // blank tells the characters that no name may hold.

@@ -36,6 +36,8 @@ type Job struct {
 	EntrypointTimeout Duration `toml:"entrypoint_timeout"`
 	// Environment is a list of KEY=value; the values may be secret.
 	Environment []string `toml:"environment" secret:"true"`
+	// Overrides is what a job may set otherwise with variables of its own.
+	Overrides Overrides `toml:"overrides"`
 }
 
 func defaultJob() Job {
@@ -84,6 +86,7 @@ func (j *Job) check(k *checker) {
 	}
 	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
 	k.environment("job.environment", j.Environment)
+	j.Overrides.check(k)
 }
 
 // pullPolicies are GitLab's: https://docs.gitlab.com/ci/yaml/#imagepull_policy.

@@ -1,12 +1,21 @@
 package config
 
-import "github.com/docker/go-units"
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
 
-// Resources limits each job container; 0 and an empty list are the engine's
-// default, which is no limit for all but ShmSize.
+	"github.com/docker/go-units"
+)
+
+// Resources limits a container; 0 and what is empty are the engine's default,
+// which is no limit for all but ShmSize.
 type Resources struct {
 	// CPUs is how many processors' time the job may use; fractions are fine.
 	CPUs float64 `toml:"cpus"`
+	// CpusetCPUs names the processors that the job may use, such as "0-3,5".
+	CpusetCPUs string `toml:"cpuset_cpus"`
 	// Memory is the hard limit in bytes.
 	Memory Size `toml:"memory"`
 	// MemorySwap limits memory and swap together, in bytes, or is [Unlimited].
@@ -19,6 +28,9 @@ type Resources struct {
 	ShmSize Size `toml:"shm_size"`
 	// Ulimits are in docker's notation, which [units.ParseUlimit] reads.
 	Ulimits []string `toml:"ulimits"`
+	// CgroupParent is the cgroup, or the slice of systemd's, that the container's
+	// own is made in.
+	CgroupParent string `toml:"cgroup_parent"`
 }
 
 func defaultResources() Resources {
@@ -26,51 +38,79 @@ func defaultResources() Resources {
 }
 
 const (
-	// leastMemory is the engine's (daemon/daemon_unix.go, linuxMinMemory).
-	leastMemory Size = 6 * units.MiB
-	// leastCPUs is 1 ms of the engine's period of 100 ms: the kernel takes no
+	// LeastMemory is the engine's (daemon/daemon_unix.go, linuxMinMemory).
+	LeastMemory Size = 6 * units.MiB
+	// LeastCPUs is 1 ms of the engine's period of 100 ms: the kernel takes no
 	// smaller quota.
-	leastCPUs = 0.01
+	LeastCPUs = 0.01
 	// mostCPUs is the largest NR_CPUS of Linux.
 	mostCPUs = 8192
 )
 
 // check refuses what the engine refuses at every job
-// (daemon/daemon_unix.go, verifyPlatformContainerResources).
-func (r *Resources) check(k *checker) {
-	possible := r.CPUs == 0 || r.CPUs >= leastCPUs && r.CPUs <= mostCPUs // TOML has nan: never so
+// (daemon/daemon_unix.go, verifyPlatformContainerResources). Section is the path
+// of the table.
+func (r *Resources) check(k *checker, section string) {
+	key := func(name string) string { return section + "." + name }
+	possible := r.CPUs == 0 || r.CPUs >= LeastCPUs && r.CPUs <= mostCPUs // TOML has nan: never so
 	if !possible {
-		k.bad("resources.cpus", "%v is not a number of processors from %v to %v; write for example 2.5, or 0 for no limit", r.CPUs, leastCPUs, mostCPUs)
+		k.bad(key("cpus"), "%v is not a number of processors from %v to %v; write for example 2.5, or 0 for no limit", r.CPUs, LeastCPUs, mostCPUs)
 	}
-	k.memory("resources.memory", r.Memory)
-	k.memory("resources.memory_reservation", r.MemoryReservation)
-	k.swap(r)
-	if k.sound("resources.memory", "resources.memory_reservation") && r.Memory > 0 && r.MemoryReservation > r.Memory {
-		k.bad("resources.memory_reservation", "%s is more than resources.memory %s; write at most that, or 0", r.MemoryReservation, r.Memory)
+	if r.CpusetCPUs != "" && !cpuset.MatchString(r.CpusetCPUs) {
+		k.bad(key("cpuset_cpus"), `%q is not a list of processors; write for example "0-3,5", or "" for all`, r.CpusetCPUs)
+	}
+	k.memory(key("memory"), r.Memory)
+	k.memory(key("memory_reservation"), r.MemoryReservation)
+	k.swap(section, r)
+	if k.sound(key("memory"), key("memory_reservation")) && r.Memory > 0 && r.MemoryReservation > r.Memory {
+		k.bad(key("memory_reservation"), "%s is more than %s %s; write at most that, or 0", r.MemoryReservation, key("memory"), r.Memory)
 	}
 	if r.PidsLimit < -1 {
-		k.bad("resources.pids_limit", "%d is not a number of tasks; write for example 4096, or 0 for no limit", r.PidsLimit)
+		k.bad(key("pids_limit"), "%d is not a number of tasks; write for example 4096, or 0 for no limit", r.PidsLimit)
 	}
-	k.limited("resources.shm_size", r.ShmSize, "256MiB")
-	k.ulimits("resources.ulimits", r.Ulimits)
+	k.limited(key("shm_size"), r.ShmSize, "256MiB")
+	k.ulimits(key("ulimits"), r.Ulimits)
+	if c := r.CgroupParent; strings.ContainsFunc(c, blank) || slices.Contains(strings.Split(c, "/"), "..") {
+		k.bad(key("cgroup_parent"), `%q is not the path of a cgroup; write for example "/ci" or "ci.slice", or ""`, c)
+	}
+}
+
+// cpuset is the kernel's list format (cpuset(7)) as far as the engine takes it.
+var cpuset = regexp.MustCompile(`^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$`)
+
+// over is r where it says something, and other where it does not. What there is
+// of memory is one decision.
+func (r Resources) over(other Resources) Resources {
+	r.CPUs = cmp.Or(r.CPUs, other.CPUs)
+	r.CpusetCPUs = cmp.Or(r.CpusetCPUs, other.CpusetCPUs)
+	if r.Memory == 0 && r.MemorySwap == 0 && r.MemoryReservation == 0 {
+		r.Memory, r.MemorySwap, r.MemoryReservation = other.Memory, other.MemorySwap, other.MemoryReservation
+	}
+	r.PidsLimit = cmp.Or(r.PidsLimit, other.PidsLimit)
+	r.ShmSize = cmp.Or(r.ShmSize, other.ShmSize)
+	if len(r.Ulimits) == 0 {
+		r.Ulimits = other.Ulimits
+	}
+	r.CgroupParent = cmp.Or(r.CgroupParent, other.CgroupParent)
+	return r
 }
 
 func (k *checker) memory(key string, size Size) {
-	if k.limited(key, size, "4GiB") && size > 0 && size < leastMemory {
-		k.bad(key, "%s is less than the engine's least, %s; write at least that, or 0 for no limit", size, leastMemory)
+	if k.limited(key, size, "4GiB") && size > 0 && size < LeastMemory {
+		k.bad(key, "%s is less than the engine's least, %s; write at least that, or 0 for no limit", size, LeastMemory)
 	}
 }
 
-func (k *checker) swap(r *Resources) {
-	const key = "resources.memory_swap"
-	if !k.sound(key, "resources.memory") || r.MemorySwap <= 0 {
+func (k *checker) swap(section string, r *Resources) {
+	key, memory := section+".memory_swap", section+".memory"
+	if !k.sound(key, memory) || r.MemorySwap <= 0 {
 		return
 	}
 	switch {
 	case r.Memory == 0:
-		k.bad(key, `%s needs resources.memory, which is the part of it that is no swap; write that too, or "unlimited" or 0 here`, r.MemorySwap)
+		k.bad(key, `%s needs %s, which is the part of it that is no swap; write that too, or "unlimited" or 0 here`, r.MemorySwap, memory)
 	case r.MemorySwap < r.Memory:
-		k.bad(key, `%s is less than resources.memory %s, which it includes; write at least that, or "unlimited" or 0`, r.MemorySwap, r.Memory)
+		k.bad(key, `%s is less than %s %s, which it includes; write at least that, or "unlimited" or 0`, r.MemorySwap, memory, r.Memory)
 	}
 }
 

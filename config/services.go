@@ -4,14 +4,51 @@ import "time"
 
 // Services is how a job's service containers are treated.
 type Services struct {
-	// WaitTimeout is how long a service may take to accept connections; a
-	// negative time means that nobody waits.
+	// WaitTimeout is how long all services together may take until they are
+	// ready; unless it is positive nobody waits.
 	WaitTimeout Duration `toml:"wait_timeout"`
+	// Limit is the largest number of services of one job; -1 sets none.
+	Limit int64 `toml:"limit"`
+	// Runtime is the engine's name of their OCI runtime; "" for the jobs' own.
+	Runtime string `toml:"runtime"`
+	// DebugLogs lets a job show its services' logs with CI_DEBUG_SERVICES.
+	DebugLogs bool `toml:"debug_logs"`
+	// Tmpfs lists "path" or "path:options".
+	Tmpfs []string `toml:"tmpfs"`
+	// Resources limit each service; what is not said there is as in the table of
+	// the jobs' own.
+	Resources Resources `toml:"resources"`
 }
 
 func defaultServices() Services {
-	// GitLab's own default: https://docs.gitlab.com/runner/configuration/advanced-configuration/ (wait_for_services_timeout).
-	return Services{WaitTimeout: Duration(30 * time.Second)}
+	return Services{
+		// GitLab's own default: https://docs.gitlab.com/runner/configuration/advanced-configuration/ (wait_for_services_timeout).
+		WaitTimeout: Duration(30 * time.Second),
+		Limit:       -1,
+		DebugLogs:   true,
+		Tmpfs:       []string{},
+		Resources:   defaultResources(),
+	}
 }
 
-func (s *Services) check(*checker) {}
+func (s *Services) check(k *checker) {
+	if s.Limit < -1 {
+		k.bad("services.limit", "%d is not a number of services; write for example 5, or -1 for no limit", s.Limit)
+	}
+	if s.Runtime != "" {
+		k.runtime("services.runtime", s.Runtime)
+	}
+	k.tmpfs("services.tmpfs", s.Tmpfs)
+	s.Resources.check(k, "services.resources")
+}
+
+// ServiceRuntime is the runtime of service containers.
+func (c *Config) ServiceRuntime() string {
+	if c.Services.Runtime != "" {
+		return c.Services.Runtime
+	}
+	return c.Runtime
+}
+
+// ServiceResources are the limits of one service container.
+func (c *Config) ServiceResources() Resources { return c.Services.Resources.over(c.Resources) }

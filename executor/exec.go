@@ -13,9 +13,11 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/service"
 )
 
-// ask runs one of the agent's faces with an order on its input and reads its answer.
+// ask runs one of the agent's faces with an order on its input and reads its
+// answer. The input stays open until then: its end tells that nobody waits.
 func (x *Executor) ask(ctx context.Context, id string, cmd []string, order, answer any) error {
 	e, err := x.Engine.Exec(ctx, id, "0:0", "/", cmd)
 	if err != nil {
@@ -24,9 +26,6 @@ func (x *Executor) ask(ctx context.Context, id string, cmd []string, order, answ
 	defer e.Close()
 	defer context.AfterFunc(ctx, e.Close)()
 	if err := json.NewEncoder(e).Encode(order); err != nil {
-		return err
-	}
-	if err := e.CloseInput(); err != nil {
 		return err
 	}
 	var stdout, stderr bytes.Buffer
@@ -48,6 +47,8 @@ type Script struct {
 	Helper bool
 	// Report asks for a line on the storage volume at the script's end.
 	Report bool
+	// ServiceLogs shows what the services write beside the script's output.
+	ServiceLogs bool
 }
 
 // ScriptError tells that a script ran and failed.
@@ -95,6 +96,10 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	}
 	j.Touch()
 	defer x.use(i.Name())()
+	defer x.reportDead(ctx, i, f.Services, service.Died)
+	if s.ServiceLogs {
+		defer x.showLogs(ctx, i, f.Services)()
+	}
 	switch {
 	case !s.Helper:
 		f.Tools = ""

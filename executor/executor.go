@@ -2,6 +2,7 @@ package executor
 
 import (
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,6 +24,9 @@ type Executor struct {
 	// is not positive.
 	GCInterval time.Duration
 	Log        logrus.FieldLogger
+
+	lastSeenLock sync.Mutex
+	lastSeen     *seen // what was shown of the services of the job worked for last
 }
 
 // facts are what prepare learnt and run needs.
@@ -37,6 +41,7 @@ type facts struct {
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`
 	Watch    agent.Watch       `json:"watch"`
+	Services []running         `json:"services,omitempty"`
 	// Tools is a folder on the PATH of the stages that a helper can do.
 	Tools string `json:"tools,omitempty"`
 	// Helper is where those stages run, when not in the job's container.

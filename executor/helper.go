@@ -13,7 +13,6 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/journal"
-	"gitlab-sysbox-executor/executor/storage"
 )
 
 // HelperMode says where the scripts run that a helper container can run.
@@ -108,20 +107,24 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		return nil, err
 	}
 	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
-	env := append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...)
+	rights, err := serviceRights(p)
+	if err != nil {
+		return nil, err
+	}
 	id, err := x.createContainer(ctx, j, engine.Container{
 		Name: helperName(p.Identity), Image: img.ID, Runtime: p.Runtime, Hostname: p.Hostname,
 		User: "0:0", WorkingDir: "/",
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{string(order)},
-		Env:        append(env, "HOME="+helperHome),
-		Labels:     p.Identity.Labels("helper"),
-		Mounts: append([]engine.Mount{
-			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
-			{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint},
-		}, p.Folders.mounts()...),
-		Network:   p.Identity.Name(),
-		Resources: x.resources(p),
+		Env:        append(withStorage(p.Environment, p.Storage), "HOME="+helperHome),
+		Labels:     labels(p, "helper"),
+		Mounts: append(x.sharedMounts(p),
+			engine.Mount{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true}),
+		Network:    p.Identity.Name(),
+		Names:      names(p.Network),
+		Resources:  resources(p.Resources),
+		Rights:     rights,
+		LogOptions: pairs(p.Container.LogOptions),
 	})
 	if err != nil {
 		return nil, x.explain(ctx, p.Runtime, err)

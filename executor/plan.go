@@ -26,12 +26,17 @@ type Plan struct {
 	Environment []string
 
 	Resources config.Resources
+	Container config.Container
+	Hardening config.Hardening
+	Network   config.Network
 	Storage   storage.Settings
 	Volume    Volume
 	Folders   Folders
 	Helper    Helper
 
 	Services []Service
+	// ServiceLogs shows the services' logs in the job's.
+	ServiceLogs bool
 
 	EntrypointTimeout time.Duration
 	ServiceTimeout    time.Duration // for all services together; none when not positive
@@ -44,4 +49,19 @@ func (p Plan) images() []image.Request {
 		all = append(all, s.Image)
 	}
 	return all
+}
+
+// Service is a container that runs beside the job's, on its network, with its
+// volumes and its storage settings.
+type Service struct {
+	Image       image.Request
+	Aliases     []string // all its names on the job's network
+	Label       string   // what its lines in the job log begin with
+	Entrypoint  []string // nil keeps the image's own
+	Command     []string // nil keeps the image's own
+	User        string
+	Environment []string // NAME=value
+	Runtime     string
+	Resources   config.Resources
+	Tmpfs       []string // path or path:options
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -14,6 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -47,7 +47,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 		return err
 	}
 	defer v.Release() // by then it is the containers that hold it
-	err = x.Engine.CreateNetwork(ctx, name, p.Identity.Labels("network"))
+	err = x.Engine.CreateNetwork(ctx, jobNetwork(p))
 	if answered(j, journal.Network, name, err); err != nil {
 		return err
 	}
@@ -60,6 +60,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	services, err := x.startServices(ctx, p, j, images[1:])
 	if err != nil {
 		return err
+	}
+	if p.ServiceLogs {
+		defer x.showLogs(ctx, p.Identity, services)()
 	}
 	c, setup, err := x.container(p, images[0])
 	if err != nil {
@@ -86,6 +89,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
 		Watch: x.watch(p), Tools: toolsPath(p),
+		Services: services,
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
 		return fault.Systemf("the helper container: %w", err) // the image is the administrator's
@@ -159,6 +163,10 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 	if err != nil {
 		return engine.Container{}, setup, err
 	}
+	rights, err := jobRights(p)
+	if err != nil {
+		return engine.Container{}, setup, err
+	}
 	name := p.Identity.Name()
 	return engine.Container{
 		Name: name, Image: img.ID, Platform: p.Image.Platform, Runtime: p.Runtime, Hostname: p.Hostname,
@@ -166,23 +174,17 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		WorkingDir: firstOf(img.WorkingDir, "/"),
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{string(order)},
-		Env:        append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...),
-		Labels:     p.Identity.Labels("build"),
-		Mounts: slices.Concat([]engine.Mount{
-			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
-		}, x.storageMounts(p), p.Folders.mounts()),
-		Network: name, Aliases: []string{"build"},
-		Resources: x.resources(p),
+		Env:        withStorage(p.Environment, p.Storage),
+		Labels:     labels(p, "build"),
+		Mounts: append(x.sharedMounts(p),
+			engine.Mount{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true}),
+		Tmpfs:   tmpfs(p.Container.Tmpfs),
+		Network: name, Aliases: []string{service.JobName},
+		Names:      names(p.Network),
+		Resources:  resources(p.Resources),
+		Rights:     rights,
+		LogOptions: pairs(p.Container.LogOptions),
 	}, setup, nil
-}
-
-func (x *Executor) resources(p Plan) engine.Resources {
-	r := p.Resources
-	return engine.Resources{
-		CPUs: r.CPUs, Memory: int64(r.Memory), MemorySwap: int64(r.MemorySwap),
-		MemoryReservation: int64(r.MemoryReservation), PidsLimit: r.PidsLimit,
-		ShmSize: int64(r.ShmSize), Ulimits: r.Ulimits,
-	}
 }
 
 func firstOf(a, b string) string {

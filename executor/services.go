@@ -3,35 +3,25 @@ package executor
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 )
 
-// Service is a container that runs beside the job's, on its network and on its
-// storage volume.
-type Service struct {
-	Image       image.Request
-	Aliases     []string // those the job gave; the derived ones are added
-	Entrypoint  []string // nil keeps the image's own
-	Command     []string // nil keeps the image's own
-	User        string
-	Environment []string // NAME=value, the job's own included
-	Runtime     string
-}
-
-// running is a service that was started.
+// running is a service that was started, as later stages need to know it.
 type running struct {
-	id, name string
-	image    string
-	aliases  []string
-	port     int
+	ID    string `json:"id"`
+	Name  string `json:"name"`  // of the container
+	Image string `json:"image"` // as the job log names it
+	Label string `json:"label"`
+	// Ports are those of which one that answers tells that it is ready.
+	Ports []int `json:"ports,omitempty"`
+	// Health tells that the image's own health check is to be asked instead.
+	Health bool `json:"health,omitempty"`
 }
 
 func serviceName(i Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name(), n) }
@@ -56,74 +46,56 @@ func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal
 	return started, nil
 }
 
+// healthEvery is how often an image's own health check runs until it succeeds.
+const healthEvery = time.Second
+
 func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (running, error) {
-	aliases, err := service.Aliases(s.Image.Reference, s.Aliases)
+	started := running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
+	x.Log.Infof("Starting service %s...", started.Image)
+	env := withStorage(s.Environment, p.Storage)
+	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
 		return running{}, err
 	}
-	env := append(s.Environment[:len(s.Environment):len(s.Environment)], p.Storage.Environment()...)
-	entry := entrypoint(s.Entrypoint, img.Entrypoint)
-	command := s.Command
-	if command == nil && s.Entrypoint == nil {
-		command = img.Cmd // the engine drops the image's command once an entrypoint is given
-	}
-	id, err := x.createContainer(ctx, j, engine.Container{
-		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
-		User: s.User, Entrypoint: entry, Cmd: command, Env: env,
-		Labels:  p.Identity.Labels("service"),
-		Mounts:  x.storageMounts(p),
-		Network: p.Identity.Name(), Aliases: aliases,
-		Resources: x.resources(p),
-	})
+	started.Ports, started.Health = ports, img.HasHealthcheck && !asked
+	rights, err := serviceRights(p)
 	if err != nil {
+		return running{}, err
+	}
+	c := engine.Container{
+		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
+		User: s.User, Entrypoint: s.Entrypoint, Cmd: s.Command, Env: env,
+		Labels:  labels(p, "service"),
+		Mounts:  x.sharedMounts(p),
+		Tmpfs:   tmpfs(s.Tmpfs),
+		Network: p.Identity.Name(), Aliases: s.Aliases,
+		Names:      names(p.Network),
+		Resources:  resources(s.Resources),
+		Rights:     rights,
+		LogOptions: pairs(p.Container.LogOptions),
+		// One that dies leaves its log and its exit code, to be told.
+		Keep: true,
+	}
+	if started.Health && p.ServiceTimeout > 0 {
+		c.Health = &engine.HealthPace{Every: healthEvery, Period: p.ServiceTimeout}
+	}
+	if started.ID, err = x.createContainer(ctx, j, c); engine.IsWithoutCommand(err) {
+		return running{}, fault.Jobf("its image says nothing of what to run: write command: in .gitlab-ci.yml")
+	} else if err != nil {
 		return running{}, x.explain(ctx, s.Runtime, err)
 	}
 	// The folder is there before the service's first process looks for it.
-	if err := x.Engine.MakeFolder(ctx, id, p.Storage.TMPDIR, 0o1777); err != nil {
+	if err := x.Engine.MakeFolder(ctx, started.ID, p.Storage.TMPDIR, 0o1777); err != nil {
 		return running{}, err
 	}
-	x.Log.Infof("Starting service %s ...", s.Image.Reference)
-	if err := x.Engine.StartContainer(ctx, id); err != nil {
+	if err := x.Engine.StartContainer(ctx, started.ID); err != nil {
+		if engine.IsImpossible(err) { // no such command or user in the image
+			return running{}, fault.Jobf("%s", fault.Brief(err.Error()))
+		}
 		return running{}, x.explain(ctx, s.Runtime, err)
 	}
-	if err := x.remakeTMPDIR(ctx, id, p); err != nil {
+	if err := x.remakeTMPDIR(ctx, started.ID, p); err != nil {
 		return running{}, err
 	}
-	return running{id: id, name: name, image: s.Image.Reference, aliases: aliases, port: service.Port(env, img.Ports)}, nil
-}
-
-// awaitServices waits until every service that has a port accepts connections on
-// it, as the job will reach it, and warns of one that does not in time.
-func (x *Executor) awaitServices(ctx context.Context, build string, p Plan, services []running) error {
-	order := agent.AwaitOrder{Timeout: p.ServiceTimeout}
-	var asked []running
-	for _, s := range services {
-		if s.port > 0 && p.ServiceTimeout > 0 {
-			order.Addresses = append(order.Addresses, fmt.Sprintf("%s:%d", s.name, s.port))
-			asked = append(asked, s)
-		}
-	}
-	if len(asked) == 0 {
-		return nil
-	}
-	x.Log.Info("Waiting for services to be up and running ...")
-	began := time.Now()
-	var answer agent.AwaitReport
-	if err := x.ask(ctx, build, agent.Command("await"), order, &answer); err != nil {
-		return fmt.Errorf("waiting for services: %w", err)
-	}
-	for n, s := range asked {
-		if answer.Errors[n] == "" {
-			continue
-		}
-		x.Log.Warnf("Service %s probably didn't start properly: no connection to port %d within %s: %s", s.image, s.port, time.Since(began).Round(time.Second), answer.Errors[n])
-		if text, err := x.Engine.Logs(ctx, s.id, 20); err == nil {
-			for line := range strings.Lines(text) {
-				x.Log.Warnf("  %s: %s", s.image, strings.TrimRight(line, "\r\n"))
-			}
-		} else if engine.IsNotFound(err) {
-			x.Log.Warnf("  %s: its container has ended", s.image)
-		}
-	}
-	return nil
+	return started, nil
 }

@@ -99,7 +99,7 @@ func command() *cobra.Command {
 			Use: "run SCRIPT STAGE", Short: "Run one of the Runner's scripts in the job's environment", Args: cobra.ExactArgs(2),
 			RunE: func(c *cobra.Command, args []string) error {
 				return a.attended(c.Context(), func(ctx context.Context, call *Call, x *executor.Executor) error {
-					return Run(ctx, call, x, args[0], args[1], os.Stdout, a.log)
+					return Run(ctx, call, a.config, x, args[0], args[1], os.Stdout, a.log)
 				})
 			},
 		},

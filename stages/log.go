@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor"
 )
 
 // jobLog writes plain lines for a job's log, coloured as the Runner colours its
@@ -33,6 +35,7 @@ const (
 func (lines) Format(e *logrus.Entry) ([]byte, error) {
 	prefix, colour := "", ""
 	switch {
+	case e.Data[executor.Verbatim] == true:
 	case e.Level <= logrus.ErrorLevel:
 		prefix, colour = "ERROR: ", boldRed
 	case e.Level == logrus.WarnLevel:

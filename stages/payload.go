@@ -19,10 +19,17 @@ type Job struct {
 	Services  []Image    `json:"services"`
 	// Credentials are for registries of GitLab's own, and for other things.
 	Credentials []Credentials `json:"credentials"`
+	// Secrets are the variables that the Runner fetches from elsewhere, by name.
+	Secrets map[string]Secret `json:"secrets"`
 
 	Cache        []Cache           `json:"cache"`
 	Artifacts    []json.RawMessage `json:"artifacts"`
 	Dependencies []json.RawMessage `json:"dependencies"`
+}
+
+// Secret is a variable whose value is not in the payload.
+type Secret struct {
+	File *bool `json:"file"` // whether the variable is a file's path; nil means that it is
 }
 
 // JobInfo places the job.
@@ -47,6 +54,7 @@ type Cache struct {
 type Variable struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`
+	Public bool   `json:"public"`
 	File   bool   `json:"file"`
 	Masked bool   `json:"masked"`
 	Raw    bool   `json:"raw"`

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -36,55 +37,37 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 	p := executor.Plan{
 		Identity:          id,
 		Runtime:           cfg.Runtime,
-		Hostname:          hostname(c, id),
+		Hostname:          cmp.Or(cfg.Container.Hostname, hostname(c, id)),
 		Entrypoint:        job.Image.Entrypoint,
-		Resources:         cfg.Resources,
+		Container:         cfg.Container,
+		Hardening:         cfg.Hardening,
+		Network:           cfg.Network,
 		Storage:           settings,
 		Volume:            volume(cfg),
 		Folders:           folders(c, cfg, id, log),
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
-		ServiceTimeout:    time.Duration(cfg.Services.WaitTimeout),
+		ServiceLogs:       serviceLogs(c, cfg),
 	}
 	images := imageRules{c, cfg}
 	if p.Image, err = images.forJob(job.Image); err != nil {
 		return executor.Plan{}, err
 	}
+	limits, err := overridden(c.Variables, cfg)
+	if err != nil {
+		return executor.Plan{}, err
+	}
+	p.Resources, p.ServiceTimeout = limits.job, time.Duration(limits.wait)
 	if p.User, err = images.jobUser(job.Image); err != nil {
 		return executor.Plan{}, err
 	}
 	if p.Helper, err = helper(c, cfg); err != nil {
 		return executor.Plan{}, err
 	}
-	p.Environment = environment(c, cfg, p.Folders.Project, nil)
-	for _, s := range job.Services {
-		svc, err := servicePlan(c, cfg, p, s)
-		if err != nil {
-			return executor.Plan{}, err
-		}
-		p.Services = append(p.Services, svc)
+	p.Environment = environment(cfg, c.jobVariables(p.Folders.Project))
+	if p.Services, err = services(c, cfg, job.Services, limits.service, p.Folders.Project, log); err != nil {
+		return executor.Plan{}, err
 	}
 	return p, nil
-}
-
-func servicePlan(c *Call, cfg *config.Config, p executor.Plan, s Image) (executor.Service, error) {
-	images := imageRules{c, cfg}
-	r, err := images.forService(s)
-	if err != nil {
-		return executor.Service{}, err
-	}
-	user, err := images.user(s)
-	if err != nil {
-		return executor.Service{}, err
-	}
-	return executor.Service{
-		Image:       r,
-		Aliases:     strings.FieldsFunc(s.Alias, func(r rune) bool { return r == ',' || r == ' ' }),
-		Entrypoint:  s.Entrypoint,
-		Command:     s.Command,
-		User:        user,
-		Environment: environment(c, cfg, p.Folders.Project, s.Variables),
-		Runtime:     cfg.Runtime,
-	}, nil
 }
 
 // storageSettings honours a job's own TMPDIR, unless it is no place for one.
@@ -126,21 +109,29 @@ func volume(cfg *config.Config) executor.Volume {
 	}
 }
 
-// environment is what a container of the job starts with: the job's variables as
-// GitLab's Docker executor gives them, then a service's own, then the
-// administrator's. Nothing of the host's environment is in it.
-func environment(c *Call, cfg *config.Config, project string, own []Variable) []string {
+// jobVariables are the job's as GitLab's Docker executor gives them.
+func (c *Call) jobVariables(project string) map[string]string {
 	vars := maps.Clone(c.Variables)
+	file := func(name string) string { return project + ".tmp/" + name } // where the scripts put the content
 	if c.Job != nil {
 		for _, v := range c.Job.Variables {
 			if _, ok := vars[v.Key]; ok && v.File {
-				vars[v.Key] = project + ".tmp/" + v.Key // where the scripts put the content
+				vars[v.Key] = file(v.Key)
+			}
+		}
+		for name, s := range c.Job.Secrets {
+			if _, ok := vars[name]; ok && (s.File == nil || *s.File) {
+				vars[name] = file(name)
 			}
 		}
 	}
-	for _, v := range own {
-		vars[v.Key] = v.Value
-	}
+	return vars
+}
+
+// environment is what a container of the job starts with: these variables, then
+// the administrator's. Nothing of the host's environment is in it.
+func environment(cfg *config.Config, vars map[string]string) []string {
+	vars = maps.Clone(vars)
 	// An empty TMPDIR means the current folder to Buildah.
 	delete(vars, "TMPDIR")
 	maps.DeleteFunc(vars, func(name, _ string) bool {

@@ -118,7 +118,7 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%q: the job's, and Sysbox would take it for its own", kv)
 		}
 	}
-	if s := p.Services[0]; !slices.Contains(s.Environment, "X=y") || !slices.Equal(s.Aliases, []string{"cache", "store"}) {
+	if s := p.Services[0]; !slices.Contains(s.Environment, "X=y") || !slices.Equal(s.Aliases, []string{"redis", "cache", "store"}) {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/stages/script"
 )
@@ -21,7 +22,7 @@ import (
 const buildStage = "build_script"
 
 // Run runs one of the Runner's scripts in the job's environment.
-func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
+func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
 	// One path serves the whole job: an earlier stage's code must not be reported
 	// as this one's.
 	if c.ExitCodeFile != "" {
@@ -40,7 +41,7 @@ func Run(ctx context.Context, c *Call, x *executor.Executor, path, stage string,
 	adapt := func(text []byte, to executor.Surroundings) []byte {
 		return adaptScript(text, to, c.Variables["PATH"], stage, log)
 	}
-	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage}, adapt, out)
+	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, out)
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok && c.ExitCodeFile != "" && !failed.Stopped {
 		// The first line, and a bare number: the Runner takes nothing else.
 		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {

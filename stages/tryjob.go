@@ -79,7 +79,7 @@ func (j *tryJob) begin(buildsDir string) (err error) {
 	}
 	j.vars = append(predefined, j.vars...)
 	for _, v := range j.vars {
-		job.Variables = append(job.Variables, Variable{Key: v.Name, Value: v.Value})
+		job.Variables = append(job.Variables, Variable{Key: v.Name, Value: v.Value, Public: true})
 	}
 	text, err := json.Marshal(job)
 	if err != nil {

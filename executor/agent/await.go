@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,47 +11,75 @@ import (
 	"time"
 )
 
-// AwaitOrder asks to wait until each address (host:port, TCP) accepts a connection.
+// AwaitOrder asks to wait until one of the addresses (host:port, TCP) accepts a
+// connection.
 type AwaitOrder struct {
 	Addresses []string      `json:"addresses"`
 	Timeout   time.Duration `json:"timeout"`
 }
 
-// AwaitReport holds, for each address, why it was given up; empty for one that answered.
+// AwaitReport tells why none did; empty when one did.
 type AwaitReport struct {
-	Errors []string `json:"errors"`
+	Error string `json:"error"`
 }
 
-// Await answers an AwaitOrder read from in with an AwaitReport written to out.
+// Await answers an AwaitOrder read from in with an AwaitReport written to out. It
+// gives up at once when in ends: nobody waits for the answer any more.
 func Await(in io.Reader, out io.Writer) error {
+	orders := json.NewDecoder(in)
 	var o AwaitOrder
-	if err := json.NewDecoder(in).Decode(&o); err != nil {
+	if err := orders.Decode(&o); err != nil {
 		return fmt.Errorf("agent await: %w", err)
 	}
-	r := AwaitReport{Errors: make([]string, len(o.Addresses))}
-	deadline := time.Now().Add(o.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		cancel()
+	}()
+	return json.NewEncoder(out).Encode(o.await(ctx, cancel))
+}
+
+func (o AwaitOrder) await(ctx context.Context, cancel func()) AwaitReport {
+	errs := make([]error, len(o.Addresses))
+	answered := make(chan struct{}, len(o.Addresses))
 	var wg sync.WaitGroup
 	for n, a := range o.Addresses {
 		wg.Go(func() {
-			if err := knock(a, deadline); err != nil {
-				r.Errors[n] = err.Error()
+			if errs[n] = knock(ctx, a); errs[n] == nil {
+				answered <- struct{}{}
+				cancel()
 			}
 		})
 	}
 	wg.Wait()
-	return json.NewEncoder(out).Encode(r)
+	if len(answered) > 0 || len(errs) == 0 {
+		return AwaitReport{}
+	}
+	return AwaitReport{errs[0].Error()}
 }
 
-func knock(address string, deadline time.Time) error {
+// knock dials until the address answers or ctx ends; its error is the last that
+// says something of the address.
+func knock(ctx context.Context, address string) error {
 	d := net.Dialer{Timeout: time.Second}
+	last, known := fmt.Errorf("no answer from %s", address), false
 	for {
-		c, err := d.Dial("tcp", address)
+		c, err := d.DialContext(ctx, "tcp", address)
 		if err == nil {
 			return c.Close()
 		}
-		if time.Now().After(deadline) {
-			return err
+		if ctx.Err() != nil {
+			return last
 		}
-		time.Sleep(100 * time.Millisecond)
+		// The end of ctx shows as a time-out of the dial, too, and a moment earlier.
+		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() || !known {
+			last, known = err, true
+		}
+		select {
+		case <-ctx.Done():
+			return last
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }

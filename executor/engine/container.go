@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,7 +11,6 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/docker/go-units"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -30,10 +29,42 @@ type Container struct {
 	Env        []string
 	Labels     map[string]string
 	Mounts     []Mount
-	Network    string   // name of the network it joins
-	Aliases    []string // its names there
+	Tmpfs      map[string]string // path: mount options
+	Network    string            // name of the network it joins
+	Aliases    []string          // its names there
+	Names      Names
 	Resources  Resources
+	Rights     Rights
+	LogOptions map[string]string // of the json-file driver; none leave the engine's own
+	// Keep leaves the container, its log and its exit code in place when it stops.
+	// Otherwise the engine removes it then, which also spares Sysbox the copying
+	// back of inner data.
+	Keep   bool
+	Health *HealthPace
 }
+
+// Names says where a container looks names up.
+type Names struct {
+	Servers []string // addresses
+	Search  []string // domains
+	Hosts   []string // name:address
+}
+
+// Rights are what a container may do and use of the machine.
+type Rights struct {
+	SecurityOpt     []string // as the engine takes them: a seccomp profile is its text
+	CapAdd, CapDrop []string
+	Sysctls         map[string]string
+	Devices         []Device
+	GPUs            string // "all", a number, or "device=" with numbers or names; empty for none
+}
+
+// Device is one of the host's in a container.
+type Device struct{ Host, Container, Rights string }
+
+// HealthPace makes the engine run an image's own health check often until it
+// first succeeds, for Period at most, in which its failures do not count.
+type HealthPace struct{ Every, Period time.Duration }
 
 // MountKind is how a mount gets its content.
 type MountKind string
@@ -56,17 +87,21 @@ type Mount struct {
 // Resources are the limits of a container; zero values set none. Sizes are bytes.
 type Resources struct {
 	CPUs              float64
+	CpusetCPUs        string
 	Memory            int64
 	MemorySwap        int64 // memory plus swap; -1 for no limit
 	MemoryReservation int64
 	PidsLimit         int64
 	ShmSize           int64
 	Ulimits           []string // name=soft:hard
+	CgroupParent      string
 }
 
 func (r Resources) host() (container.Resources, error) {
 	res := container.Resources{
 		NanoCPUs:          int64(r.CPUs * 1e9),
+		CpusetCpus:        r.CpusetCPUs,
+		CgroupParent:      r.CgroupParent,
 		Memory:            r.Memory,
 		MemorySwap:        r.MemorySwap,
 		MemoryReservation: r.MemoryReservation,
@@ -84,24 +119,68 @@ func (r Resources) host() (container.Resources, error) {
 	return res, nil
 }
 
-// CreateContainer makes a container that the engine removes, with its anonymous
-// volumes, as soon as it stops. AutoRemove also spares Sysbox the copying back
-// of inner data when a container stops.
+// CreateContainer makes a container; anonymous volumes go with it.
 func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
 	ctx, cancel, err := e.creating(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer cancel()
-	res, err := c.Resources.host()
+	host, err := c.host()
 	if err != nil {
 		return "", err
 	}
+	nets := &network.NetworkingConfig{}
+	if c.Network != "" {
+		nets.EndpointsConfig = map[string]*network.EndpointSettings{c.Network: {Aliases: c.Aliases}}
+	}
+	made, err := e.client.ContainerCreate(ctx, &container.Config{
+		Image:       c.Image,
+		Hostname:    c.Hostname,
+		User:        c.User,
+		WorkingDir:  c.WorkingDir,
+		Entrypoint:  c.Entrypoint,
+		Cmd:         c.Cmd,
+		Env:         c.Env,
+		Labels:      c.Labels,
+		Healthcheck: e.health(ctx, c.Health),
+	}, host, nets, platform(c.Platform), c.Name)
+	if err != nil {
+		return "", e.wrap("creating container "+c.Name, err)
+	}
+	return made.ID, nil
+}
+
+func (c Container) host() (*container.HostConfig, error) {
+	res, err := c.Resources.host()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range c.Rights.Devices {
+		res.Devices = append(res.Devices, container.DeviceMapping{
+			PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Rights,
+		})
+	}
+	if c.Rights.GPUs != "" {
+		res.DeviceRequests = []container.DeviceRequest{gpus(c.Rights.GPUs)}
+	}
 	host := &container.HostConfig{
-		Runtime:    c.Runtime,
-		AutoRemove: true,
-		Resources:  res,
-		ShmSize:    c.Resources.ShmSize,
+		Runtime:     c.Runtime,
+		AutoRemove:  !c.Keep,
+		Resources:   res,
+		ShmSize:     c.Resources.ShmSize,
+		NetworkMode: container.NetworkMode(c.Network),
+		Tmpfs:       c.Tmpfs,
+		DNS:         c.Names.Servers,
+		DNSSearch:   c.Names.Search,
+		ExtraHosts:  c.Names.Hosts,
+		SecurityOpt: c.Rights.SecurityOpt,
+		CapAdd:      c.Rights.CapAdd,
+		CapDrop:     c.Rights.CapDrop,
+		Sysctls:     c.Rights.Sysctls,
+	}
+	if len(c.LogOptions) > 0 {
+		host.LogConfig = container.LogConfig{Type: "json-file", Config: c.LogOptions}
 	}
 	for _, m := range c.Mounts {
 		made := mount.Mount{Type: mount.Type(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
@@ -112,25 +191,20 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		}
 		host.Mounts = append(host.Mounts, made)
 	}
-	nets := &network.NetworkingConfig{}
-	if c.Network != "" {
-		host.NetworkMode = container.NetworkMode(c.Network)
-		nets.EndpointsConfig = map[string]*network.EndpointSettings{c.Network: {Aliases: c.Aliases}}
+	return host, nil
+}
+
+// gpus asks for GPUs as docker's --gpus does (docker/cli, opts/gpus.go).
+func gpus(text string) container.DeviceRequest {
+	r := container.DeviceRequest{Capabilities: [][]string{{"gpu"}}}
+	if ids, ok := strings.CutPrefix(text, "device="); ok {
+		r.DeviceIDs = strings.Split(ids, ",")
+	} else if n, err := strconv.Atoi(text); err == nil {
+		r.Count = n
+	} else {
+		r.Count = -1 // all
 	}
-	made, err := e.client.ContainerCreate(ctx, &container.Config{
-		Image:      c.Image,
-		Hostname:   c.Hostname,
-		User:       c.User,
-		WorkingDir: c.WorkingDir,
-		Entrypoint: c.Entrypoint,
-		Cmd:        c.Cmd,
-		Env:        c.Env,
-		Labels:     c.Labels,
-	}, host, nets, platform(c.Platform), c.Name)
-	if err != nil {
-		return "", e.wrap("creating container "+c.Name, err)
-	}
-	return made.ID, nil
+	return r
 }
 
 func platform(s string) *ocispec.Platform {
@@ -262,23 +336,4 @@ func labelled(label, value string) filters.Args {
 		label += "=" + value
 	}
 	return filters.NewArgs(filters.Arg("label", label))
-}
-
-// Logs returns the last lines that the container's first process wrote.
-func (e *Engine) Logs(ctx context.Context, id string, lines int) (string, error) {
-	ctx, cancel := e.bounded(ctx)
-	defer cancel()
-	r, err := e.client.ContainerLogs(ctx, id, container.LogsOptions{
-		ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(lines),
-	})
-	if err != nil {
-		return "", e.wrap("reading the log of container "+id, err)
-	}
-	defer r.Close()
-	var b strings.Builder
-	// A job may write a line of any length: what is kept is bounded.
-	if _, err := stdcopy.StdCopy(&b, &b, io.LimitReader(r, 64<<10)); err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
-		return b.String(), e.wrap("reading the log of container "+id, err)
-	}
-	return b.String(), nil
 }

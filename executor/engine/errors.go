@@ -31,6 +31,16 @@ func IsNotFound(err error) bool { return err != nil && cerrdefs.IsNotFound(err) 
 // IsConflict tells that the thing is in use, or that its name is taken.
 func IsConflict(err error) bool { return err != nil && cerrdefs.IsConflict(err) }
 
+// IsImpossible tells that the engine or the runtime takes what it was asked for as
+// impossible, such as a command that is not in the image.
+func IsImpossible(err error) bool { return err != nil && cerrdefs.IsInvalidArgument(err) }
+
+// IsWithoutCommand tells that neither the image nor we say what to run.
+func IsWithoutCommand(err error) bool {
+	// Error response from daemon: No command specified (later: no command specified)
+	return IsImpossible(err) && strings.Contains(strings.ToLower(err.Error()), "no command specified")
+}
+
 // IsUnreachable tells that no engine answered, or that its answer broke off: what
 // was asked may have been done or not.
 func IsUnreachable(err error) bool {

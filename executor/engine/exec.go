@@ -16,7 +16,6 @@ type Exec struct {
 	id     string
 	conn   net.Conn
 	close  func()
-	half   func() error
 	output io.Reader
 }
 
@@ -37,14 +36,11 @@ func (e *Engine) Exec(ctx context.Context, id, user, dir string, cmd []string) (
 	if err != nil {
 		return nil, e.wrap("starting a process in container "+id, err)
 	}
-	return &Exec{engine: e, id: made.ID, conn: h.Conn, close: h.Close, half: h.CloseWrite, output: h.Reader}, nil
+	return &Exec{engine: e, id: made.ID, conn: h.Conn, close: h.Close, output: h.Reader}, nil
 }
 
 // Write writes to the process's standard input.
 func (x *Exec) Write(p []byte) (int, error) { return x.conn.Write(p) }
-
-// CloseInput ends the process's standard input.
-func (x *Exec) CloseInput() error { return x.half() }
 
 // Copy copies the process's output until both streams end. Whatever else stops
 // it, Close does too.

@@ -28,6 +28,8 @@ type Image struct {
 	Env        []string
 	Labels     map[string]string
 	Ports      []string // exposed, number/protocol
+	// HasHealthcheck tells that the image says how to find out whether it works.
+	HasHealthcheck bool
 }
 
 // platformInspect is the first API version in which an image's lookup takes a
@@ -57,6 +59,7 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 		for port := range c.ExposedPorts {
 			found.Ports = append(found.Ports, port)
 		}
+		found.HasHealthcheck = c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE"
 		found.Entrypoint, found.Cmd, found.Env, found.Labels = c.Entrypoint, c.Cmd, c.Env, c.Labels
 	}
 	return found, nil

@@ -2,20 +2,39 @@ package engine
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/docker/docker/api/types/network"
 )
 
+// Network is a bridge that we ask for.
+type Network struct {
+	Name   string
+	Labels map[string]string
+	MTU    int64 // bytes; 0 for the engine's own choice
+	// Subnet6 is an IPv6 subnet in CIDR form, which the network has beside that of
+	// IPv4, which is the engine's choice; empty for none.
+	Subnet6 string
+}
+
 // CreateNetwork makes a bridge network. The engine takes a second network of the
 // same name without complaint, so the name must be ours alone.
-func (e *Engine) CreateNetwork(ctx context.Context, name string, labels map[string]string) error {
+func (e *Engine) CreateNetwork(ctx context.Context, n Network) error {
 	ctx, cancel, err := e.creating(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	_, err = e.client.NetworkCreate(ctx, name, network.CreateOptions{Driver: "bridge", Labels: labels})
-	return e.wrap("creating network "+name, err)
+	o := network.CreateOptions{Driver: "bridge", Labels: n.Labels, Options: map[string]string{}}
+	if n.MTU > 0 {
+		o.Options["com.docker.network.driver.mtu"] = strconv.FormatInt(n.MTU, 10)
+	}
+	if n.Subnet6 != "" {
+		yes := true
+		o.EnableIPv6, o.IPAM = &yes, &network.IPAM{Config: []network.IPAMConfig{{Subnet: n.Subnet6}}}
+	}
+	_, err = e.client.NetworkCreate(ctx, n.Name, o)
+	return e.wrap("creating network "+n.Name, err)
 }
 
 // RemoveNetwork removes a network by name or ID.

@@ -128,15 +128,23 @@ func (e *Engine) Networks(ctx context.Context, labels ...string) ([]Object, erro
 // Container is what the tests ask of a container.
 type Container struct {
 	Config struct {
-		Env   []string
-		User  string
-		Image string
+		Env    []string
+		User   string
+		Image  string
+		Labels map[string]string
 	}
 	HostConfig struct {
-		Runtime    string
-		AutoRemove bool
-		Memory     int64
-		Privileged bool
+		Runtime           string
+		AutoRemove        bool
+		NanoCPUs          float64 `json:"NanoCpus"`
+		Memory            int64
+		MemorySwap        int64
+		MemoryReservation int64
+		PidsLimit         int64
+		Tmpfs             map[string]string
+		SecurityOpt       []string
+		LogConfig         struct{ Config map[string]string }
+		Privileged        bool
 	}
 	Mounts []struct{ Type, Name, Source, Destination string }
 	State  struct{ Pid int }

@@ -1,0 +1,215 @@
+package config
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Container is what a job's containers are made with beyond limits and rights.
+type Container struct {
+	// Hostname of the job container; "" for the one that GitLab's Docker
+	// executor gives.
+	Hostname string `toml:"hostname"`
+	// Volumes lists "source:target" or "source:target:ro", for the job container
+	// and its services. A source is an absolute path of the host's or the name of
+	// one of the engine's volumes.
+	Volumes []string `toml:"volumes"`
+	// Tmpfs lists "path" or "path:options", for the job container.
+	Tmpfs []string `toml:"tmpfs"`
+	// Devices lists "device", "device:path" or "device:path:rights" with rights of
+	// the letters r, w, m, for the job container.
+	Devices []string `toml:"devices"`
+	// GPUs is docker's: "all", a number, or "device=" with numbers or names.
+	GPUs string `toml:"gpus"`
+	// Labels lists name=value, for all containers of a job.
+	Labels []string `toml:"labels"`
+	// LogOptions lists name=value of the json-file log driver; empty for the
+	// engine's own choice of driver.
+	LogOptions []string `toml:"log_options"`
+}
+
+func defaultContainer() Container {
+	return Container{Volumes: []string{}, Tmpfs: []string{}, Devices: []string{}, Labels: []string{}, LogOptions: []string{}}
+}
+
+var (
+	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`) // RFC 1123
+	volumeName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]+$`)                  // the engine's
+	mountOptions = regexp.MustCompile(`^[a-z]+(=[A-Za-z0-9%:_-]+)?(,[a-z]+(=[A-Za-z0-9%:_-]+)?)*$`)
+	gpus         = regexp.MustCompile(`^(all|[0-9]{1,3}|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*)$`)
+	labelName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
+)
+
+// logOptions are the json-file driver's
+// (https://docs.docker.com/engine/logging/drivers/json-file/).
+var logOptions = []string{"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size"}
+
+func (c *Config) checkContainer(k *checker) {
+	if h := c.Container.Hostname; h != "" && !hostLabel.MatchString(h) {
+		k.bad("container.hostname", `%q is not the name of a host: letters, digits and "-", 63 at most; write for example "ci"`, h)
+	}
+	for _, v := range c.Container.Volumes {
+		c.checkVolume(k, v)
+	}
+	k.tmpfs("container.tmpfs", c.Container.Tmpfs)
+	for _, d := range c.Container.Devices {
+		if _, ok := ParseDevice(d); !ok {
+			k.bad("container.devices", `%q is not device, device:path or device:path:rights below /dev; write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`, d)
+		}
+	}
+	if g := c.Container.GPUs; g != "" && !gpus.MatchString(g) {
+		k.bad("container.gpus", `%q is not possible; write "all", a number, or for example "device=0,2"`, g)
+	}
+	k.pairs("container.labels", c.Container.Labels, "com.example.team=ci", func(name, _ string) string {
+		switch {
+		case strings.HasPrefix(name, "io.gitlab-sysbox-executor."):
+			return "begins like the executor's own labels, by which it finds what to remove"
+		case strings.HasPrefix(name, "com.gitlab.gitlab-runner."):
+			return "begins like the labels by which GitLab Runner's own tools remove containers"
+		case !labelName.MatchString(name):
+			return "is not the name of a label"
+		}
+		return ""
+	})
+	k.pairs("container.log_options", c.Container.LogOptions, "max-size=10m", func(name, _ string) string {
+		if !slices.Contains(logOptions, name) {
+			return "is not an option of the json-file log driver: those are " + strings.Join(logOptions, ", ")
+		}
+		return ""
+	})
+}
+
+// Volume is one of Container.Volumes in its parts.
+type Volume struct {
+	Source, Target string
+	ReadOnly       bool
+}
+
+// ParseVolume takes "source:target" with or without ":ro" or ":rw".
+func ParseVolume(text string) (Volume, bool) {
+	parts := strings.Split(text, ":")
+	if len(parts) < 2 || len(parts) > 3 || len(parts) == 3 && parts[2] != "ro" && parts[2] != "rw" {
+		return Volume{}, false
+	}
+	return Volume{parts[0], parts[1], len(parts) == 3 && parts[2] == "ro"}, true
+}
+
+// ownPlaces are the executor's in a job's container, beside what the file says.
+var ownPlaces = []struct{ path, reason string }{
+	{"/opt/gitlab-sysbox-executor", "holds the executor's agent"},
+	{"/etc/containers/storage.conf", "tells container tools which storage driver works"},
+	{"/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf", "tells container tools which storage driver works"},
+	{"/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
+	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
+}
+
+func (c *Config) checkVolume(k *checker, text string) {
+	const key, right = "container.volumes", `write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
+	v, ok := ParseVolume(text)
+	if !ok {
+		k.bad(key, "%q is not source:target or source:target:ro; %s", text, right)
+		return
+	}
+	switch {
+	case !path.IsAbs(v.Source) && !volumeName.MatchString(v.Source):
+		k.bad(key, "%q: the source %q is neither an absolute path nor the name of a volume; %s", text, v.Source, right)
+		return
+	case path.IsAbs(v.Source) && (path.Clean(v.Source) != v.Source || v.Source == "/"):
+		k.bad(key, "%q: the source is the whole file system or not the plain form of its path; %s", text, right)
+		return
+	case path.IsAbs(v.Source) && overlap(v.Source, c.StateDir):
+		k.bad(key, "%q: the source overlaps state_dir %q, where other jobs' files are; %s", text, c.StateDir, right)
+		return
+	case !path.IsAbs(v.Target) || path.Clean(v.Target) != v.Target || v.Target == "/":
+		k.bad(key, "%q: the target is not the plain form of an absolute path; %s", text, right)
+		return
+	}
+	if place, reason := c.taken(v.Target); place != "" {
+		k.bad(key, "%q: the target overlaps %s, which %s; choose another", text, place, reason)
+	}
+}
+
+// taken tells which place a volume may not be mounted on, below or above.
+func (c *Config) taken(target string) (place, reason string) {
+	for _, s := range slices.Concat(systemDirs, ownPlaces) {
+		// Secrets are commonly mounted below /run, which Sysbox keeps visible there.
+		below := s.path == "/run" && strings.HasPrefix(target, "/run/") && target != "/run/lock"
+		if overlap(target, s.path) && !below {
+			return s.path, s.reason
+		}
+	}
+	for key, dir := range map[string]string{
+		"job.builds_dir": c.Job.BuildsDir, "job.cache_dir": c.Job.CacheDir, "storage.tmpdir": c.Storage.TmpDir,
+	} {
+		if overlap(target, dir) {
+			return key + " " + strconv.Quote(dir), "is the job's own"
+		}
+	}
+	return "", ""
+}
+
+// ParseTmpfs takes "path" or "path:options".
+func ParseTmpfs(text string) (target, options string) {
+	target, options, _ = strings.Cut(text, ":")
+	return target, options
+}
+
+func (k *checker) tmpfs(key string, list []string) {
+	for _, text := range list {
+		target, options := ParseTmpfs(text)
+		switch {
+		case !path.IsAbs(target) || path.Clean(target) != target || target == "/" ||
+			strings.HasSuffix(text, ":") || options != "" && !mountOptions.MatchString(options):
+			k.bad(key, `%q is not path or path:options; write for example "/tmp:size=1g,mode=1777"`, text)
+			continue
+		}
+		for _, s := range slices.Concat(systemDirs, ownPlaces) {
+			if overlap(target, s.path) && s.path != "/run" {
+				k.bad(key, "%q overlaps %s, which %s; choose another path", text, s.path, s.reason)
+			}
+		}
+	}
+}
+
+// Device is one of Container.Devices in its parts.
+type Device struct{ Host, Container, Rights string }
+
+// ParseDevice takes "device", "device:path" and "device:path:rights".
+func ParseDevice(text string) (Device, bool) {
+	parts := strings.Split(text, ":")
+	d := Device{Host: parts[0], Container: parts[0], Rights: "rwm"}
+	if len(parts) > 1 {
+		d.Container = parts[1]
+	}
+	if len(parts) > 2 {
+		d.Rights = parts[2]
+	}
+	for _, p := range []string{d.Host, d.Container} {
+		if !strings.HasPrefix(p, "/dev/") || path.Clean(p) != p {
+			return d, false
+		}
+	}
+	return d, len(parts) <= 3 && d.Rights != "" && strings.Trim(d.Rights, "rwm") == ""
+}
+
+// pairs wants name=value, each name once; objection says what is wrong with one.
+func (k *checker) pairs(key string, list []string, example string, objection func(name, value string) string) {
+	seen := map[string]bool{}
+	for _, text := range list {
+		name, value, found := strings.Cut(text, "=")
+		switch {
+		case !found || name == "" || strings.ContainsFunc(name, blank) || strings.ContainsRune(value, 0):
+			k.bad(key, "%q is not name=value; write for example %q", text, example)
+		case seen[name]:
+			k.bad(key, "%s stands there twice; keep one", name)
+		default:
+			if what := objection(name, value); what != "" {
+				k.bad(key, "%s %s; write for example %q", name, what, example)
+			}
+		}
+		seen[name] = true
+	}
+}

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// Network is the network that each job has of its own.
+type Network struct {
+	// Mode is "bridge"; the others are there to be refused with their reason.
+	Mode string `toml:"mode"`
+	// DNS lists the addresses of name servers; empty for the engine's own choice.
+	DNS []string `toml:"dns"`
+	// DNSSearch lists the domains that names are looked up in.
+	DNSSearch []string `toml:"dns_search"`
+	// ExtraHosts lists "name:address"; the address may be "host-gateway".
+	ExtraHosts []string `toml:"extra_hosts"`
+	// MTU is the largest packet in bytes; 0 for the engine's own choice.
+	MTU int64 `toml:"mtu"`
+	// IPv6 gives the job's network IPv6 addresses, too.
+	IPv6 bool `toml:"ipv6"`
+}
+
+func defaultNetwork() Network {
+	return Network{Mode: "bridge", DNS: []string{}, DNSSearch: []string{}, ExtraHosts: []string{}}
+}
+
+// hostGateway stands for the host's own address on the bridge.
+const hostGateway = "host-gateway"
+
+// A name of DNS, as far as the engine and resolvers take one.
+var domain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$`)
+
+// leastMTU is IPv4's (RFC 791) and leastMTU6 IPv6's (RFC 8200).
+const (
+	leastMTU  = 68
+	leastMTU6 = 1280
+	mostMTU   = 65535
+)
+
+func (n *Network) check(k *checker) {
+	switch {
+	case n.Mode == "bridge":
+	case n.Mode == "host":
+		k.bad("network.mode", `"host" is not possible: Sysbox refuses a container in the host's network, where a job could reach everything that the host can; write "bridge"`)
+	default:
+		k.bad("network.mode", `%q is not possible: each job has a bridge of its own, on which only its services are; write "bridge"`, n.Mode)
+	}
+	for _, a := range n.DNS {
+		if _, err := netip.ParseAddr(a); err != nil {
+			k.bad("network.dns", `%q is not an address; write for example "192.0.2.53"`, a)
+		}
+	}
+	for _, d := range n.DNSSearch {
+		if d != "." && !domain.MatchString(d) {
+			k.bad("network.dns_search", `%q is not a domain; write for example "example.com"`, d)
+		}
+	}
+	for _, h := range n.ExtraHosts {
+		name, address, found := strings.Cut(h, ":")
+		_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"))
+		if !found || !domain.MatchString(name) || err != nil && address != hostGateway {
+			k.bad("network.extra_hosts", `%q is not name:address; write for example "registry.example.com:192.0.2.10", or host-gateway for the address`, h)
+		}
+	}
+	least := int64(leastMTU)
+	if n.IPv6 {
+		least = leastMTU6
+	}
+	if n.MTU != 0 && (n.MTU < least || n.MTU > mostMTU) {
+		k.bad("network.mtu", "%d is not from %d to %d; write for example 1400, or 0 for the engine's own choice", n.MTU, least, mostMTU)
+	}
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+)
+
+// Logs returns the last lines that the container's first process wrote.
+func (e *Engine) Logs(ctx context.Context, id string, lines int) (string, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	r, err := e.client.ContainerLogs(ctx, id, container.LogsOptions{
+		ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(lines),
+	})
+	if err != nil {
+		return "", e.wrap("reading the log of container "+id, err)
+	}
+	defer r.Close()
+	var b strings.Builder
+	// A job may write a line of any length: what is kept is bounded.
+	if _, err := stdcopy.StdCopy(&b, &b, io.LimitReader(r, 64<<10)); err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
+		return b.String(), e.wrap("reading the log of container "+id, err)
+	}
+	return b.String(), nil
+}
+
+// EachLog hands every line of a container's log that is younger than since to
+// each, in order, with its time; zero means all. With follow it goes on until the
+// container stops or ctx ends, which is no error; otherwise it ends with what
+// there is, within the engine's time-out.
+func (e *Engine) EachLog(ctx context.Context, id string, since time.Time, follow bool, each func(at time.Time, line string)) error {
+	if !follow {
+		var cancel context.CancelFunc
+		ctx, cancel = e.bounded(ctx)
+		defer cancel()
+	}
+	o := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
+	if !since.IsZero() {
+		since = since.Add(1) // the engine counts since's own moment in
+		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+	}
+	r, err := e.client.ContainerLogs(ctx, id, o)
+	if ctx.Err() != nil && follow {
+		return nil
+	} else if err != nil {
+		return e.wrap("reading the log of container "+id, err)
+	}
+	defer r.Close()
+	reader, writer := io.Pipe()
+	go func() {
+		_, err := stdcopy.StdCopy(writer, writer, r)
+		writer.CloseWithError(err)
+	}()
+	defer reader.Close()
+	for lines := bufio.NewReaderSize(reader, 32<<10); ; {
+		text, err := readLine(lines)
+		if stamp, line, ok := strings.Cut(text, " "); ok {
+			if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
+				each(at, line)
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), ctx.Err() != nil && follow:
+			return nil
+		default:
+			return e.wrap("reading the log of container "+id, err)
+		}
+	}
+}
+
+// readLine reads a line and keeps what fits in the reader's buffer of it.
+func readLine(r *bufio.Reader) (string, error) {
+	part, err := r.ReadSlice('\n')
+	text := strings.TrimRight(string(part), "\r\n")
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = r.ReadSlice('\n')
+	}
+	return text, err
+}

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/versions"
+)
+
+// State is what a container is at.
+type State struct {
+	Running   bool
+	ExitCode  int
+	OutOfMem  bool // the kernel killed a process of it for want of memory
+	Health    Health
+	HealthLog string // what the last health check wrote
+	Env       []string
+}
+
+// Health is what an image's own health check says.
+type Health string
+
+// The states of health; NoHealth is that of an image without a check.
+const (
+	NoHealth  Health = ""
+	Starting  Health = "starting"
+	Healthy   Health = "healthy"
+	Unhealthy Health = "unhealthy"
+)
+
+// State looks at a container.
+func (e *Engine) State(ctx context.Context, id string) (State, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return State{}, e.wrap("looking at container "+id, err)
+	}
+	s := State{Running: c.State.Running, ExitCode: c.State.ExitCode, OutOfMem: c.State.OOMKilled}
+	if c.Config != nil {
+		s.Env = c.Config.Env
+	}
+	if h := c.State.Health; h != nil && h.Status != container.NoHealthcheck {
+		s.Health = Health(h.Status)
+		if n := len(h.Log); n > 0 {
+			s.HealthLog = strings.TrimSpace(h.Log[n-1].Output)
+		}
+	}
+	return s, nil
+}
+
+// AwaitStop waits until a container does not run, or ctx ends.
+func (e *Engine) AwaitStop(ctx context.Context, id string) error {
+	stopped, failed := e.client.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	select {
+	case <-stopped:
+		return nil
+	case err := <-failed:
+		return e.wrap("waiting for container "+id, err)
+	}
+}
+
+// health is the pace as the engine takes it; what it leaves out is the image's
+// own. Engines before 25 know one interval only.
+func (e *Engine) health(ctx context.Context, pace *HealthPace) *container.HealthConfig {
+	if pace == nil {
+		return nil
+	}
+	h := &container.HealthConfig{StartPeriod: pace.Period}
+	if _, err := e.client.Ping(ctx); err == nil && versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.44") {
+		h.StartInterval = pace.Every
+	} else {
+		h.Interval = max(pace.Every, 2*time.Second)
+	}
+	return h
+}

@@ -1,0 +1,134 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/service"
+)
+
+// settle is how long a service is watched that does not say how one tells that
+// it is ready: it may die at once.
+const settle = time.Second
+
+// awaitServices waits until every service is ready, as the job will reach it, and
+// warns of each that is not in time or has died.
+func (x *Executor) awaitServices(ctx context.Context, build string, p Plan, services []running) error {
+	if len(services) == 0 || p.ServiceTimeout <= 0 {
+		return nil
+	}
+	x.Log.Info(service.Waiting(p.ServiceTimeout))
+	limited, cancel := context.WithTimeout(ctx, p.ServiceTimeout)
+	defer cancel()
+	unready := make([]error, len(services))
+	var wg sync.WaitGroup
+	for n, s := range services {
+		wg.Go(func() { unready[n] = x.awaitService(limited, build, p.ServiceTimeout, s) })
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return fmt.Errorf("waiting for services: %w", ctx.Err())
+	}
+	dead := x.reportDead(ctx, p.Identity, services, service.NotStarted)
+	for n, s := range services {
+		if unready[n] != nil && !dead[s.ID] {
+			x.warn(service.NotStarted(s.Image, unready[n].Error(), x.tail(ctx, s)))
+		}
+	}
+	return nil
+}
+
+// awaitService returns when the service is ready, ctx ends, which is an error, or
+// the service does, which is not: that is for reportDead to tell.
+func (x *Executor) awaitService(ctx context.Context, build string, timeout time.Duration, s running) error {
+	alive, died := context.WithCancel(ctx)
+	defer died()
+	go func() {
+		if err := x.Engine.AwaitStop(alive, s.ID); err == nil || engine.IsNotFound(err) {
+			died()
+		}
+	}()
+	var err error
+	switch {
+	case s.Health:
+		err = x.awaitHealth(alive, s)
+	case len(s.Ports) > 0:
+		err = x.awaitPorts(alive, build, timeout, s)
+	default:
+		select {
+		case <-alive.Done():
+		case <-time.After(settle):
+		}
+	}
+	if alive.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// awaitPorts has the agent in the job container dial: what the job cannot reach
+// is not ready.
+func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Duration, s running) error {
+	order := agent.AwaitOrder{Timeout: timeout}
+	if deadline, ok := ctx.Deadline(); ok {
+		order.Timeout = time.Until(deadline)
+	}
+	for _, port := range s.Ports {
+		order.Addresses = append(order.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
+	}
+	// The agent ends by itself in time, and tells why; ctx is for a death before.
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), order.Timeout+5*time.Second)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cancel()
+		}
+	})()
+	var answer agent.AwaitReport
+	if err := x.ask(late, build, agent.Command("await"), order, &answer); err != nil {
+		return err
+	}
+	if answer.Error != "" {
+		return fmt.Errorf("no connection to TCP port %s within %s: %s", ports(s.Ports), timeout, answer.Error)
+	}
+	return nil
+}
+
+func ports(all []int) string {
+	text := ""
+	for n, p := range all {
+		if n > 0 {
+			text += " or "
+		}
+		text += strconv.Itoa(p)
+	}
+	return text
+}
+
+func (x *Executor) awaitHealth(ctx context.Context, s running) error {
+	for {
+		state, err := x.Engine.State(context.WithoutCancel(ctx), s.ID)
+		switch {
+		case err != nil:
+			return err
+		case state.Health == engine.Healthy || state.Health == engine.NoHealth:
+			return nil
+		case ctx.Err() != nil || state.Health == engine.Unhealthy:
+			if state.HealthLog == "" {
+				return fmt.Errorf("the image's own health check says %q", state.Health)
+			}
+			return fmt.Errorf("the image's own health check says %q: %s", state.Health, state.HealthLog)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
