@@ -145,7 +145,7 @@ func (j *tryJob) scripts() []tryScript {
 	for _, v := range j.vars {
 		fmt.Fprintf(&exports, "export %s=%s\n", v.Name, script.Quote(v.Value))
 	}
-	prepare := "echo \"Running on $(cat /proc/sys/kernel/hostname) ...\"\n"
+	prepare := "echo \"Running on $(cat /etc/hostname) ...\"\n"
 	build := exports.String() + "mkdir -p " + script.Quote(project) + "\ncd " + script.Quote(project) + "\n"
 	for _, line := range j.lines {
 		build += "echo " + script.Quote("\x1b[32;1m$ "+strings.ReplaceAll(line, "\n", "\n$ ")+reset) + "\n" + line + "\n"
