@@ -24,6 +24,8 @@ type Plan struct {
 	User string
 	// Environment holds NAME=value. The storage settings are added to it.
 	Environment []string
+	// Systemd says whether systemd is the first process; nil leaves it to the image.
+	Systemd *bool
 
 	Resources config.Resources
 	Storage   storage.Settings
@@ -33,6 +35,7 @@ type Plan struct {
 	Services []Service
 
 	EntrypointTimeout time.Duration
+	SystemdTimeout    time.Duration
 	ServiceTimeout    time.Duration // for all services together; none when not positive
 }
 

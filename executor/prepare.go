@@ -68,18 +68,18 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 		return x.explain(ctx, p.Runtime, err)
 	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
-		return x.explain(ctx, p.Runtime, err)
+		return x.explain(ctx, p.Runtime, explainSystemd(p, c, err))
 	}
 	if err := x.awaitServices(ctx, id, p, services); err != nil {
 		return err
 	}
-	r, err := x.inspect(ctx, id, p, setup)
+	r, err := x.inspect(ctx, id, p, c, setup)
 	if err != nil {
 		return err
 	}
 	f := facts{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
-		WorkingDir: c.WorkingDir, Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
+		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
 		Tools: toolsPath(p),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
@@ -156,7 +156,7 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		return engine.Container{}, setup, err
 	}
 	name := p.Identity.Name()
-	return engine.Container{
+	c := engine.Container{
 		Name: name, Image: img.ID, Platform: p.Image.Platform, Runtime: p.Runtime, Hostname: p.Hostname,
 		User:       "0:0",
 		WorkingDir: firstOf(img.WorkingDir, "/"),
@@ -171,7 +171,8 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		}, p.Folders.mounts()...),
 		Network: name, Aliases: []string{"build"},
 		Resources: x.resources(p),
-	}, setup, nil
+	}
+	return c, setup, x.arrangeSystemd(p, img, &c)
 }
 
 func (x *Executor) resources(p Plan) engine.Resources {
@@ -221,10 +222,13 @@ func (x *Executor) explain(ctx context.Context, runtime string, err error) error
 
 // inspect looks at the started container from inside and refuses it in one line
 // when a job cannot run in it.
-func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.Setup) (agent.Report, error) {
-	order := agent.InspectOrder{Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout}
+func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Container, setup agent.Setup) (agent.Report, error) {
+	order := agent.InspectOrder{Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout, Mounts: wantedMounts(c)}
 	if p.Folders.Temp != "" {
 		order.Clear = []string{p.Folders.Temp}
+	}
+	if systemdRuns(c) {
+		order.Init, order.SystemdTimeout = false, p.SystemdTimeout
 	}
 	var r agent.Report
 	if err := x.ask(ctx, id, agent.Command("inspect"), order, &r); err != nil {
@@ -239,7 +243,8 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.S
 		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", p.Image.Reference)
 	}
 	x.tellEntrypoint(ctx, id, p, r)
-	return r, nil
+	x.tellSystemd(p, r)
+	return r, x.tellMounts(r)
 }
 
 // tellEntrypoint shows what the image's entrypoint wrote, and says when it did

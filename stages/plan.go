@@ -40,6 +40,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		Storage:           settings,
 		Folders:           folders(c, cfg, id, log),
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
+		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),
 		ServiceTimeout:    time.Duration(cfg.Services.WaitTimeout),
 	}
 	images := imageRules{c, cfg}
@@ -50,6 +51,9 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		return executor.Plan{}, err
 	}
 	if p.Helper, err = helper(c, cfg); err != nil {
+		return executor.Plan{}, err
+	}
+	if p.Systemd, err = systemd(c); err != nil {
 		return executor.Plan{}, err
 	}
 	p.Environment = environment(c, cfg, p.Folders.Project, nil)

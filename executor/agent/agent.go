@@ -56,6 +56,10 @@ type InspectOrder struct {
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
 	// Clear are folders and files to remove: a job before may have left them.
 	Clear []string `json:"clear,omitempty"`
+	// SystemdTimeout bounds the wait for systemd to boot; 0 where it does not run.
+	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"`
+	// Mounts are to be visible to the job.
+	Mounts []Mount `json:"mounts,omitempty"`
 }
 
 // EntrypointState is what became of the image's entrypoint.
@@ -83,6 +87,8 @@ type Report struct {
 	UID            int             `json:"uid"`
 	GID            int             `json:"gid"`
 	Git            bool            `json:"git"`
+	Systemd        *Systemd        `json:"systemd,omitempty"`
+	MountFaults    []MountFault    `json:"mount_faults,omitempty"`
 }
 
 // ExecOrder is the line that precedes a script on the agent's standard input.

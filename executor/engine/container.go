@@ -33,6 +33,7 @@ type Container struct {
 	Network    string   // name of the network it joins
 	Aliases    []string // its names there
 	Resources  Resources
+	StopSignal string // what asks its first process to end; empty for the image's own
 }
 
 // MountKind is how a mount gets its content.
@@ -122,6 +123,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		Cmd:        c.Cmd,
 		Env:        c.Env,
 		Labels:     c.Labels,
+		StopSignal: c.StopSignal,
 	}, host, nets, platform(c.Platform), c.Name)
 	if err != nil {
 		return "", e.wrap("creating container "+c.Name, err)
