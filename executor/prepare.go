@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -14,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
@@ -135,7 +137,7 @@ func (x *Executor) makeFolder(p Plan) error {
 	if err := os.WriteFile(filepath.Join(shared, storageFile), p.Storage.Config(), 0o644); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
-	return nil
+	return x.writeContainers(p, sysbox.Containers{Limits: certainLimits(p)})
 }
 
 func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
@@ -162,13 +164,13 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		WorkingDir: firstOf(img.WorkingDir, "/"),
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{string(order)},
-		Env:        append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...),
+		Env:        withToolDefaults(append(p.Environment[:len(p.Environment):len(p.Environment)], p.Storage.Environment()...)),
 		Labels:     p.Identity.Labels("build"),
-		Mounts: append([]engine.Mount{
+		Mounts: slices.Concat(x.toolMounts(p), []engine.Mount{
 			{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true},
 			{Kind: engine.Bind, Source: filepath.Join(shared, storageFile), Target: storage.SystemConfig, ReadOnly: true},
 			{Kind: engine.Volume, Source: name, Target: storage.Mountpoint},
-		}, p.Folders.mounts()...),
+		}, p.Folders.mounts()),
 		Network: name, Aliases: []string{"build"},
 		Resources: x.resources(p),
 	}
@@ -244,7 +246,10 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 	}
 	x.tellEntrypoint(ctx, id, p, r)
 	x.tellSystemd(p, r)
-	return r, x.tellMounts(r)
+	if err := x.tellMounts(r); err != nil {
+		return r, err
+	}
+	return r, x.settleTools(p, r)
 }
 
 // tellEntrypoint shows what the image's entrypoint wrote, and says when it did

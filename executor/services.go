@@ -63,7 +63,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	if err != nil {
 		return running{}, err
 	}
-	env := append(s.Environment[:len(s.Environment):len(s.Environment)], p.Storage.Environment()...)
+	env := withToolDefaults(append(s.Environment[:len(s.Environment):len(s.Environment)], p.Storage.Environment()...))
 	entry := entrypoint(s.Entrypoint, img.Entrypoint)
 	command := s.Command
 	if command == nil && s.Entrypoint == nil {
@@ -73,10 +73,10 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
 		User: s.User, Entrypoint: entry, Cmd: command, Env: env,
 		Labels: p.Identity.Labels("service"),
-		Mounts: []engine.Mount{
-			{Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, storageFile), Target: storage.SystemConfig, ReadOnly: true},
-			{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint},
-		},
+		Mounts: append(x.toolMounts(p),
+			engine.Mount{Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, storageFile), Target: storage.SystemConfig, ReadOnly: true},
+			engine.Mount{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint},
+		),
 		Network: p.Identity.Name(), Aliases: aliases,
 		Resources: x.resources(p),
 	})

@@ -7,7 +7,11 @@
 // are meant to have. It touches nothing outside its container.
 package agent
 
-import "time"
+import (
+	"time"
+
+	"gitlab-sysbox-executor/executor/sysbox"
+)
 
 // Dir is where the agent and the files that belong to it are mounted, read-only,
 // in the job container.
@@ -89,6 +93,7 @@ type Report struct {
 	Git            bool            `json:"git"`
 	Systemd        *Systemd        `json:"systemd,omitempty"`
 	MountFaults    []MountFault    `json:"mount_faults,omitempty"`
+	Limits         sysbox.Limits   `json:"limits"`
 }
 
 // ExecOrder is the line that precedes a script on the agent's standard input.

@@ -58,6 +58,9 @@ func (o InspectOrder) report() Report {
 			}
 		}
 	}
+	if r.Limits, err = hardLimits(); err != nil {
+		return Report{Error: fmt.Sprintf("the container's limits: %v", err)}
+	}
 	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {
 		return Report{Error: fmt.Sprintf("the container's mount table: %v", err)}
 	}
