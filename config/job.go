@@ -34,6 +34,9 @@ type Job struct {
 	// EntrypointTimeout is how long the image's entrypoint may take to hand
 	// over to the job's shell.
 	EntrypointTimeout Duration `toml:"entrypoint_timeout"`
+	// SystemdTimeout is how long systemd may take to boot where it is the first
+	// process.
+	SystemdTimeout Duration `toml:"systemd_timeout"`
 	// Environment is a list of KEY=value; the values may be secret.
 	Environment []string `toml:"environment" secret:"true"`
 	// Overrides is what a job may set otherwise with variables of its own.
@@ -50,6 +53,7 @@ func defaultJob() Job {
 		BuildsDir:           "/builds",
 		CacheDir:            "/cache",
 		EntrypointTimeout:   Duration(10 * time.Second),
+		SystemdTimeout:      Duration(2 * time.Minute),
 		Environment:         []string{},
 	}
 }
@@ -85,6 +89,7 @@ func (j *Job) check(k *checker) {
 		k.bad("job.cache_dir", `%q and job.builds_dir %q are one folder or one is inside the other; write for example "/cache" and "/builds"`, j.CacheDir, j.BuildsDir)
 	}
 	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
+	k.positive("job.systemd_timeout", j.SystemdTimeout, "2m")
 	k.environment("job.environment", j.Environment)
 	j.Overrides.check(k)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gitlab-sysbox-executor/config"
@@ -21,7 +22,7 @@ import (
 
 // sharedMounts are those that the job container and its services have in common.
 func (x *Executor) sharedMounts(p Plan) []engine.Mount {
-	all := append(x.storageMounts(p), p.Folders.mounts()...)
+	all := slices.Concat(x.storageMounts(p), x.toolMounts(p), p.Folders.mounts())
 	for _, text := range p.Container.Volumes {
 		v, _ := config.ParseVolume(text)
 		kind := engine.Volume

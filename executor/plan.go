@@ -24,6 +24,8 @@ type Plan struct {
 	User string
 	// Environment holds NAME=value. The storage settings are added to it.
 	Environment []string
+	// Systemd says whether systemd is the first process; nil leaves it to the image.
+	Systemd *bool
 
 	Resources config.Resources
 	Container config.Container
@@ -39,6 +41,7 @@ type Plan struct {
 	ServiceLogs bool
 
 	EntrypointTimeout time.Duration
+	SystemdTimeout    time.Duration
 	ServiceTimeout    time.Duration // for all services together; none when not positive
 }
 

@@ -15,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
@@ -73,12 +74,12 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 		return x.explain(ctx, p.Runtime, err)
 	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
-		return x.explain(ctx, p.Runtime, err)
+		return x.explain(ctx, p.Runtime, explainSystemd(p, c, err))
 	}
 	if err := x.awaitServices(ctx, id, p, services); err != nil {
 		return err
 	}
-	r, err := x.inspect(ctx, id, p, setup)
+	r, err := x.inspect(ctx, id, p, c, setup)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	}
 	f := facts{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
-		WorkingDir: c.WorkingDir, Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
+		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
 		Watch: x.watch(p), Tools: toolsPath(p),
 		Services: services,
 	}
@@ -143,7 +144,10 @@ func (x *Executor) makeFolder(p Plan) error {
 	if err := placeTool(p.Helper, shared); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
-	return x.writeStorageFiles(p)
+	if err := x.writeStorageFiles(p); err != nil {
+		return err
+	}
+	return x.writeContainers(p, sysbox.Containers{Limits: certainLimits(p)})
 }
 
 func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
@@ -168,13 +172,13 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		return engine.Container{}, setup, err
 	}
 	name := p.Identity.Name()
-	return engine.Container{
+	c := engine.Container{
 		Name: name, Image: img.ID, Platform: p.Image.Platform, Runtime: p.Runtime, Hostname: p.Hostname,
 		User:       "0:0",
 		WorkingDir: firstOf(img.WorkingDir, "/"),
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{string(order)},
-		Env:        withStorage(p.Environment, p.Storage),
+		Env:        withToolDefaults(withStorage(p.Environment, p.Storage)),
 		Labels:     labels(p, "build"),
 		Mounts: append(x.sharedMounts(p),
 			engine.Mount{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true}),
@@ -184,7 +188,10 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		Resources:  resources(p.Resources),
 		Rights:     rights,
 		LogOptions: pairs(p.Container.LogOptions),
-	}, setup, nil
+		StopSignal: "SIGTERM", // our own first process's, whatever the image's wants
+	}
+	err = x.arrangeSystemd(p, img, &c)
+	return c, setup, err
 }
 
 func firstOf(a, b string) string {
@@ -225,13 +232,16 @@ func (x *Executor) explain(ctx context.Context, runtime string, err error) error
 
 // inspect looks at the started container from inside and refuses it in one line
 // when a job cannot run in it.
-func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.Setup) (agent.Report, error) {
+func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Container, setup agent.Setup) (agent.Report, error) {
 	order := agent.InspectOrder{
-		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout,
+		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout, Mounts: wantedMounts(c),
 		Volume: storage.Mountpoint, ProbeOverlay: p.Volume.Overlay,
 	}
 	if p.Folders.Temp != "" {
 		order.Clear = []string{p.Folders.Temp}
+	}
+	if systemdRuns(c) {
+		order.Init, order.SystemdTimeout = false, p.SystemdTimeout
 	}
 	var r agent.Report
 	if err := x.ask(ctx, id, agent.Command("inspect"), order, &r); err != nil {
@@ -246,7 +256,11 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, setup agent.S
 		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", p.Image.Reference)
 	}
 	x.tellEntrypoint(ctx, id, p, r)
-	return r, nil
+	x.tellSystemd(p, r)
+	if err := x.tellMounts(r); err != nil {
+		return r, err
+	}
+	return r, x.settleTools(p, r)
 }
 
 // tellEntrypoint shows what the image's entrypoint wrote, and says when it did

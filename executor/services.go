@@ -52,7 +52,7 @@ const healthEvery = time.Second
 func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (running, error) {
 	started := running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
 	x.Log.Infof("Starting service %s...", started.Image)
-	env := withStorage(s.Environment, p.Storage)
+	env := withToolDefaults(withStorage(s.Environment, p.Storage))
 	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
 		return running{}, err

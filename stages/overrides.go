@@ -16,9 +16,10 @@ import (
 // lets it.
 const overridePrefix = "EXECUTOR_"
 
-// runnersOwn begin with our prefix and are GitLab Runner's
-// (https://docs.gitlab.com/ci/runners/configure_runners/#job-stages-attempts).
-var runnersOwn = []string{"EXECUTOR_JOB_SECTION_ATTEMPTS"}
+// elsewhere begin with our prefix and are no overrides: GitLab Runner's own
+// (https://docs.gitlab.com/ci/runners/configure_runners/#job-stages-attempts), and
+// what is read in another place.
+var elsewhere = []string{"EXECUTOR_JOB_SECTION_ATTEMPTS", systemdVariable}
 
 // limits are what a job may set of its own.
 type limits struct {
@@ -50,7 +51,7 @@ func overridden(variables map[string]string, cfg *config.Config) (limits, error)
 	// In this order EXECUTOR_MEMORY comes before EXECUTOR_MEMORY_SWAP, which it sets.
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		value := variables[name]
-		if !strings.HasPrefix(name, overridePrefix) || value == "" || slices.Contains(runnersOwn, name) {
+		if !strings.HasPrefix(name, overridePrefix) || value == "" || slices.Contains(elsewhere, name) {
 			continue
 		}
 		switch v, ok := known[name]; {

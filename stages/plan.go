@@ -47,6 +47,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		Folders:           folders(c, cfg, id, log),
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceLogs:       serviceLogs(c, cfg),
+		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),
 	}
 	images := imageRules{c, cfg}
 	if p.Image, err = images.forJob(job.Image); err != nil {
@@ -61,6 +62,9 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		return executor.Plan{}, err
 	}
 	if p.Helper, err = helper(c, cfg); err != nil {
+		return executor.Plan{}, err
+	}
+	if p.Systemd, err = systemd(c); err != nil {
 		return executor.Plan{}, err
 	}
 	p.Environment = environment(cfg, c.jobVariables(p.Folders.Project))

@@ -7,7 +7,11 @@
 // are meant to have. It touches nothing outside its container.
 package agent
 
-import "time"
+import (
+	"time"
+
+	"gitlab-sysbox-executor/executor/sysbox"
+)
 
 // Dir is where the agent and the files that belong to it are mounted, read-only,
 // in the job container.
@@ -60,6 +64,10 @@ type InspectOrder struct {
 	Volume string `json:"volume"`
 	// ProbeOverlay asks to try native overlay on it.
 	ProbeOverlay bool `json:"probe_overlay,omitempty"`
+	// SystemdTimeout bounds the wait for systemd to boot; 0 where it does not run.
+	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"`
+	// Mounts are to be visible to the job.
+	Mounts []Mount `json:"mounts,omitempty"`
 }
 
 // EntrypointState is what became of the image's entrypoint.
@@ -90,7 +98,10 @@ type Report struct {
 	// OverlayFault is why native overlay does not work; empty when it does.
 	OverlayFault string `json:"overlay_fault,omitempty"`
 	// VolumeUsed is what the file system of the storage volume uses, in bytes.
-	VolumeUsed int64 `json:"volume_used"`
+	VolumeUsed  int64         `json:"volume_used"`
+	Systemd     *Systemd      `json:"systemd,omitempty"`
+	MountFaults []MountFault  `json:"mount_faults,omitempty"`
+	Limits      sysbox.Limits `json:"limits"`
 }
 
 // ExecOrder is the line that precedes a script on the agent's standard input.

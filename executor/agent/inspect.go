@@ -18,11 +18,20 @@ func Inspect(in io.Reader, out io.Writer) error {
 }
 
 func (o InspectOrder) report() Report {
+	var booted *Systemd
+	if o.SystemdTimeout > 0 {
+		s, err := awaitSystemd(o.SystemdTimeout)
+		if err != nil {
+			return Report{Error: err.Error(), JobFault: true}
+		}
+		booted = &s
+	}
+	// After the boot, which clears /tmp.
 	a, err := o.Setup.apply()
 	if err != nil {
 		return Report{Error: err.Error(), JobFault: true}
 	}
-	r := Report{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone}
+	r := Report{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone, Systemd: booted}
 	if r.Shell == "" {
 		return r
 	}
@@ -48,6 +57,12 @@ func (o InspectOrder) report() Report {
 				return Report{Error: err.Error()}
 			}
 		}
+	}
+	if r.Limits, err = hardLimits(); err != nil {
+		return Report{Error: fmt.Sprintf("the container's limits: %v", err)}
+	}
+	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {
+		return Report{Error: fmt.Sprintf("the container's mount table: %v", err)}
 	}
 	if r.ANSIQuoting, err = knowsANSIQuoting(r.Shell, a.attributes()); err != nil {
 		return Report{Error: fmt.Sprintf("the image's shell %s does not work: %v", r.Shell, err), JobFault: true}

@@ -39,8 +39,9 @@ type Container struct {
 	// Keep leaves the container, its log and its exit code in place when it stops.
 	// Otherwise the engine removes it then, which also spares Sysbox the copying
 	// back of inner data.
-	Keep   bool
-	Health *HealthPace
+	Keep       bool
+	Health     *HealthPace
+	StopSignal string // what asks its first process to end; empty for the image's own
 }
 
 // Names says where a container looks names up.
@@ -144,6 +145,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		Env:         c.Env,
 		Labels:      c.Labels,
 		Healthcheck: e.health(ctx, c.Health),
+		StopSignal:  c.StopSignal,
 	}, host, nets, platform(c.Platform), c.Name)
 	if err != nil {
 		return "", e.wrap("creating container "+c.Name, err)

@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Mount is one that the container was asked to have.
+type Mount struct {
+	Target string `json:"target"`
+	// Device and Inode are the content's on the host; both 0 when they are unknown.
+	Device uint64 `json:"device,omitempty"`
+	Inode  uint64 `json:"inode,omitempty"`
+	// Spare is a second place where the same is mounted; empty without one.
+	Spare string `json:"spare,omitempty"`
+}
+
+// MountFault is a mount that is not visible where it was asked for.
+type MountFault struct {
+	Target string `json:"target"`
+	// Reason says what is there instead.
+	Reason string `json:"reason"`
+	// Moved is the place where it is visible; empty when there is none.
+	Moved string `json:"moved,omitempty"`
+	// Restored tells that it was mounted at Target again.
+	Restored bool `json:"restored,omitempty"`
+}
+
+// checkMounts compares what was asked for with what a process of the job finds.
+// What is hidden and has a spare place is mounted again from there.
+func checkMounts(wanted []Mount) ([]MountFault, error) {
+	var faults []MountFault
+	for _, m := range wanted {
+		reason, err := m.check(m.Target)
+		if err != nil {
+			return nil, err
+		}
+		if reason == "" {
+			continue
+		}
+		f := MountFault{Target: m.Target, Reason: reason}
+		if m.Spare != "" {
+			other, err := m.check(m.Spare)
+			if err != nil {
+				return nil, err
+			}
+			if other == "" {
+				f.Moved = m.Spare
+				f.Restored = m.restore()
+			}
+		}
+		faults = append(faults, f)
+	}
+	return faults, nil
+}
+
+// check says why path is not where m's content is; nothing when it is.
+func (m Mount) check(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return m.hidden(path)
+	}
+	// No symbolic link remains to be followed, so this is what a job opens.
+	fd, err := unix.Open(real, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Sprintf("it cannot be opened: %v", err), nil
+	}
+	defer unix.Close(fd)
+	var at unix.Stat_t
+	if err := unix.Fstat(fd, &at); err != nil {
+		return "", err
+	}
+	if m.Inode != 0 && at.Ino == m.Inode && at.Dev == m.Device {
+		return "", nil
+	}
+	// The device may be another all the same: shiftfs shows one of its own.
+	id, err := mountID(fd)
+	if err != nil {
+		return "", err
+	}
+	table, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return i.ID != id, false })
+	if err != nil {
+		return "", err
+	}
+	if len(table) == 0 || table[0].Mountpoint != real {
+		return m.hidden(path)
+	}
+	if m.Inode != 0 && at.Ino != m.Inode {
+		return fmt.Sprintf("other content is there (%s on %s)", table[0].Root, table[0].FSType), nil
+	}
+	return "", nil
+}
+
+// hidden says what is in the way at path, on which the visible mount is not m.
+func (m Mount) hidden(path string) (string, error) {
+	made, over := false, (*mountinfo.Info)(nil)
+	// Mounts stand in the table in the order in which they were made.
+	_, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
+		switch {
+		case i.Mountpoint == path:
+			made, over = true, nil
+		case made && strings.HasPrefix(path, i.Mountpoint+"/"):
+			over = i
+		}
+		return true, false
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case over != nil:
+		return fmt.Sprintf("it is hidden by a %s that was mounted on %s afterwards", over.FSType, over.Mountpoint), nil
+	case made:
+		return "it is hidden by another mount", nil
+	}
+	return "it is not in the container's mount table", nil
+}
+
+// restore mounts the spare place's content at the target.
+func (m Mount) restore() bool {
+	var from unix.Stat_t
+	if unix.Stat(m.Spare, &from) != nil {
+		return false
+	}
+	if _, err := os.Lstat(m.Target); err != nil {
+		if from.Mode&unix.S_IFMT == unix.S_IFDIR {
+			err = os.MkdirAll(m.Target, 0o755)
+		} else if err = os.MkdirAll(filepath.Dir(m.Target), 0o755); err == nil {
+			err = os.WriteFile(m.Target, nil, 0o600)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	if unix.Mount(m.Spare, m.Target, "", unix.MS_BIND|unix.MS_REC, "") != nil {
+		return false
+	}
+	reason, err := m.check(m.Target)
+	return err == nil && reason == ""
+}
+
+// mountID is the number of the mount through which fd was reached; the kernel
+// tells it since 3.15.
+func mountID(fd int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+			return strconv.Atoi(strings.TrimSpace(value))
+		}
+	}
+	return 0, fmt.Errorf("the kernel does not tell by which mount a file is reached")
+}

@@ -1,0 +1,82 @@
+package executor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docker/go-units"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/sysbox"
+)
+
+// containersFile is Podman's and Buildah's configuration in the job's folder on the host.
+const containersFile = "containers.conf"
+
+// toolMounts are for the job's container and for its services.
+func (x *Executor) toolMounts(p Plan) []engine.Mount {
+	return []engine.Mount{{
+		Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, containersFile),
+		Target: sysbox.ContainersFile, ReadOnly: true,
+	}}
+}
+
+// toolDefaults are variables that a job or an administrator may set otherwise.
+var toolDefaults = []string{
+	"CONTAINERS_CONF=" + sysbox.ContainersFile,
+}
+
+// withToolDefaults adds to env what is not in it.
+func withToolDefaults(env []string) []string {
+	set := map[string]bool{}
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		set[name] = true
+	}
+	all := env[:len(env):len(env)]
+	for _, kv := range toolDefaults {
+		if name, _, _ := strings.Cut(kv, "="); !set[name] {
+			all = append(all, kv)
+		}
+	}
+	return all
+}
+
+// certainLimits are hard limits that no container exceeds: what is configured,
+// and else what every engine leaves.
+func certainLimits(p Plan) sysbox.Limits {
+	l := sysbox.Limits{NoFile: 4096, NProc: 4096}
+	for _, text := range p.Resources.Ulimits {
+		u, err := units.ParseUlimit(text)
+		if err != nil {
+			continue // the engine tells
+		}
+		hard := uint64(u.Hard)
+		switch u.Name {
+		case "nofile":
+			l.NoFile = hard
+		case "nproc":
+			l.NProc = hard
+		}
+	}
+	return l
+}
+
+// writeContainers writes the file that toolMounts mounts; a container that runs
+// already sees the new text.
+func (x *Executor) writeContainers(p Plan, c sysbox.Containers) error {
+	c.TMPDIR = p.Storage.TMPDIR
+	file := filepath.Join(x.folder(p.Identity), sharedFolder, containersFile)
+	if err := os.WriteFile(file, c.Config(), 0o644); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
+	}
+	return nil
+}
+
+// settleTools writes again what depends on how the container turned out to be.
+func (x *Executor) settleTools(p Plan, r agent.Report) error {
+	return x.writeContainers(p, sysbox.Containers{Limits: r.Limits})
+}

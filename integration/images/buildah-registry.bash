@@ -1,0 +1,3 @@
+# As buildah, with a registry to push to.
+from=buildah
+packages=(docker-registry)
