@@ -119,24 +119,12 @@ func ownVolume(i Identity, kind string) string { return i.Name() + "-" + kind }
 
 // ownVolumes makes a volume that goes with the job for each kind that has none.
 func (x *Executor) ownVolumes(ctx context.Context, i Identity, j *journal.Journal, volumes map[string]*string) error {
-	var intents []journal.Resource
 	for kind, volume := range volumes {
-		if *volume == "" {
-			intents = append(intents, intent(journal.Volume, ownVolume(i, kind)))
-		} else {
-			delete(volumes, kind)
+		if *volume != "" {
+			continue
 		}
-	}
-	if len(intents) == 0 {
-		return nil
-	}
-	if err := j.Intend(intents...); err != nil {
-		return err
-	}
-	for kind, volume := range volumes {
 		*volume = ownVolume(i, kind)
-		err := x.Engine.CreateVolume(ctx, *volume, nil, i.Labels(kind))
-		if answered(j, journal.Volume, *volume, err); err != nil {
+		if err := x.createVolume(ctx, j, *volume, nil, i.Labels(kind)); err != nil {
 			return err
 		}
 	}

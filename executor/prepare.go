@@ -20,10 +20,9 @@ import (
 
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
 // removes whatever there is by then. Another attempt may follow at once.
-func (x *Executor) Prepare(ctx context.Context, p Plan) error {
-	name := p.Identity.Name()
+func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	var j *journal.Journal
-	err := x.fresh(ctx, p.Identity, func() (err error) { // an earlier attempt's remains go
+	err = x.fresh(ctx, p.Identity, func() (err error) { // an earlier attempt's remains go
 		if j, err = x.journal(p.Identity); err != nil {
 			return err
 		}
@@ -32,6 +31,12 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			// Cleanup then need not wait for what is known to have been refused.
+			_ = j.Flush() // the error at hand says more
+		}
+	}()
 	defer x.sweep(ctx)()
 	images, err := image.All(ctx, x.Engine, p.images(), x.Log)
 	if err != nil {
@@ -40,16 +45,12 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) error {
 	if err := x.makeFolder(p); err != nil {
 		return err
 	}
-	if err := j.Intend(intent(journal.Volume, name), intent(journal.Network, name)); err != nil {
-		return err
-	}
 	v, err := x.makeVolume(ctx, p, j)
 	if err != nil {
 		return err
 	}
 	defer v.Release() // by then it is the containers that hold it
-	err = x.Engine.CreateNetwork(ctx, jobNetwork(p))
-	if answered(j, journal.Network, name, err); err != nil {
+	if err := x.createNetwork(ctx, j, jobNetwork(p)); err != nil {
 		return err
 	}
 	taken, release, err := x.takeFolders(ctx, p.Identity, p.Folders, j)
@@ -114,7 +115,27 @@ func answered(j *journal.Journal, kind journal.Kind, name string, err error) {
 	}
 }
 
-// createContainer makes a container that is in the journal before it is asked for.
+// createVolume makes a volume that is in the journal before it is asked for.
+func (x *Executor) createVolume(ctx context.Context, j *journal.Journal, name string, options, labels map[string]string) error {
+	if err := j.Intend(intent(journal.Volume, name)); err != nil {
+		return err
+	}
+	err := x.Engine.CreateVolume(ctx, name, options, labels)
+	answered(j, journal.Volume, name, err)
+	return err
+}
+
+// createNetwork makes a network in the same way.
+func (x *Executor) createNetwork(ctx context.Context, j *journal.Journal, n engine.Network) error {
+	if err := j.Intend(intent(journal.Network, n.Name)); err != nil {
+		return err
+	}
+	err := x.Engine.CreateNetwork(ctx, n)
+	answered(j, journal.Network, n.Name, err)
+	return err
+}
+
+// createContainer makes a container in the same way.
 func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c engine.Container) (id string, err error) {
 	if err := j.Intend(intent(journal.Container, c.Name)); err != nil {
 		return "", err

@@ -103,8 +103,7 @@ func (x *Executor) makeVolume(ctx context.Context, p Plan, j *journal.Journal) (
 	state.Image = v.Image
 	err = x.setVolumeState(name, state)
 	if err == nil {
-		err = x.Engine.CreateVolume(ctx, name, v.Options, labels(p, "storage"))
-		answered(j, journal.Volume, name, err)
+		err = x.createVolume(ctx, j, name, v.Options, labels(p, "storage"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, v.Release())

@@ -13,7 +13,7 @@ import (
 // Issue 5, 5: fifty jobs, ten at a time, of which some are cancelled, some time
 // out and some have their driver killed.
 func TestFiftyJobs(t *testing.T) {
-	p := newPlace(t, settings{run: "kill_grace = \"2s\""})
+	p := newPlace(t, settings{run: "kill_grace = \"2s\"", other: "[storage]\nsize = \"1GiB\""})
 	p.runner.FinishWait = 30 * time.Second
 	template := job(t, "bookworm", "echo ready", "sleep 2")
 	long := job(t, "bookworm", "echo ready", "sleep 600")

@@ -82,6 +82,8 @@ type Journal struct {
 	path string
 	mu   sync.Mutex
 	file Content
+	// written is what is on disk, without the blanks that fill it up.
+	written []byte
 }
 
 const (
@@ -153,6 +155,9 @@ func Open(dir, name string) (j *Journal, aside string, err error) {
 		return j, "", err
 	case there:
 		j.file = c
+		if j.written, err = json.MarshalIndent(c, "", "  "); err != nil {
+			return j, "", fmt.Errorf("journal: %w", err)
+		}
 	}
 	return j, "", nil
 }
@@ -208,7 +213,7 @@ func (j *Journal) Intend(resources ...Resource) error {
 }
 
 // Answered notes that whoever was to make a resource has answered. It reaches
-// the disk with the next change: lost, it costs a cleanup a second look.
+// the disk with the next change or Flush: lost, it costs a cleanup a second look.
 func (j *Journal) Answered(kind Kind, name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -298,30 +303,27 @@ func (f *Content) intend(resources []Resource) {
 	}
 }
 
-// change makes a change and writes it, unless it is none: a write costs a flush.
+// Flush writes what has not reached the disk yet.
+func (j *Journal) Flush() error { return j.change(func(*Content) {}) }
+
+// change makes a change and writes it, unless the disk has it already: a write
+// costs a flush.
 func (j *Journal) change(edit func(*Content)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	before, err := json.Marshal(j.file)
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
 	edit(&j.file)
-	after, err := json.Marshal(j.file)
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if bytes.Equal(before, after) {
-		return nil
-	}
 	text, err := json.MarshalIndent(j.file, "", "  ")
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
+	}
+	if bytes.Equal(text, j.written) {
+		return nil
 	}
 	seam()
 	if err := replace(j.path, append(text, '\n')); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	j.written = text
 	seam()
 	return nil
 }
