@@ -106,11 +106,14 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	}
 }
 
+// onThisDisk keeps the jobs' images off the small disk, where they have no room.
+const onThisDisk = "[storage]\nbackend = \"volume\""
+
 // The state folder's disk is full at the start of prepare, of run, or of cleanup.
 func TestFullDiskOfTheStateFolder(t *testing.T) {
 	for _, stage := range []string{"prepare", "run", "cleanup"} {
 		t.Run(stage, func(t *testing.T) {
-			p := newPlace(t, settings{})
+			p := newPlace(t, settings{other: onThisDisk})
 			smallDisk(t, p.stateDir, "ext4")
 			compare := p.unchanged(t)
 			s := p.session(t, job(t, "bookworm", "echo ran"))
@@ -156,7 +159,7 @@ func TestFullDiskOfTheStateFolder(t *testing.T) {
 
 // A state folder that became read-only keeps nothing on the engine.
 func TestReadOnlyStateFolder(t *testing.T) {
-	p := newPlace(t, settings{})
+	p := newPlace(t, settings{other: onThisDisk})
 	smallDisk(t, p.stateDir, "ext4")
 	compare := p.unchanged(t)
 	s := p.ready(t, job(t, "bookworm", "true"))
