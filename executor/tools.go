@@ -68,7 +68,7 @@ func certainLimits(p Plan) sysbox.Limits {
 // writeContainers writes the file that toolMounts mounts; a container that runs
 // already sees the new text.
 func (x *Executor) writeContainers(p Plan, c sysbox.Containers) error {
-	c.TMPDIR = p.Storage.TMPDIR
+	c.TMPDIR, c.Env = p.Storage.TMPDIR, p.Storage.Environment()
 	file := filepath.Join(x.folder(p.Identity), sharedFolder, containersFile)
 	if err := os.WriteFile(file, c.Config(), 0o644); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)

@@ -180,7 +180,7 @@ func (x *Executor) settleDriver(p *Plan, r agent.Report) error {
 			x.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
 		} else {
 			p.Storage.Driver, s.Driver = "overlay", "overlay"
-			if err := x.writeStorageFiles(*p); err != nil {
+			if err := errors.Join(x.writeStorageFiles(*p), x.settleTools(*p, r)); err != nil {
 				return err
 			}
 		}

@@ -52,6 +52,11 @@ func BenchmarkStorage(b *testing.B) {
 	}
 	cases := []storageCase{{"volume", "vfs"}, {"xfs-loop", "vfs"}, {"tmpfs", "vfs"}, {"volume", "overlay"}, {"xfs-loop", "overlay"}}
 	var table strings.Builder
+	if world.runtime != "sysbox-runc" {
+		// The kernel keeps overlay's opaque folders from a mere user name space.
+		cases = cases[:3]
+		fmt.Fprintf(&table, "\nMeasured on %s, where native overlay does not work.\n", world.runtime)
+	}
 	for b.Loop() {
 		for _, layers := range []bool{true, false} {
 			found := map[storageCase][]storageResult{}
@@ -65,7 +70,7 @@ func BenchmarkStorage(b *testing.B) {
 			}
 			fmt.Fprintf(&table, "\n`--layers=%t`, medians of %d:\n\n| storage | wall | final disk | peak disk | removal |\n|---|---|---|---|---|\n", layers, rounds)
 			base := found[cases[0]]
-			if !layers {
+			if !layers && len(cases) > 3 {
 				base = found[storageCase{"volume", "overlay"}]
 			}
 			for _, c := range cases {
@@ -109,8 +114,9 @@ func benchmarkBuild(b *testing.B, c storageCase, layers bool) storageResult {
 	} else if _, err := fmt.Sscanf(text[i:], "\nresult %f %f %f", &wall, &disk, &peak); err != nil {
 		b.Fatal(err, call)
 	}
-	if c.driver == "overlay" && !strings.Contains(text, "Storage: driver overlay") {
-		b.Fatalf("overlay does not work here\n%s", call)
+	// What the job's log says must be what is measured.
+	if want := fmt.Sprintf("Storage: driver %s on %s, ", c.driver, c.backend); !strings.Contains(text, want) {
+		b.Fatalf("no %q in\n%s", want, call)
 	}
 	removed := s.Cleanup()
 	if removed.Err != nil {

@@ -32,10 +32,10 @@ func (s Settings) Files() []File {
 	manager := head + "[Manager]\nDefaultEnvironment=" + strings.ReplaceAll(strings.Join(variables, " "), "%", "%%") + "\n"
 	return []File{
 		{"storage.conf", SystemConfig, head + s.storageConf()},
-		// Read last of all. What it puts into the environment of Buildah and Podman,
+		// Read last of all, also where the image has drop-ins of its own. What it puts into the environment of Buildah and Podman,
 		// where it is missing there, even beats a user's own storage.conf
 		// (containers.conf(5), [engine] env).
-		{"containers.conf", "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf",
+		{"storage-containers.conf", "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf",
 			head + "[engine]\nenv = [" + strings.Join(variables, ", ") + "]\nimage_copy_tmp_dir = " + strconv.Quote(s.TMPDIR) + "\n"},
 		{"systemd-system.conf", "/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", manager},
 		{"systemd-user.conf", "/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", manager},

@@ -23,6 +23,8 @@ const mostLimit = 1048576
 type Containers struct {
 	Limits Limits
 	TMPDIR string // where they put temporary files when the environment is lost
+	// Env holds NAME=value for the tools themselves, where the environment lacks it.
+	Env []string
 }
 
 // Config is the text of a containers.conf.
@@ -35,6 +37,11 @@ func (c Containers) Config() []byte {
 	b.WriteString("log_driver = \"k8s-file\"\n") // no journal need run
 	b.WriteString("\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n")
 	fmt.Fprintf(&b, "image_copy_tmp_dir = %s\n", strconv.Quote(c.TMPDIR))
+	quoted := make([]string, len(c.Env))
+	for n, kv := range c.Env {
+		quoted[n] = strconv.Quote(kv)
+	}
+	fmt.Fprintf(&b, "env = [%s]\n", strings.Join(quoted, ", "))
 	return []byte(b.String())
 }
 
