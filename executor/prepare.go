@@ -282,6 +282,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 	}
 	x.tellEntrypoint(ctx, id, p, r)
 	x.tellSystemd(p, r)
+	x.tellVersions(ctx, p, r)
 	if err := x.tellMounts(r); err != nil {
 		return r, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/known"
 	"gitlab-sysbox-executor/stages/script"
 )
 
@@ -41,8 +42,13 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 	adapt := func(text []byte, to executor.Surroundings) []byte {
 		return adaptScript(text, to, c.Variables["PATH"], stage, log)
 	}
-	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, out)
-	if failed, ok := errors.AsType[*executor.ScriptError](err); ok && c.ExitCodeFile != "" && !failed.Stopped {
+	output := known.NewTail(out)
+	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, output)
+	failed, ok := errors.AsType[*executor.ScriptError](err)
+	if ok {
+		hint(failed, output, log)
+	}
+	if ok && c.ExitCodeFile != "" && !failed.Stopped {
 		// The first line, and a bare number: the Runner takes nothing else.
 		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {
 			return fmt.Errorf("the exit code file: %w", err)

@@ -102,6 +102,8 @@ type Report struct {
 	Systemd     *Systemd      `json:"systemd,omitempty"`
 	MountFaults []MountFault  `json:"mount_faults,omitempty"`
 	Limits      sysbox.Limits `json:"limits"`
+	// Versions are those of the known tools that there are, by command.
+	Versions map[string]string `json:"versions,omitempty"`
 }
 
 // ExecOrder is the line that precedes a script on the agent's standard input.

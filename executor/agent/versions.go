@@ -1,0 +1,44 @@
+package agent
+
+import (
+	"context"
+	"os/exec"
+	"sync"
+	"time"
+
+	"gitlab-sysbox-executor/executor/known"
+)
+
+// versionTime bounds how long a tool may take to tell its version.
+const versionTime = 3 * time.Second
+
+// toolVersions asks the container's own tools for their versions, all at once; those that
+// are not there or do not answer are left out. They are asked as a, as the job
+// would.
+func toolVersions(a account) map[string]string {
+	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	found := map[string]string{}
+	for _, commands := range known.Tools {
+		for _, command := range commands {
+			path, err := exec.LookPath(command)
+			if err != nil {
+				continue
+			}
+			wg.Go(func() {
+				c := exec.CommandContext(ctx, path, "--version")
+				c.Dir, c.SysProcAttr, c.WaitDelay = "/", a.attributes(), 100*time.Millisecond
+				out, err := c.Output()
+				if n := known.Number(string(out[:min(len(out), 4096)])); err == nil && n != "" {
+					mu.Lock()
+					defer mu.Unlock()
+					found[command] = n
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return found
+}

@@ -1,0 +1,147 @@
+// Package known is what is known of the failures of container tools: versions
+// that are known bad, and what a failure's output means. Both are tables kept as
+// data, versions.toml and failures.toml.
+package known
+
+import (
+	_ "embed"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/hashicorp/go-version"
+)
+
+// Version is one line of versions.toml.
+type Version struct {
+	Tool   string `toml:"tool"`  // as in Tools
+	Range  string `toml:"range"` // as go-version takes it
+	With   string `toml:"with"`  // and only beside another tool, by name and range; may be empty
+	Effect string `toml:"effect"`
+	Advice string `toml:"advice"`
+	Source string `toml:"source"`
+
+	tools, others version.Constraints
+	other         string
+}
+
+// Failure is one line of failures.toml.
+type Failure struct {
+	Pattern string `toml:"pattern"` // Go's regular expression, for one line
+	Meaning string `toml:"meaning"`
+	Advice  string `toml:"advice"`
+	Page    string `toml:"page"` // in docs/cases
+
+	pattern *regexp.Regexp
+}
+
+//go:embed versions.toml
+var versionsText string
+
+//go:embed failures.toml
+var failuresText string
+
+var (
+	versions = mustVersions(versionsText)
+	failures = mustFailures(failuresText)
+)
+
+// Tools are the tools whose versions are in the table, Sysbox apart, each by the
+// names of its commands.
+var Tools = map[string][]string{
+	"runc":      {"runc", "buildkit-runc", "docker-runc"},
+	"crun":      {"crun"},
+	"buildkitd": {"buildkitd"},
+	"buildah":   {"buildah"},
+	"podman":    {"podman"},
+	"dockerd":   {"dockerd"},
+}
+
+// Sysbox is the tool that is on the host.
+const Sysbox = "sysbox"
+
+var number = regexp.MustCompile(`\d+\.\d+\.\d+[-+~.0-9A-Za-z]*`)
+
+// Number is the version in what a tool printed when it was asked for it; empty
+// when there is none.
+func Number(printed string) string {
+	n := number.FindString(printed)
+	if _, err := version.NewVersion(n); err != nil {
+		n = regexp.MustCompile(`^\d+\.\d+\.\d+`).FindString(n)
+	}
+	return n
+}
+
+// Hit is a command whose version is known bad.
+type Hit struct {
+	Version
+	Command string
+	Number  string
+}
+
+// Hits are the known bad versions among found, which holds the version of each
+// command of Tools that there is, and Sysbox's. The order is the table's.
+func Hits(found map[string]string) []Hit {
+	var hits []Hit
+	for _, v := range versions {
+		commands := Tools[v.Tool]
+		if v.Tool == Sysbox {
+			commands = []string{Sysbox}
+		}
+		for _, command := range commands {
+			if matches(v.tools, found[command]) && (v.other == "" || matches(v.others, found[v.other])) {
+				hits = append(hits, Hit{v, command, found[command]})
+			}
+		}
+	}
+	return hits
+}
+
+func matches(c version.Constraints, text string) bool {
+	v, err := version.NewVersion(text)
+	// A release candidate counts as what it is a candidate for.
+	return err == nil && c.Check(v.Core())
+}
+
+func mustVersions(text string) []Version {
+	var table struct {
+		Bad []Version `toml:"bad"`
+	}
+	must(toml.Decode(text, &table))
+	for n := range table.Bad {
+		v := &table.Bad[n]
+		var err error
+		if v.tools, err = version.NewConstraint(v.Range); err != nil {
+			panic(fmt.Sprintf("versions.toml: %s %s: %v", v.Tool, v.Range, err))
+		}
+		if v.With == "" {
+			continue
+		}
+		var others string
+		v.other, others, _ = strings.Cut(v.With, " ")
+		if v.others, err = version.NewConstraint(others); err != nil {
+			panic(fmt.Sprintf("versions.toml: %s %s: %v", v.Tool, v.With, err))
+		}
+	}
+	return table.Bad
+}
+
+func mustFailures(text string) []Failure {
+	var table struct {
+		Failure []Failure `toml:"failure"`
+	}
+	must(toml.Decode(text, &table))
+	for n := range table.Failure {
+		f := &table.Failure[n]
+		f.pattern = regexp.MustCompile(f.Pattern)
+	}
+	return table.Failure
+}
+
+// must: the tables are part of the program, and a test reads them.
+func must(_ toml.MetaData, err error) {
+	if err != nil {
+		panic(err)
+	}
+}
