@@ -74,6 +74,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err != nil {
 		return x.explain(ctx, p.Runtime, err)
 	}
+	if err := x.fitSubIDs(ctx, id); err != nil {
+		return err
+	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
 		return x.explain(ctx, p.Runtime, explainSystemd(p, c, err))
 	}

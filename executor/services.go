@@ -88,6 +88,9 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	if err := x.Engine.MakeFolder(ctx, started.ID, p.Storage.TMPDIR, 0o1777); err != nil {
 		return running{}, err
 	}
+	if err := x.fitSubIDs(ctx, started.ID); err != nil {
+		return running{}, err
+	}
 	if err := x.Engine.StartContainer(ctx, started.ID); err != nil {
 		if engine.IsImpossible(err) { // no such command or user in the image
 			return running{}, fault.Jobf("%s", fault.Brief(err.Error()))

@@ -27,6 +27,8 @@ func (x *Executor) toolMounts(p Plan) []engine.Mount {
 // toolDefaults are variables that a job or an administrator may set otherwise.
 var toolDefaults = []string{
 	"CONTAINERS_CONF=" + sysbox.ContainersFile,
+	// Sysbox refuses a nested procfs; overlay cannot be stacked on overlay.
+	"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native",
 }
 
 // withToolDefaults adds to env what is not in it.

@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/docker/docker/api/types/container"
+)
+
+// maxFile bounds what ReadFile reads, in bytes.
+const maxFile = 1 << 20
+
+// ReadFile reads a plain file in a container that need not be running. Nil
+// without an error means that there is none: no such path, or something else there.
+func (e *Engine) ReadFile(ctx context.Context, id, file string) ([]byte, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	archive, _, err := e.client.CopyFromContainer(ctx, id, file)
+	if err = e.wrap("reading "+file+" in container "+id, err); IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	r := tar.NewReader(archive)
+	h, err := r.Next()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in container %s: %w", file, id, err)
+	}
+	if h.Typeflag != tar.TypeReg || h.Size > maxFile {
+		return nil, nil
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in container %s: %w", file, id, err)
+	}
+	return text, nil
+}
+
+// WriteFile writes a file that belongs to the container's root, readable for
+// everyone, in a container that need not be running. Its folder exists.
+func (e *Engine) WriteFile(ctx context.Context, id, file string, text []byte) error {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path.Base(file), Mode: 0o644, Size: int64(len(text))}); err != nil {
+		return err
+	}
+	if _, err := w.Write(text); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return e.wrap("writing "+file+" in container "+id,
+		e.client.CopyToContainer(ctx, id, path.Dir(file), &b, container.CopyToContainerOptions{}))
+}
