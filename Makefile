@@ -30,16 +30,16 @@ test-unit:
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration$$)
 
 test-integration:
-	$(GO) test -race -count=1 -timeout 25m -v ./integration
+	$(GO) test -race -count=1 -timeout 60m -v ./integration
 
 # The same integration tests on a Docker Engine 29, built from its module.
 test-engine-29: packages
-	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -count=1 -timeout 40m -v ./integration
+	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -count=1 -timeout 60m -v ./integration
 
 # The same integration tests under the real Sysbox, which must be installed and running.
 test-sysbox:
 	@scripts/engine.sh sysbox
-	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -count=1 -timeout 40m -v ./integration
+	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -count=1 -timeout 60m -v ./integration
 
 # What a stage call costs, beside a plain exec.
 bench:
