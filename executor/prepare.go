@@ -109,11 +109,7 @@ func intent(kind journal.Kind, name string) journal.Resource {
 
 // answered notes that the engine has answered, unless it may still be at it.
 func answered(j *journal.Journal, kind journal.Kind, name string, err error) {
-	switch {
-	case engine.IsUnreachable(err):
-	case err != nil: // prepare ends here, and nothing else takes it to the disk
-		_ = j.Made(kind, name, "")
-	default:
+	if !engine.IsUnreachable(err) {
 		j.Answered(kind, name)
 	}
 }

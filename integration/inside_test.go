@@ -44,7 +44,7 @@ func TestCleanupOfAJobThatUsedUpItsProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := 100; !strings.Contains(process.Output().String(), "Resource temporarily unavailable") && deadline > 0; deadline-- {
-		if _, err := process.Wait(100*time.Millisecond); err == nil {
+		if _, err := process.Wait(100 * time.Millisecond); err == nil {
 			break
 		}
 	}
