@@ -4,7 +4,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce build try test test-unit test-integration test-engine-29 test-sysbox bench lint packages clean
+.PHONY: announce build try test test-unit test-integration test-engine-29 test-sysbox test-lies bench bench-storage lint packages clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
@@ -41,9 +41,17 @@ test-sysbox:
 	@scripts/engine.sh sysbox
 	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -count=1 -timeout 60m -v ./integration
 
+# Every fault of a lying engine at every call; `make test` tries some of them.
+test-lies: packages
+	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration
+
+# What storage costs: the table of docs/storage.md.
+bench-storage: packages
+	$(GO) test -run '^$$' -bench BenchmarkStorage -benchtime 1x -timeout 80m -v ./integration
+
 # What a stage call costs, beside a plain exec.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 30x -count 3 ./integration
+	$(GO) test -run '^$$' -bench BenchmarkRunEmptyScript -benchtime 30x -count 3 ./integration
 
 clean:
 	scripts/engine.sh stop "$$(scripts/engine.sh place)"
