@@ -15,10 +15,24 @@ type tree struct{ root int }
 
 // pids lists the living members, without the root and without zombies.
 func (t tree) pids() []int {
+	// A process that ends between being listed and being looked at may have had a
+	// child that the list does not have yet: that there is nothing left is true
+	// only of a look during which nothing ended.
+	for range 50 {
+		if members, whole := t.look(); whole || len(members) > 0 {
+			return members
+		}
+	}
+	return nil
+}
+
+// look goes through the processes once; whole tells that none ended meanwhile.
+func (t tree) look() (members []int, whole bool) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil
+		return nil, true
 	}
+	whole = true
 	type process struct {
 		parent int
 		zombie bool
@@ -31,7 +45,8 @@ func (t tree) pids() []int {
 		}
 		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
 		if err != nil {
-			continue // ended meanwhile
+			whole = false
+			continue
 		}
 		// The second field is the command in brackets and may hold anything, a
 		// closing bracket included (proc_pid_stat(5)).
@@ -43,7 +58,6 @@ func (t tree) pids() []int {
 		parent, _ := strconv.Atoi(fields[1])
 		all[pid] = process{parent, fields[0] == "Z" || fields[0] == "X"}
 	}
-	var members []int
 	for pid, p := range all {
 		if pid == t.root || p.zombie {
 			continue
@@ -55,7 +69,7 @@ func (t tree) pids() []int {
 			}
 		}
 	}
-	return members
+	return members, whole
 }
 
 func (t tree) signal(s syscall.Signal) (members []int) {
