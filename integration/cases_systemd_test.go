@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -129,4 +132,36 @@ func TestHiddenMountIsRefused(t *testing.T) {
 		t.Error(r)
 	}
 	wantPrepared(t, r, "/etc/containers/storage.conf: it is hidden by a tmpfs that was mounted on /etc/containers afterwards")
+}
+
+// Issue 6, 4: the administrator's secret under /run/secrets is readable in a
+// systemd job, also where something in the image mounts over it at boot.
+func TestSecretUnderRunInASystemdJob(t *testing.T) {
+	t.Parallel()
+	for image, said := range map[string]string{
+		"systemd":       "",
+		"systemd-hides": "The mount at /run/secrets/token was not visible: it is hidden by a tmpfs that was mounted on /run/secrets afterwards. It was mounted there again",
+	} {
+		t.Run(image, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp(world.dir, "secret-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "token"), []byte("the token\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p := newPlace(t, settings{other: fmt.Sprintf("[container]\nvolumes = [%q]\n", dir+"/token:/run/secrets/token:ro")})
+			r := p.succeed(t, job(t, image, "cat /run/secrets/token", "findmnt -n -o OPTIONS /run/secrets/token | grep -o '^ro' | sed 's/^/mounted /'"))
+			wantLines(t, r, "the token", "mounted ro")
+			if said != "" {
+				wantPrepared(t, r, said)
+			} else if strings.Contains(r.Call("prepare").Output.String(), "was not visible") {
+				t.Error(r.Call("prepare"))
+			}
+		})
+	}
 }
