@@ -21,3 +21,19 @@ func TestSubIDsFitTheUserNamespace(t *testing.T) {
 		})
 	}
 }
+
+// Issue 6, BuildKit: started as the container's root, without a flag but those
+// that every job has in BUILDKITD_FLAGS, it builds with RUN steps and cache mounts.
+func TestBuildKitBuildsWithTheFlagsOfTheJob(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "buildkit", buildScript()[0], lines(
+		`printf 'RUN --mount=type=cache,target=/cache echo kept >/cache/file && echo built by BuildKit\n' >>context/Dockerfile`,
+		`echo "flags $BUILDKITD_FLAGS"`,
+		"buildkitd $BUILDKITD_FLAGS >buildkitd.log 2>&1 &",
+		"for i in $(seq 100); do buildctl debug workers >/dev/null 2>&1 && break; sleep 0.1; done",
+		"buildctl build --progress=plain --frontend=dockerfile.v0 --local context=context --local dockerfile=context >build.log 2>&1 || { cat build.log buildkitd.log; exit 1; }",
+		"sed -n 's/^#[0-9]* [0-9.]* //p' build.log",
+	))
+	wantLines(t, p.succeed(t, j), "flags --oci-worker-no-process-sandbox --oci-worker-snapshotter=native", "built by BuildKit")
+}
