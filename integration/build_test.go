@@ -133,7 +133,7 @@ func TestStagesInEveryKindOfImage(t *testing.T) {
 
 // What the entrypoint made of the environment holds for every stage, not only
 // by luck.
-func TestEntrypointsEnvironmentInEveryStage(t *testing.T) {
+func TestRowEntrypointKept(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{job: `entrypoint_timeout = "60s"`})
 	s := p.ready(t, job(t, "entrypoint-exec", "true"))
@@ -181,7 +181,7 @@ func TestImageWithoutShellFailsOnceAndClearly(t *testing.T) {
 	}
 }
 
-func TestUser(t *testing.T) {
+func TestRowUser(t *testing.T) {
 	t.Parallel()
 	// Groups and HOME are what the engine gives such users.
 	for name, c := range map[string]struct{ settings, payload, want string }{
@@ -201,7 +201,7 @@ func TestUser(t *testing.T) {
 }
 
 // An image given by ID is not pulled, and a job without one has no policy.
-func TestDefaultImageByID(t *testing.T) {
+func TestRowImageDefaultByID(t *testing.T) {
 	t.Parallel()
 	id, err := world.engine.ImageID(t.Context(), image(t, "bookworm"))
 	if err != nil {
@@ -213,7 +213,7 @@ func TestDefaultImageByID(t *testing.T) {
 	wantLines(t, p.succeed(t, j), "bookworm")
 }
 
-func TestClearedEntrypoint(t *testing.T) {
+func TestRowEntrypointCleared(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "entrypoint-exec", `echo "mark ${ENTRYPOINT_MARK-unset}"`)

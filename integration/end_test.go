@@ -89,7 +89,7 @@ func TestKilledRun(t *testing.T) {
 
 // A whole job whose cancel button is pressed: the later stages see no process
 // of the script's.
-func TestCanceledJob(t *testing.T) {
+func TestRowCancel(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{run: `kill_grace = "2s"`})
 	j := job(t, "bookworm", stubborn...)

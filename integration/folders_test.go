@@ -139,7 +139,7 @@ func TestLiveJobsNeverShareABuildsFolder(t *testing.T) {
 	}
 }
 
-func TestHelperContainerByConfiguration(t *testing.T) {
+func TestRowHelperImage(t *testing.T) {
 	p := newPlace(t, settings{other: fmt.Sprintf("[helper]\nmode = \"container\"\nimage = %q\n", image(t, "bookworm"))})
 	compare := p.unchanged(t)
 	j := job(t, "user1000", "id -u")

@@ -9,7 +9,7 @@ import (
 
 // Issue 3, 2 and 5: what the administrator does not allow, and names that are
 // none, are refused in one line, once, with nothing made.
-func TestImagesRefused(t *testing.T) {
+func TestRowAllowedImagesRefused(t *testing.T) {
 	t.Parallel()
 	const onlyRuby = `image = "gsx-test/bookworm:latest"
 allowed_images = ["ruby:*", "!ruby:2*"]
@@ -76,7 +76,7 @@ pull_policy = ["always"]`
 
 // What is allowed runs: the default image, an image by its ID, a job's user as a
 // number, a policy among several.
-func TestImagesAllowed(t *testing.T) {
+func TestRowAllowedImages(t *testing.T) {
 	t.Parallel()
 	id, err := world.engine.ImageID(t.Context(), image(t, "bookworm"))
 	if err != nil {

@@ -121,7 +121,7 @@ esac
 
 // Issue 3, 2: a private image with each source of credentials, and no secret of
 // theirs anywhere but in the job's own variable.
-func TestPrivateImage(t *testing.T) {
+func TestRowRegistryAuth(t *testing.T) {
 	t.Parallel()
 	r := inRegistry(t, "private/project/image", 1000)
 	ref := r.Address + "/private/project/image:latest"
@@ -228,7 +228,7 @@ func refusedOnce(t *testing.T, p *place, j runner.Job, says string) string {
 
 // Issue 3, 2: a wrong password fails once, clearly, without three attempts; so
 // does what the registry does not have.
-func TestRegistryRefuses(t *testing.T) {
+func TestRowRegistryAuthRefused(t *testing.T) {
 	t.Parallel()
 	r := inRegistry(t, "refused/image", 1000)
 	for _, tt := range []struct{ name, image, password, says string }{
@@ -256,7 +256,7 @@ func TestRegistryRefuses(t *testing.T) {
 
 // Issue 3, 2: a registry that is down is retried, and with [always,
 // if-not-present] the cached image is used.
-func TestRegistryIsDown(t *testing.T) {
+func TestRowPullPolicyInOrder(t *testing.T) {
 	t.Parallel()
 	r := inRegistry(t, "down/image", 1000)
 	way, err := registry.NewProxy(r.Address)
@@ -315,7 +315,7 @@ func TestRegistryIsDown(t *testing.T) {
 }
 
 // Issue 3, real parts: an outage in the middle of a pull.
-func TestOutageInThePull(t *testing.T) {
+func TestRowTransientPullErrors(t *testing.T) {
 	t.Parallel()
 	r := inRegistry(t, "outage/image", 30<<20)
 	way, err := registry.NewProxy(r.Address)

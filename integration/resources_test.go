@@ -11,7 +11,7 @@ import (
 )
 
 // What the configuration gives a container is what the job finds in it.
-func TestResourcesInTheContainer(t *testing.T) {
+func TestRowResources(t *testing.T) {
 	t.Parallel()
 	shared := filepath.Join(world.dir, "shared")
 	if err := os.MkdirAll(shared, 0o755); err != nil {
@@ -122,7 +122,7 @@ func TestJobOverrides(t *testing.T) {
 	}
 }
 
-func TestNetworkOptions(t *testing.T) {
+func TestRowNetwork(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{other: `
 [network]
@@ -146,7 +146,7 @@ ipv6 = true
 }
 
 // What Sysbox would refuse at every job is refused when the file is read.
-func TestRefusedConfiguration(t *testing.T) {
+func TestRowResourcesRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ config, want string }{
 		"privileged":       {"[hardening]\nprivileged = true", "hardening.privileged: true is not possible: Sysbox refuses privileged containers"},

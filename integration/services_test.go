@@ -87,7 +87,7 @@ func wantRefused(t testing.TB, c *runner.Call, texts ...string) {
 }
 
 // Row "services" of the table: PostgreSQL under two aliases and Redis.
-func TestServicesPostgresAndRedis(t *testing.T) {
+func TestRowServices(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
 	j := with(job(t, "database-clients",
