@@ -62,7 +62,7 @@ func (x *Executor) arrangeSystemd(p Plan, img engine.Image, c *engine.Container)
 	x.Log.Info("Booting systemd as the container's first process ...")
 	c.Entrypoint, c.Cmd, c.StopSignal = sysbox.InitArgs(args), nil, sysbox.StopSignal
 	file := filepath.Join(x.folder(p.Identity), sharedFolder, systemdFile)
-	if err := os.WriteFile(file, sysbox.SystemdConfig(withToolDefaults(p.Storage.Environment())), 0o644); err != nil {
+	if err := os.WriteFile(file, sysbox.SystemdConfig(withToolDefaults(nil)), 0o644); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
 	for _, target := range []string{sysbox.SystemConfigFile, sysbox.UserConfigFile} {
