@@ -30,7 +30,7 @@ func defaultStorage() Storage {
 		Backend:        "auto",
 		Size:           20 * units.GiB,
 		MinFree:        2 * units.GiB,
-		Overcommit:     2,
+		Overcommit:     10,
 		Driver:         "vfs",
 		DriverConflict: "override",
 		TmpDir:         "/var/lib/containers/tmp",
