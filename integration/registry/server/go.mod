@@ -1,6 +1,6 @@
 module gitlab-sysbox-executor/integration/registry/server
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/distribution/distribution/v3 v3.1.2
