@@ -75,7 +75,6 @@ check_reachable() {
 }
 
 # choose_net picks a /16 that no route of this machine touches, starting at a place of DIR's own.
-# 172.28 is left to engines that others run.
 choose_net() {
 	local start i net routes
 	start=$((16#${hash:0:6}))
@@ -84,7 +83,6 @@ choose_net() {
 			net=10.$((64 + (start + i) % 128))
 		else
 			net=172.$((i - 112))
-			((i - 112 != 28)) || continue
 		fi
 		# Neither a route within it nor one around it, the default route apart.
 		routes=$(ip -4 route show root "$net.0.0/16" && ip -4 route show match "$net.0.0/16" | sed /^default/d)
