@@ -10,10 +10,17 @@ type GC struct {
 	// KeepVolumes is how long a volume with builds or caches is kept after its
 	// last use; for ever when it is not positive.
 	KeepVolumes Duration `toml:"keep_volumes"`
+	// MostVolumes is how much disk those volumes may have together; any amount
+	// when it is 0.
+	MostVolumes Size `toml:"most_volumes"`
 }
 
 func defaultGC() GC {
 	return GC{Interval: Duration(time.Hour), KeepVolumes: Duration(30 * 24 * time.Hour)}
 }
 
-func (g *GC) check(*checker) {}
+func (g *GC) check(k *checker) {
+	if g.MostVolumes < 0 {
+		k.bad("gc.most_volumes", `%s is no amount; write for example "100GiB", or 0 for any`, g.MostVolumes)
+	}
+}

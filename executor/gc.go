@@ -39,6 +39,9 @@ type GCOptions struct {
 	// KeepVolumes is how long volumes with builds and caches are kept after their
 	// last use; for ever when it is not positive.
 	KeepVolumes time.Duration
+	// MostVolumes is how many bytes those volumes may have together; any number
+	// when it is not positive.
+	MostVolumes int64
 }
 
 // Action is what GC did with a thing.
@@ -94,42 +97,6 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 	all = append(all, x.collectAside(ctx, o)...)
 	kept, err := x.collectKept(ctx, o)
 	return append(all, kept...), err
-}
-
-// collectKept removes volumes with builds and caches that no job has taken for as
-// long as they are kept.
-func (x *Executor) collectKept(ctx context.Context, o GCOptions) ([]Collected, error) {
-	if o.KeepVolumes <= 0 {
-		return nil, nil
-	}
-	volumes, err := x.KeptVolumes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var all []Collected
-	for _, v := range volumes {
-		if v.LastUse.IsZero() {
-			continue // it is another state folder's
-		}
-		idle := time.Since(v.LastUse)
-		if idle < max(o.KeepVolumes, o.OlderThan) {
-			continue // as it is meant to be: nothing to tell
-		}
-		c := Collected{Name: v.Volume, Action: WouldRemove, Reason: fmt.Sprintf("%s that no job has used for %s", v.Kind, idle.Round(time.Hour))}
-		if !o.DryRun {
-			removed, err := x.RemoveKept(ctx, v.Volume)
-			switch {
-			case err != nil:
-				c.Action, c.Reason = LeftOver, err.Error()
-			case removed:
-				c.Action = Removed
-			default:
-				c.Action, c.Reason = Kept, "a job has it"
-			}
-		}
-		all = append(all, c)
-	}
-	return all, nil
 }
 
 // gcFolder is empty: its lock is the gc's, its time of modification that of the

@@ -90,6 +90,7 @@ type KeptVolume struct {
 	Kind   string // builds or cache
 	// LastUse is when a job took it last; zero when that is not known.
 	LastUse time.Time
+	Size    int64 // bytes; -1 when the engine cannot tell, 0 when nobody asked
 }
 
 // KeptVolumes lists the volumes that are kept.

@@ -143,3 +143,33 @@ func TestPrepareSweeps(t *testing.T) {
 	}
 	compare()
 }
+
+// Of the folders that are kept, gc removes the longest unused until the rest fits.
+func TestGCOfKeptFolders(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{keep: true, other: "[gc]\ninterval = \"0s\"\nmost_volumes = \"30MiB\""})
+	projects := []int64{newProject(), newProject()}
+	for _, project := range projects {
+		j := job(t, "bookworm", "head -c 20000000 /dev/zero >big")
+		j.ProjectID = project
+		p.succeed(t, j)
+	}
+	builds := func() (all []string) {
+		for _, v := range p.keptVolumes(t) {
+			if v.Kind == "builds" {
+				all = append(all, v.Volume)
+			}
+		}
+		return all
+	}
+	if n := len(builds()); n != 2 {
+		t.Fatalf("%d volumes with builds: %v", n, builds())
+	}
+	if out := p.gc(t, "--dry-run"); !strings.Contains(out, "the longest unused of more than 30MiB") || len(builds()) != 2 {
+		t.Errorf("%s\n%v", out, builds())
+	}
+	out := p.gc(t)
+	if left := builds(); len(left) != 1 || !strings.Contains(left[0], fmt.Sprintf("-p%d-", projects[1])) {
+		t.Errorf("%s\n%v is left, projects %v", out, left, projects)
+	}
+}

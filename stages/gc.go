@@ -37,6 +37,7 @@ all but the first say so and end.`,
 				return err
 			}
 			o.KeepVolumes = time.Duration(a.config.GC.KeepVolumes)
+			o.MostVolumes = int64(a.config.GC.MostVolumes)
 			return a.withExecutor(func(x *executor.Executor) error {
 				return collect(c.Context(), x, o, asJSON, os.Stdout)
 			})
