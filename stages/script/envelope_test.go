@@ -13,18 +13,17 @@ import (
 func samples(t testing.TB) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
-	for _, pattern := range []string{"testdata/runner/*.sh"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil || len(names) == 0 {
-			t.Fatalf("no samples in %s (%v)", pattern, err)
+	const pattern = "../../integration/runner/testdata/generated-scripts/*.sh"
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no samples in %s (%v)", pattern, err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all[filepath.ToSlash(strings.TrimPrefix(name, "testdata"+string(filepath.Separator)))] = text
-		}
+		all[filepath.Base(name)] = text
 	}
 	return all
 }

@@ -9,7 +9,7 @@
 //
 // What a script looks like is taken from the Runner's shells/bash.go,
 // shells/abstract.go and helpers/shell_escape.go (v15.0 to v19.4-dev), and
-// checked against scripts of a real Runner 19.3.0 in testdata.
+// checked against scripts of a real Runner 19.3.0.
 package script
 
 import (
