@@ -29,6 +29,8 @@ const (
 type Helper struct {
 	Mode  HelperMode
 	Image image.Request
+	// Optional lets a job go on where the helper's image cannot be had.
+	Optional bool
 	// NeedsGit and NeedsTool tell what those of the job's scripts use.
 	NeedsGit, NeedsTool bool
 	// Tool is a static executable on the host that those scripts find as
@@ -92,7 +94,10 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	}
 	x.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", p.Helper.Image.Reference, why)
 	img, err := image.Get(ctx, x.Engine, p.Helper.Image, x.Log)
-	if err != nil {
+	if err != nil && p.Helper.Optional && ctx.Err() == nil && !engine.IsUnreachable(err) {
+		x.Log.Warnf("The job goes on without a helper container, for its image cannot be had: %v. What needs git will fail: install git in the job's image, or name an image with git as helper.image in the executor's configuration.", err)
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
 	setup := agent.Setup{

@@ -168,3 +168,20 @@ func TestHelperImageThatDoesNotServe(t *testing.T) {
 		}
 	}
 }
+
+// The helper image that nobody configured may be out of reach: the job goes on,
+// and only what needs git fails.
+func TestHelperImageOutOfReach(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[helper]\npull_policy = [\"never\"]\n"})
+	s := p.configured(t, runner.Job{
+		Image:  runner.Image{Name: image(t, "no-git"), PullPolicies: []string{"if-not-present"}},
+		Script: []string{"true"},
+	})
+	if call := s.Prepare(t.Context()); call.Err != nil || !strings.Contains(call.Output.String(), "install git in the job's image") {
+		t.Fatal(call)
+	}
+	if call := s.Run(t.Context(), runner.StagePrepareScript); call.Err != nil {
+		t.Error(call)
+	}
+}

@@ -37,6 +37,8 @@ func helper(c *Call, cfg *config.Config) (executor.Helper, error) {
 	}
 	h.NeedsTool = c.Job != nil && len(c.Job.Cache)+len(c.Job.Artifacts)+len(c.Job.Dependencies) > 0
 	var err error
+	// An image that nobody chose may be out of this machine's reach.
+	h.Optional = h.Mode == executor.HelperAuto && cfg.Helper.Image == ""
 	if h.Image, err = (imageRules{c, cfg}).forHelper(c.helperImage(cfg.Helper.Image)); err != nil {
 		return h, err
 	}
