@@ -40,7 +40,7 @@ pull_policy = ["always"]`
 			}},
 		{"an ID that is not here", "", "an image given by its ID cannot be pulled",
 			func(j *runner.Job) { j.Image = runner.Image{Name: "sha256:" + strings.Repeat("0", 64)} }},
-		{"another platform", allNever, `is on this machine for the platform linux/`,
+		{"another platform", allNever, `on this machine for the platform linux/`,
 			func(j *runner.Job) { j.Image.Platform, j.Image.PullPolicies = "riscv64", []string{"never"} }},
 		{"line break", "", `image "debian\nprivileged": invalid reference format`,
 			func(j *runner.Job) { j.Image.Name = "debian\nprivileged" }},

@@ -26,7 +26,7 @@ func TestRowPlatform(t *testing.T) {
 			j := job(t, "bookworm", "true")
 			j.Image.Platform, j.Image.PullPolicies = platform, nil
 			r := p.runner.Play(j)
-			if said := strings.Contains(r.Log.String(), "is on this machine for the platform linux/"+runtime.GOARCH); said != refused || (r.Outcome != runner.Success) != refused {
+			if said := strings.Contains(r.Log.String(), "on this machine for the platform linux/"); said != refused || (r.Outcome != runner.Success) != refused {
 				t.Error(r)
 			}
 		})

@@ -150,6 +150,8 @@ func (g getter) local(ctx context.Context, p Policy) (engine.Image, error) {
 		return img, fault.Jobf("image %q is on this machine for the platform %s, not for %s, and the pull policy is %q", g.Reference, img.Platform, g.Platform, p)
 	case engine.IsNotFound(err) && IsID(g.Reference):
 		return img, fault.Jobf("image %q is not on this machine, and an image given by its ID cannot be pulled", g.Reference)
+	case engine.IsNotFound(err) && g.Platform != "": // engines from API 1.49 on look for the platform themselves
+		return img, fault.Jobf("image %q is not on this machine for the platform %s, and the pull policy is %q", g.Reference, g.Platform, p)
 	case engine.IsNotFound(err):
 		return img, fault.Jobf("image %q is not on this machine and the pull policy is %q", g.Reference, p)
 	}
