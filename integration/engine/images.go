@@ -42,13 +42,6 @@ func split(ref string) (name, tag string) {
 	return ref[:n], ref[n+1:]
 }
 
-// Tag gives an image a further name.
-func (e *Engine) Tag(ctx context.Context, image, ref string) error {
-	name, tag := split(ref)
-	_, err := e.call(ctx, http.MethodPost, "/images/"+image+"/tag", url.Values{"repo": {name}, "tag": {tag}}, nil, nil)
-	return err
-}
-
 // Push sends an image to the registry in its name.
 func (e *Engine) Push(ctx context.Context, ref, user, password string) error {
 	name, tag := split(ref)

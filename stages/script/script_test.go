@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -182,11 +181,6 @@ func compare(t testing.TB, got, want map[string]string) {
 		}
 	}
 }
-
-// stable leaves out of a log what changes by the second.
-func stable(log string) string { return sectionTime.ReplaceAllString(log, "$1") }
-
-var sectionTime = regexp.MustCompile(`(section_(?:start|end):)\d+`)
 
 // hostile are values that are made to be taken for something else.
 func hostile() []Variable {
