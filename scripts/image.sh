@@ -101,12 +101,13 @@ bootstrap() {
 }
 
 # install_packages runs apt in the tree, with the machine's name server and apt settings for as long
-# as it takes.
+# as it takes. apt locks its archive, so that each build has one of its own, of hard links to the
+# packages that earlier builds downloaded.
 install_packages() {
-	local debs=$cache/debs/$suite
-	mkdir -p "$debs/partial"
-	mkdir -p "$root/var/cache/apt/archives"
-	mount --bind "$debs" "$root/var/cache/apt/archives"
+	local debs=$cache/debs/$suite archives=$work/archives
+	mkdir -p "$debs" "$archives/partial" "$root/var/cache/apt/archives"
+	find "$debs" -maxdepth 1 -name '*.deb' -exec ln -t "$archives" {} +
+	mount --bind "$archives" "$root/var/cache/apt/archives"
 	mount -t proc proc "$root/proc"
 	cp --remove-destination /etc/resolv.conf "$root/etc/resolv.conf"
 	apt-config dump | grep -E '^Acquire::(http|https|Check-|Retries|Force)' >"$root/etc/apt/apt.conf.d/99machine" || true
@@ -119,6 +120,7 @@ install_packages() {
 		chroot "$root" apt-get install -y -qq --no-install-recommends "${packages[@]}"
 	)
 	umount "$root/proc" "$root/var/cache/apt/archives"
+	find "$archives" -maxdepth 1 -name '*.deb' -exec ln -t "$debs" {} + 2>/dev/null || true # others may be there
 	rm -f "$root/usr/sbin/policy-rc.d" "$root/etc/apt/apt.conf.d/99machine" "$root/etc/resolv.conf"
 }
 
@@ -128,7 +130,7 @@ report() {
 		tail -n 30 "$log" >&7 || true
 		echo "image.sh: building $name failed; the end of $log is above" >&7
 	fi
-	umount "$root/proc" "$root/var/cache/apt/archives" 2>/dev/null || true # else the cached packages would go too
+	umount "$root/proc" "$root/var/cache/apt/archives" 2>/dev/null || true
 	rm -rf --one-file-system "$work"
 }
 
