@@ -19,8 +19,8 @@ type Container struct {
 	Volumes []string `toml:"volumes"`
 	// Tmpfs lists "path" or "path:options", for the job container.
 	Tmpfs []string `toml:"tmpfs"`
-	// Devices lists "device", "device:path" or "device:path:rights" with rights of
-	// the letters r, w, m, for the job container.
+	// Devices lists "device" or "device:device:rights" with rights of the letters
+	// r, w, m, for the job container.
 	Devices []string `toml:"devices"`
 	// GPUs is docker's: "all", a number, or "device=" with numbers or names.
 	GPUs string `toml:"gpus"`
@@ -57,7 +57,7 @@ func (c *Config) checkContainer(k *checker) {
 	k.tmpfs("container.tmpfs", c.Container.Tmpfs)
 	for _, d := range c.Container.Devices {
 		if _, ok := ParseDevice(d); !ok {
-			k.bad("container.devices", `%q is not device, device:path or device:path:rights below /dev; write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`, d)
+			k.bad("container.devices", `%q is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`, d)
 		}
 	}
 	if g := c.Container.GPUs; g != "" && !gpus.MatchString(g) {
@@ -174,25 +174,22 @@ func (k *checker) tmpfs(key string, list []string) {
 	}
 }
 
-// Device is one of Container.Devices in its parts.
-type Device struct{ Host, Container, Rights string }
+// Device is one of Container.Devices in its parts; Rights are letters of "rwm".
+type Device struct{ Path, Rights string }
 
-// ParseDevice takes "device", "device:path" and "device:path:rights".
+// ParseDevice takes "device", "device:device" and "device:device:rights", docker's
+// forms. The path is one: in a user namespace runc mounts the host's node of the
+// container's path, whatever path of the host's was asked for.
 func ParseDevice(text string) (Device, bool) {
-	parts := strings.Split(text, ":")
-	d := Device{Host: parts[0], Container: parts[0], Rights: "rwm"}
-	if len(parts) > 1 {
-		d.Container = parts[1]
+	host, rest, _ := strings.Cut(text, ":")
+	inside, rights, given := strings.Cut(rest, ":")
+	if !given {
+		rights = "rwm"
 	}
-	if len(parts) > 2 {
-		d.Rights = parts[2]
-	}
-	for _, p := range []string{d.Host, d.Container} {
-		if !strings.HasPrefix(p, "/dev/") || path.Clean(p) != p {
-			return d, false
-		}
-	}
-	return d, len(parts) <= 3 && d.Rights != "" && strings.Trim(d.Rights, "rwm") == ""
+	ok := strings.HasPrefix(host, "/dev/") && path.Clean(host) == host &&
+		(rest == "" && !strings.HasSuffix(text, ":") || inside == host) &&
+		rights != "" && strings.Trim(rights, "rwm") == ""
+	return Device{host, rights}, ok
 }
 
 // pairs wants name=value, each name once; objection says what is wrong with one.

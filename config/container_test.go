@@ -11,7 +11,7 @@ func TestContainer(t *testing.T) {
 hostname = "ci"
 volumes = ["/srv/models:/models:ro", "cache-of-all:/shared", "/etc/ssl/certs:/etc/ssl/certs:ro", "/srv/secret:/run/secrets/x:ro"]
 tmpfs = ["/scratch", "/tmp:size=1g,mode=1777", "/run:rw,size=64m"]
-devices = ["/dev/kvm", "/dev/snd:/dev/sound", "/dev/ttyUSB0:/dev/ttyS9:rw"]
+devices = ["/dev/kvm", "/dev/snd:/dev/snd", "/dev/ttyUSB0:/dev/ttyUSB0:rw"]
 gpus = "device=0,GPU-1f2e"
 labels = ["com.example.team=ci", "plain="]
 log_options = ["max-size=10m", "max-file=3"]`)
@@ -20,8 +20,13 @@ log_options = ["max-size=10m", "max-file=3"]`)
 		{"tmpfs", `["/x:"]`, `"/x:" is not path or path:options; write for example "/tmp:size=1g,mode=1777"`},
 		{"tmpfs", `["/x:size=1 g"]`, `"/x:size=1 g" is not path or path:options; write for example "/tmp:size=1g,mode=1777"`},
 		{"tmpfs", `["/var/lib/containers"]`, `"/var/lib/containers" overlaps /var/lib/containers, which is the job's storage volume; choose another path`},
-		{"devices", `["/etc/passwd"]`, `"/etc/passwd" is not device, device:path or device:path:rights below /dev; write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
-		{"devices", `["/dev/kvm:/dev/kvm:x"]`, `"/dev/kvm:/dev/kvm:x" is not device, device:path or device:path:rights below /dev; write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/etc/passwd"]`, `"/etc/passwd" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/dev/kvm:/dev/kvm:x"]`, `"/dev/kvm:/dev/kvm:x" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/dev/snd:/dev/sound"]`, `"/dev/snd:/dev/sound" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/dev/kvm:"]`, `"/dev/kvm:" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/dev/kvm:/dev/kvm:"]`, `"/dev/kvm:/dev/kvm:" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/dev/../etc/passwd"]`, `"/dev/../etc/passwd" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
+		{"devices", `["/dev/kvm:/dev/kvm:r:w"]`, `"/dev/kvm:/dev/kvm:r:w" is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`},
 		{"gpus", `"some"`, `"some" is not possible; write "all", a number, or for example "device=0,2"`},
 		{"labels", `["io.gitlab-sysbox-executor.job=1"]`, `io.gitlab-sysbox-executor.job begins like the executor's own labels, by which it finds what to remove; write for example "com.example.team=ci"`},
 		{"labels", `["com.gitlab.gitlab-runner.managed=true"]`, `com.gitlab.gitlab-runner.managed begins like the labels by which GitLab Runner's own tools remove containers; write for example "com.example.team=ci"`},

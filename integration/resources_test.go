@@ -35,6 +35,7 @@ ulimits = ["nofile=1234:2345"]
 hostname = "ci-host"
 volumes = ["%s:/shared:ro"]
 tmpfs = ["/scratch:size=5m,mode=1777"]
+devices = ["/dev/fuse:/dev/fuse:r"]
 labels = ["com.example.team=ci"]
 log_options = ["max-size=1m"]
 
@@ -48,13 +49,14 @@ security_opt = ["no-new-privileges"]
 		`echo "files $(ulimit -Sn) $(ulimit -Hn)"`,
 		`echo "host $(cat /proc/sys/kernel/hostname)"`,
 		`cat /shared/file; touch /shared/x 2>/dev/null || echo read-only`,
+		`echo "device $(stat -c %F /dev/fuse)"`,
 		`echo "cpus $(nproc)"`,
 		`echo "backlog $(cat /proc/sys/net/core/somaxconn)"`))
 	call := s.Run(t.Context(), runner.StageBuild)
 	if call.Err != nil {
 		t.Fatal(call)
 	}
-	for _, line := range []string{"shm 11264", "scratch 5120 1777", "files 1234 2345", "host ci-host", "of the host", "read-only", "cpus 1", "backlog 77"} {
+	for _, line := range []string{"shm 11264", "scratch 5120 1777", "files 1234 2345", "host ci-host", "of the host", "read-only", "device character special file", "cpus 1", "backlog 77"} {
 		if !call.Output.Has(line) {
 			t.Errorf("no line %q in\n%s", line, call)
 		}

@@ -61,7 +61,7 @@ type Rights struct {
 }
 
 // Device is one of the host's in a container.
-type Device struct{ Host, Container, Rights string }
+type Device struct{ Path, Rights string }
 
 // HealthPace makes the engine run an image's own health check often until it
 // first succeeds, for Period at most, in which its failures do not count.
@@ -160,7 +160,7 @@ func (c Container) host() (*container.HostConfig, error) {
 	}
 	for _, d := range c.Rights.Devices {
 		res.Devices = append(res.Devices, container.DeviceMapping{
-			PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Rights,
+			PathOnHost: d.Path, PathInContainer: d.Path, CgroupPermissions: d.Rights,
 		})
 	}
 	if c.Rights.GPUs != "" {
