@@ -226,6 +226,10 @@ func (x *Executor) watch(p Plan) agent.Watch {
 	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: p.Storage.TMPDIR, Hard: err == nil && s.Hard}
 }
 
+// usedPatience bounds how long the end of a script waits for what it removed to be
+// free; that takes well below a millisecond unless it was very much.
+const usedPatience = 300 * time.Millisecond
+
 // tellUsage takes down what a script used of the storage volume and tells the
 // job's log what its author ought to know.
 func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
@@ -238,6 +242,13 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 		return
 	}
 	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
+	if report && s.Hard {
+		ctx, cancel := context.WithTimeout(context.Background(), usedPatience) // also for a job that was stopped
+		defer cancel()
+		if used, ok := storage.UsedOf(ctx, s.Mountpoint); ok {
+			s.Used = used
+		}
+	}
 	if err := x.setVolumeState(i.Name(), s); err != nil {
 		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)
 	}
