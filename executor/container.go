@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -23,6 +24,9 @@ import (
 // sharedMounts are those that the job container and its services have in common.
 func (x *Executor) sharedMounts(p Plan) []engine.Mount {
 	all := slices.Concat(x.storageMounts(p), x.toolMounts(p), p.Folders.mounts())
+	all = append(all, engine.Mount{
+		Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder), Target: agent.Dir, ReadOnly: true,
+	})
 	for _, text := range p.Container.Volumes {
 		v, _ := config.ParseVolume(text)
 		kind := engine.Volume

@@ -111,7 +111,6 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	if err != nil {
 		return nil, err
 	}
-	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
 	rights, err := serviceRights(p)
 	if err != nil {
 		return nil, err
@@ -123,8 +122,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		Cmd:        []string{string(order)},
 		Env:        append(withStorage(p.Environment, p.Storage), "HOME="+helperHome),
 		Labels:     labels(p, "helper"),
-		Mounts: append(x.sharedMounts(p),
-			engine.Mount{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true}),
+		Mounts:     x.sharedMounts(p),
 		Network:    p.Identity.Name(),
 		Names:      names(p.Network),
 		Resources:  resources(p.Resources),

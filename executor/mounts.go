@@ -1,8 +1,14 @@
 package executor
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -15,6 +21,12 @@ import (
 // the host by its device and inode.
 func wantedMounts(c engine.Container) []agent.Mount {
 	var all []agent.Mount
+	want := func(w agent.Mount) {
+		if systemdRuns(c) {
+			w.Spare = sysbox.Spare(w.Target)
+		}
+		all = append(all, w)
+	}
 	for _, m := range c.Mounts {
 		w := agent.Mount{Target: m.Target}
 		if info, err := os.Stat(m.Source); m.Kind == engine.Bind && err == nil {
@@ -22,29 +34,69 @@ func wantedMounts(c engine.Container) []agent.Mount {
 				w.Device, w.Inode = s.Dev, s.Ino
 			}
 		}
-		if systemdRuns(c) {
-			w.Spare = sysbox.Spare(m.Target)
-		}
-		all = append(all, w)
+		want(w)
+	}
+	for _, target := range slices.Sorted(maps.Keys(c.Tmpfs)) {
+		want(agent.Mount{Target: target, FSType: "tmpfs"})
 	}
 	return all
 }
 
-// tellMounts says which mounts are elsewhere, and refuses a container that lacks one.
-func (x *Executor) tellMounts(r agent.Report) error {
+// tellMounts says which mounts of a service's container, or of the job's, are
+// elsewhere, and refuses a container that lacks one.
+func (x *Executor) tellMounts(service string, faults []agent.MountFault) error {
 	var missing []string
-	for _, f := range r.MountFaults {
+	about := aboutService(service)
+	for _, f := range faults {
 		switch {
 		case f.Restored:
-			x.Log.Warnf("The mount at %s was not visible: %s. It was mounted there again; what is started before the job's script finds it at %s.", f.Target, f.Reason, f.Moved)
+			x.Log.Warnf("%sThe mount at %s was not visible: %s. It was mounted there again; what was started before finds it at %s.", about, f.Target, f.Reason, f.Moved)
 		case f.Moved != "":
-			x.Log.Warnf("The mount at %s is not visible: %s. Its content is at %s.", f.Target, f.Reason, f.Moved)
+			x.Log.Warnf("%sThe mount at %s is not visible: %s. Its content is at %s.", about, f.Target, f.Reason, f.Moved)
 		default:
 			missing = append(missing, f.Target+": "+f.Reason)
 		}
 	}
-	if len(missing) > 0 {
-		return fault.Jobf("a mount of the job's container is not visible to the job: %s; something in the image mounts over it (findmnt shows what)", strings.Join(missing, "; "))
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	whose := "the job's container is not visible to the job"
+	if service != "" {
+		whose = "the container of service " + service + " is not visible in it"
+	}
+	return fault.Jobf("a mount of %s: %s; something in the image mounts over it (findmnt shows what)", whose, strings.Join(missing, "; "))
+}
+
+// inspectServices looks into the services' containers once they are ready, as
+// inspect does into the job's. One that has ended meanwhile is told elsewhere.
+func (x *Executor) inspectServices(ctx context.Context, p Plan, services []running) error {
+	failed := make([]error, len(services))
+	var wg sync.WaitGroup
+	for n, s := range services {
+		wg.Go(func() { failed[n] = x.inspectService(ctx, p, s) })
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+func (x *Executor) inspectService(ctx context.Context, p Plan, s running) error {
+	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
+	if systemdRuns(s.asked) {
+		order.SystemdTimeout = p.SystemdTimeout
+	}
+	var r agent.LookReport
+	if err := x.ask(ctx, s.ID, agent.Command("look"), order, &r); err != nil {
+		if state, gone := x.Engine.State(ctx, s.ID); engine.IsNotFound(gone) || gone == nil && !state.Running {
+			return nil
+		}
+		return fmt.Errorf("looking at the container of service %s: %w", s.Image, err)
+	}
+	if r.Error != "" {
+		return fmt.Errorf("looking at the container of service %s: %s", s.Image, r.Error)
+	}
+	if r.SystemdFault != "" {
+		x.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)
+	}
+	x.tellSystemd(s.Image, p.SystemdTimeout, r.Systemd)
+	return x.tellMounts(s.Image, r.MountFaults)
 }

@@ -62,6 +62,7 @@ type Service struct {
 	Label       string   // what its lines in the job log begin with
 	Entrypoint  []string // nil keeps the image's own
 	Command     []string // nil keeps the image's own
+	Systemd     *bool    // as the Plan's
 	User        string
 	Environment []string // NAME=value
 	Runtime     string

@@ -78,13 +78,16 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
-		return x.explain(ctx, p.Runtime, explainSystemd(p, c, err))
+		return x.explain(ctx, p.Runtime, explainSystemd(p.Image.Reference, c, err))
 	}
 	if err := x.awaitServices(ctx, id, p, services); err != nil {
 		return err
 	}
 	r, err := x.inspect(ctx, id, p, c, setup)
 	if err != nil {
+		return err
+	}
+	if err := x.inspectServices(ctx, p, services); err != nil {
 		return err
 	}
 	if err := x.settleDriver(&p, r); err != nil {
@@ -171,11 +174,13 @@ func (x *Executor) makeFolder(p Plan) error {
 	if err := x.writeStorageFiles(p); err != nil {
 		return err
 	}
+	if err := writeSystemd(shared); err != nil {
+		return err
+	}
 	return x.writeContainers(p, sysbox.Containers{Limits: certainLimits(p)})
 }
 
 func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
-	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
 	setup := agent.Setup{
 		User: firstOf(p.User, img.User),
 		Folders: []agent.Folder{
@@ -202,20 +207,19 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		WorkingDir: firstOf(img.WorkingDir, "/"),
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{string(order)},
-		Env:        withToolDefaults(withStorage(p.Environment, p.Storage)),
+		Env:        withToolDefaults(withStorage(p.Environment, p.Storage), setup.User),
 		Labels:     labels(p, "build"),
-		Mounts: append(x.sharedMounts(p),
-			engine.Mount{Kind: engine.Bind, Source: shared, Target: agent.Dir, ReadOnly: true}),
-		Tmpfs:   tmpfs(p.Container.Tmpfs),
-		Network: name, Aliases: []string{service.JobName},
+		Mounts:     x.sharedMounts(p),
+		Tmpfs:      tmpfs(p.Container.Tmpfs),
+		Network:    name, Aliases: []string{service.JobName},
 		Names:      names(p.Network),
 		Resources:  resources(p.Resources),
 		Rights:     rights,
 		LogOptions: pairs(p.Container.LogOptions),
 		StopSignal: "SIGTERM", // our own first process's, whatever the image's wants
 	}
-	err = x.arrangeSystemd(p, img, &c)
-	return c, setup, err
+	x.arrangeSystemd(p, firstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, img, &c)
+	return c, setup, nil
 }
 
 func firstOf(a, b string) string {
@@ -280,9 +284,9 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", p.Image.Reference)
 	}
 	x.tellEntrypoint(ctx, id, p, r)
-	x.tellSystemd(p, r)
+	x.tellSystemd("", p.SystemdTimeout, r.Systemd)
 	x.tellVersions(ctx, p, r)
-	if err := x.tellMounts(r); err != nil {
+	if err := x.tellMounts("", r.MountFaults); err != nil {
 		return r, err
 	}
 	return r, x.settleTools(p, r)

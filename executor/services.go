@@ -22,6 +22,8 @@ type running struct {
 	Ports []int `json:"ports,omitempty"`
 	// Health tells that the image's own health check is to be asked instead.
 	Health bool `json:"health,omitempty"`
+	// asked is what was asked of the engine; only prepare has it.
+	asked engine.Container
 }
 
 func serviceName(i Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name(), n) }
@@ -52,7 +54,7 @@ const healthEvery = time.Second
 func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (running, error) {
 	started := running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
 	x.Log.Infof("Starting service %s...", started.Image)
-	env := withToolDefaults(withStorage(s.Environment, p.Storage))
+	env := withToolDefaults(withStorage(s.Environment, p.Storage), firstOf(s.User, img.User))
 	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
 		return running{}, err
@@ -76,6 +78,8 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		// One that dies leaves its log and its exit code, to be told.
 		Keep: true,
 	}
+	x.arrangeSystemd(p, firstProcess{Name: started.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c)
+	started.asked = c
 	if started.Health && p.ServiceTimeout > 0 {
 		c.Health = &engine.HealthPace{Every: healthEvery, Period: p.ServiceTimeout}
 	}
@@ -92,6 +96,9 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		return running{}, err
 	}
 	if err := x.Engine.StartContainer(ctx, started.ID); err != nil {
+		if err := explainSystemd(s.Image.Reference, c, err); fault.ClassOf(err) == fault.Job {
+			return running{}, err
+		}
 		if engine.IsImpossible(err) { // no such command or user in the image
 			return running{}, fault.Jobf("%s", fault.Brief(err.Error()))
 		}

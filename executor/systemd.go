@@ -2,6 +2,7 @@ package executor
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,53 +27,84 @@ func systemdRuns(c engine.Container) bool {
 	return len(c.Entrypoint) > 0 && c.Entrypoint[0] == sysbox.Init
 }
 
-// systemdArgs are systemd's own arguments where it is to be the first process:
-// the job's word counts most, then the image's label, then what the command is.
-func (x *Executor) systemdArgs(p Plan, img engine.Image) (args []string, wanted bool) {
-	command := img.Cmd
-	if p.Entrypoint != nil {
-		command = nil // the job's entrypoint replaces both of the image's
+// firstProcess is what a job or a service says of its container's first process.
+type firstProcess struct {
+	Name       string   // of a service, as the job log names it; empty for the job
+	Systemd    *bool    // nil when it says nothing
+	Entrypoint []string // nil keeps the image's own
+	Command    []string // none keeps the image's own, unless there is an entrypoint
+}
+
+// tell begins a message about it.
+func (f firstProcess) tell(text string) string { return aboutService(f.Name) + text }
+
+// aboutService begins a message about what a service's container is like, and
+// nothing for the job's.
+func aboutService(name string) string {
+	if name == "" {
+		return ""
 	}
-	entry := entrypoint(p.Entrypoint, img.Entrypoint)
+	return "Service " + name + ": "
+}
+
+// systemdArgs are systemd's own arguments where it is to be the first process:
+// the word of the job, or of the service, counts most, then the image's label,
+// then what the command is.
+func (x *Executor) systemdArgs(f firstProcess, img engine.Image) (args []string, wanted bool) {
+	command := f.Command
+	if f.Entrypoint == nil && len(command) == 0 { // an entrypoint replaces both of the image's
+		command = img.Cmd
+	}
+	entry := entrypoint(f.Entrypoint, img.Entrypoint)
 	found := sysbox.Recognise(entry, command)
 	label := img.Labels[LabelSystemd]
 	switch {
-	case p.Systemd != nil && !*p.Systemd, p.Systemd == nil && label == "false":
+	case f.Systemd != nil && !*f.Systemd, f.Systemd == nil && label == "false":
 		return nil, false
-	case p.Systemd != nil, label == "true":
+	case f.Systemd != nil, label == "true":
 		if len(entry) > 0 && !found.Systemd {
-			x.Log.Infof("The entrypoint %s is not run: systemd is the first process.", entry[0])
+			x.Log.Info(f.tell(fmt.Sprintf("The entrypoint %s is not run: systemd is the first process.", fault.Quote(entry[0]))))
 		}
 		return found.Args, true
 	case found.Behind != "":
-		x.Log.Infof("The image's command is %s behind the entrypoint %s: systemd does not boot. (The job variable EXECUTOR_SYSTEMD=true boots it, without the entrypoint.)", sysbox.Init, found.Behind)
+		x.Log.Info(f.tell(fmt.Sprintf("The image's command is %s behind the entrypoint %s: systemd does not boot. (The variable EXECUTOR_SYSTEMD=true boots it, without the entrypoint.)", sysbox.Init, fault.Quote(found.Behind))))
 	case found.Systemd && found.Corrected:
-		x.Log.Infof("The command %q starts systemd in a way that Sysbox does not see; %s is started directly instead.", strings.Join(slices.Concat(entry, command), " "), sysbox.Init)
+		x.Log.Info(f.tell(fmt.Sprintf("The command %s starts systemd in a way that Sysbox does not see; %s is started directly instead.", fault.Quote(strings.Join(slices.Concat(entry, command), " ")), sysbox.Init)))
 	}
 	return found.Args, found.Systemd
 }
 
-// arrangeSystemd makes c boot systemd where the job or the image asks for it. Our
-// agent is not the first process then.
-func (x *Executor) arrangeSystemd(p Plan, img engine.Image, c *engine.Container) error {
-	args, wanted := x.systemdArgs(p, img)
+// arrangeSystemd makes c boot systemd where the job, the service or the image asks
+// for it. Our agent is not the first process then.
+func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *engine.Container) {
+	args, wanted := x.systemdArgs(f, img)
 	if !wanted {
-		return nil
+		return
 	}
-	x.Log.Info("Booting systemd as the container's first process ...")
-	c.Entrypoint, c.Cmd, c.StopSignal = sysbox.InitArgs(args), nil, sysbox.StopSignal
+	x.Log.Info(f.tell("Booting systemd as the container's first process ..."))
+	c.Entrypoint, c.Cmd, c.StopSignal, c.User = sysbox.InitArgs(args), nil, sysbox.StopSignal, "0:0"
 	file := filepath.Join(x.folder(p.Identity), sharedFolder, systemdFile)
-	if err := os.WriteFile(file, sysbox.SystemdConfig(withToolDefaults(nil)), 0o644); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
 	for _, target := range []string{sysbox.SystemConfigFile, sysbox.UserConfigFile} {
 		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Bind, Source: file, Target: target, ReadOnly: true})
 	}
 	for _, m := range c.Mounts {
-		if spare := sysbox.Spare(m.Target); spare != "" && m.Kind != engine.Tmpfs {
+		if spare := sysbox.Spare(m.Target); spare != "" {
 			m.Target = spare
 			c.Mounts = append(c.Mounts, m)
 		}
+	}
+	for target, options := range maps.Clone(c.Tmpfs) {
+		if spare := sysbox.Spare(target); spare != "" {
+			c.Tmpfs[spare] = options
+		}
+	}
+}
+
+// writeSystemd writes systemd's configuration into the folder that the job's
+// containers see.
+func writeSystemd(shared string) error {
+	if err := os.WriteFile(filepath.Join(shared, systemdFile), sysbox.SystemdConfig(toolDefaults("")), 0o644); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
 	}
 	return nil
 }
@@ -81,28 +113,28 @@ func (x *Executor) arrangeSystemd(p Plan, img engine.Image, c *engine.Container)
 // runtime's message (runc 1.1 and later, Sysbox):
 //
 //	exec: "/sbin/init": stat /sbin/init: no such file or directory
-func explainSystemd(p Plan, c engine.Container, err error) error {
+func explainSystemd(image string, c engine.Container, err error) error {
 	text := err.Error()
 	if systemdRuns(c) && strings.Contains(text, `"`+sysbox.Init+`"`) &&
 		(strings.Contains(text, "no such file or directory") || strings.Contains(text, "executable file not found")) {
-		return fault.Jobf("image %s has no %s, which systemd as the first process needs: install systemd-sysv (or your distribution's package with it) in the image, or take EXECUTOR_SYSTEMD=true away", p.Image.Reference, sysbox.Init)
+		return fault.Jobf("image %s has no %s, which systemd as the first process needs: install systemd-sysv (or your distribution's package with it) in the image, or take EXECUTOR_SYSTEMD=true away", image, sysbox.Init)
 	}
 	return err
 }
 
-// tellSystemd says what did not come up.
-func (x *Executor) tellSystemd(p Plan, r agent.Report) {
-	if r.Systemd == nil {
+// tellSystemd says what did not come up in a service's container, or in the job's.
+func (x *Executor) tellSystemd(service string, timeout time.Duration, s *agent.Systemd) {
+	if s == nil {
 		return
 	}
-	s := r.Systemd
+	about, took := aboutService(service), s.Took.Round(100*time.Millisecond)
 	switch {
 	case len(s.Waiting) > 0:
-		x.Log.Warnf("systemd is still %s after %s, waiting for %s; the job goes on.", s.State, p.SystemdTimeout, strings.Join(s.Waiting, ", "))
+		x.Log.Warnf("%ssystemd is still %s after %s, waiting for %s; the job goes on.", about, s.State, timeout, strings.Join(s.Waiting, ", "))
 	case len(s.Failed) == 0:
-		x.Log.Infof("systemd is %s after %s.", s.State, s.Took.Round(100*time.Millisecond))
+		x.Log.Infof("%ssystemd is %s after %s.", about, s.State, took)
 	}
 	if len(s.Failed) > 0 {
-		x.Log.Warnf("systemd is %s after %s; failed units: %s. (systemctl status shows why.)", s.State, s.Took.Round(100*time.Millisecond), strings.Join(s.Failed, ", "))
+		x.Log.Warnf("%ssystemd is %s after %s; failed units: %s. (systemctl status shows why.)", about, s.State, took, strings.Join(s.Failed, ", "))
 	}
 }

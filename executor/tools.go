@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -13,33 +14,52 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// containersFile is Podman's and Buildah's configuration in the job's folder on the host.
-const containersFile = "containers.conf"
+// The configurations of Podman and Buildah in the job's folder on the host.
+const (
+	containersFile         = "containers.conf"
+	rootlessContainersFile = "containers-rootless.conf"
+)
 
 // toolMounts are for the job's container and for its services.
 func (x *Executor) toolMounts(p Plan) []engine.Mount {
-	return []engine.Mount{{
-		Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, containersFile),
-		Target: sysbox.ContainersFile, ReadOnly: true,
-	}}
+	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
+	return []engine.Mount{
+		{Kind: engine.Bind, Source: filepath.Join(shared, containersFile), Target: sysbox.ContainersFile, ReadOnly: true},
+		{Kind: engine.Bind, Source: filepath.Join(shared, rootlessContainersFile), Target: sysbox.RootlessContainersFile, ReadOnly: true},
+	}
 }
 
-// toolDefaults are variables that a job or an administrator may set otherwise.
-var toolDefaults = []string{
-	"CONTAINERS_CONF=" + sysbox.ContainersFile,
-	// Sysbox refuses a nested procfs; overlay cannot be stacked on overlay.
-	"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native",
+// toolDefaults are variables of a container whose processes run as user; a job or
+// an administrator may set them otherwise.
+func toolDefaults(user string) []string {
+	conf := sysbox.ContainersFile
+	if !isRoot(user) {
+		conf = sysbox.RootlessContainersFile
+	}
+	return []string{
+		"CONTAINERS_CONF=" + conf,
+		// Sysbox refuses a nested procfs; overlay cannot be stacked on overlay.
+		"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native",
+	}
+}
+
+// isRoot tells whether user[:group] is a container's root, as far as it can be
+// told without looking into the container.
+func isRoot(user string) bool {
+	name, _, _ := strings.Cut(user, ":")
+	id, err := strconv.Atoi(name)
+	return name == "" || name == "root" || err == nil && id == 0
 }
 
 // withToolDefaults adds to env what is not in it.
-func withToolDefaults(env []string) []string {
+func withToolDefaults(env []string, user string) []string {
 	set := map[string]bool{}
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
 		set[name] = true
 	}
 	all := env[:len(env):len(env)]
-	for _, kv := range toolDefaults {
+	for _, kv := range toolDefaults(user) {
 		if name, _, _ := strings.Cut(kv, "="); !set[name] {
 			all = append(all, kv)
 		}
@@ -67,13 +87,15 @@ func certainLimits(p Plan) sysbox.Limits {
 	return l
 }
 
-// writeContainers writes the file that toolMounts mounts; a container that runs
+// writeContainers writes the files that toolMounts mounts; a container that runs
 // already sees the new text.
 func (x *Executor) writeContainers(p Plan, c sysbox.Containers) error {
 	c.TMPDIR, c.Env = p.Storage.TMPDIR, p.Storage.Environment()
-	file := filepath.Join(x.folder(p.Identity), sharedFolder, containersFile)
-	if err := os.WriteFile(file, c.Config(), 0o644); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
+	for name, rootless := range map[string]bool{containersFile: false, rootlessContainersFile: true} {
+		c.Rootless = rootless
+		if err := os.WriteFile(filepath.Join(x.folder(p.Identity), sharedFolder, name), c.Config(), 0o644); err != nil {
+			return fmt.Errorf("the job's folder: %w", err)
+		}
 	}
 	return nil
 }

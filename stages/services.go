@@ -71,6 +71,10 @@ func servicePlan(c *Call, cfg *config.Config, s Image, job map[string]string) (e
 	if err != nil {
 		return executor.Service{}, fault.Jobf("service %s: %w", s.Name, err)
 	}
+	systemd, err := serviceSystemd(s)
+	if err != nil {
+		return executor.Service{}, err
+	}
 	label := strings.Join(given, "-")
 	if label == "" {
 		label = derived[0]
@@ -82,6 +86,7 @@ func servicePlan(c *Call, cfg *config.Config, s Image, job map[string]string) (e
 		Entrypoint:  s.Entrypoint,
 		Command:     s.Command,
 		User:        user,
+		Systemd:     systemd,
 		Environment: environment(cfg, variables),
 		Runtime:     cfg.ServiceRuntime(),
 		Tmpfs:       cfg.Services.Tmpfs,

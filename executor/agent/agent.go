@@ -20,7 +20,7 @@ const Dir = "/opt/gitlab-sysbox-executor"
 // Path is the agent's executable in the job container.
 const Path = Dir + "/agent"
 
-// Command is the command line of one of the agent's faces: init, ready, exec or inspect.
+// Command is the command line of one of the agent's faces: init, ready, exec, inspect or look.
 func Command(face string, args ...string) []string {
 	return append([]string{Path, "agent", face}, args...)
 }
@@ -68,6 +68,21 @@ type InspectOrder struct {
 	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"`
 	// Mounts are to be visible to the job.
 	Mounts []Mount `json:"mounts,omitempty"`
+}
+
+// LookOrder is what prepare asks of a service's container, whose first process is
+// the image's own.
+type LookOrder struct {
+	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"` // as in InspectOrder
+	Mounts         []Mount       `json:"mounts,omitempty"`
+}
+
+// LookReport is what prepare learns of it.
+type LookReport struct {
+	Error        string       `json:"error,omitempty"`         // why there is nothing else in it
+	SystemdFault string       `json:"systemd_fault,omitempty"` // why systemd has not booted
+	Systemd      *Systemd     `json:"systemd,omitempty"`
+	MountFaults  []MountFault `json:"mount_faults,omitempty"`
 }
 
 // EntrypointState is what became of the image's entrypoint.

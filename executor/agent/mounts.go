@@ -17,6 +17,8 @@ type Mount struct {
 	// Device and Inode are the content's on the host; both 0 when they are unknown.
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
+	// FSType is the kind of file system that was asked for; empty for any.
+	FSType string `json:"fs_type,omitempty"`
 	// Spare is a second place where the same is mounted; empty without one.
 	Spare string `json:"spare,omitempty"`
 }
@@ -84,15 +86,28 @@ func (m Mount) check(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	table, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) { return i.ID != id, false })
-	if err != nil {
+	var visible *mountinfo.Info
+	here := 0
+	if _, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
+		if i.ID == id {
+			visible = i
+		}
+		if i.Mountpoint == real {
+			here++
+		}
+		return true, false
+	}); err != nil {
 		return "", err
 	}
-	if len(table) == 0 || table[0].Mountpoint != real {
+	switch {
+	case visible == nil || visible.Mountpoint != real:
 		return m.hidden(path)
-	}
-	if m.Inode != 0 && at.Ino != m.Inode {
-		return fmt.Sprintf("other content is there (%s on %s)", table[0].Root, table[0].FSType), nil
+	case m.Inode != 0 && at.Ino != m.Inode:
+		return fmt.Sprintf("other content is there (%s on %s)", visible.Root, visible.FSType), nil
+	case m.FSType != "" && visible.FSType != m.FSType:
+		return fmt.Sprintf("a %s is there, not the %s that was asked for", visible.FSType, m.FSType), nil
+	case m.Inode == 0 && here > 1 && visible.FSType != "shiftfs": // which Sysbox puts on top itself
+		return "it is hidden by another mount", nil
 	}
 	return "", nil
 }
@@ -140,6 +155,8 @@ func (m Mount) restore() bool {
 	if unix.Mount(m.Spare, m.Target, "", unix.MS_BIND|unix.MS_REC, "") != nil {
 		return false
 	}
+	// What is hidden is still in the table: only the content tells.
+	m.Device, m.Inode = from.Dev, from.Ino
 	reason, err := m.check(m.Target)
 	return err == nil && reason == ""
 }

@@ -10,6 +10,9 @@ import (
 // CONTAINERS_CONF names it too, so that no file of the image's adds to it.
 const ContainersFile = "/etc/containers/containers.conf"
 
+// RootlessContainersFile is the same for users other than root.
+const RootlessContainersFile = "/etc/containers/containers-rootless.conf"
+
 // Limits are hard limits of a job's processes.
 type Limits struct {
 	NoFile uint64 `json:"nofile"` // open files
@@ -25,7 +28,18 @@ type Containers struct {
 	TMPDIR string // where they put temporary files when the environment is lost
 	// Env holds NAME=value for the tools themselves, where the environment lacks it.
 	Env []string
+	// Rootless is for users other than the container's root.
+	Rootless bool
 }
+
+// rootless makes `podman run` work in a user namespace below the container's:
+//   - There is no /dev/net/tun for a network of its own: it takes the job's.
+//   - Sysbox lets nobody mount a fresh procfs or sysfs there, and answers a bind of
+//     exactly /proc or /sys with EINVAL, too (sysbox-fs, seccomp/mount.go,
+//     processBindMount). A bind by another name is left to the kernel, which takes it.
+const rootless = `netns = "host"
+volumes = ["/proc/self/root/proc:/proc", "/proc/self/root/sys:/sys:ro"]
+`
 
 // Config is the text of a containers.conf.
 func (c Containers) Config() []byte {
@@ -35,6 +49,9 @@ func (c Containers) Config() []byte {
 	// crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted
 	fmt.Fprintf(&b, "default_ulimits = [%s, %s]\n", limit("nofile", c.Limits.NoFile), limit("nproc", c.Limits.NProc))
 	b.WriteString("log_driver = \"k8s-file\"\n") // no journal need run
+	if c.Rootless {
+		b.WriteString(rootless)
+	}
 	b.WriteString("\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n")
 	fmt.Fprintf(&b, "image_copy_tmp_dir = %s\n", strconv.Quote(c.TMPDIR))
 	quoted := make([]string, len(c.Env))

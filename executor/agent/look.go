@@ -1,0 +1,32 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Look answers a LookOrder read from in with a LookReport written to out.
+func Look(in io.Reader, out io.Writer) error {
+	var o LookOrder
+	if err := json.NewDecoder(in).Decode(&o); err != nil {
+		return fmt.Errorf("agent look: %w", err)
+	}
+	return json.NewEncoder(out).Encode(o.report())
+}
+
+func (o LookOrder) report() (r LookReport) {
+	if o.SystemdTimeout > 0 {
+		if s, err := awaitSystemd(o.SystemdTimeout); err != nil {
+			r.SystemdFault = err.Error()
+		} else {
+			r.Systemd = &s
+		}
+	}
+	// After the boot, which may mount over what was asked for.
+	var err error
+	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {
+		return LookReport{Error: fmt.Sprintf("the container's mount table: %v", err)}
+	}
+	return r
+}
