@@ -77,6 +77,11 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.fitSubIDs(ctx, id); err != nil {
 		return err
 	}
+	if systemdRuns(c) { // our own first process makes the folder itself
+		if err := x.makeFolders(ctx, id, p, c); err != nil {
+			return err
+		}
+	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
 		return x.explain(ctx, p.Runtime, explainSystemd(p.Image.Reference, c, err))
 	}

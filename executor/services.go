@@ -88,8 +88,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	} else if err != nil {
 		return running{}, x.explain(ctx, s.Runtime, err)
 	}
-	// The folder is there before the service's first process looks for it.
-	if err := x.Engine.MakeFolder(ctx, started.ID, p.Storage.TMPDIR, 0o1777); err != nil {
+	if err := x.makeFolders(ctx, started.ID, p, c); err != nil {
 		return running{}, err
 	}
 	if err := x.fitSubIDs(ctx, started.ID); err != nil {

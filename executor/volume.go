@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,6 +210,19 @@ func (x *Executor) storageMounts(p Plan) []engine.Mount {
 		})
 	}
 	return mounts
+}
+
+// makeFolders makes TMPDIR in a container that has not been started, before its
+// first process looks for it. To do so the engine makes the places of all mounts,
+// with parents that are its own root's: in those a remapped container's runtime
+// can make no place for a tmpfs, so it has to be there as well.
+func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.Container) error {
+	for _, path := range append(slices.Sorted(maps.Keys(c.Tmpfs)), p.Storage.TMPDIR) {
+		if err := x.Engine.MakeFolder(ctx, id, path, 0o1777); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remakeTMPDIR makes TMPDIR again in a service that has just been started: a

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"strings"
 	"sync"
 	"testing"
 
@@ -10,7 +9,7 @@ import (
 
 // cacheContext writes a Dockerfile that starts from nothing but a static busybox
 // and whose last step uses a cache mount, so that it tells what was there before.
-func cacheContext(mark string) string {
+func cacheContext() string {
 	return lines(
 		"mkdir -p context",
 		"cp /bin/busybox context/",
@@ -19,121 +18,130 @@ func cacheContext(mark string) string {
 		"COPY busybox /bin/busybox",
 		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`,
 		"ARG TURN",
-		"RUN --mount=type=cache,target=/var/cache/test echo \"before $TURN: [$(cat /var/cache/test/mark 2>/dev/null)]\" && echo "+mark+" >/var/cache/test/mark",
+		"ARG MARK",
+		`RUN --mount=type=cache,target=/var/cache/test echo "before $TURN: [$(cat /var/cache/test/mark 2>/dev/null)]" && echo $MARK >/var/cache/test/mark`,
 		"CMD echo in the built image",
 		"END",
 	)
 }
 
-// Issue 6, Podman: build and run without any flag.
+// Issue 6, Podman: build and run without any flag, as the container's root and as
+// another user of the image.
 func TestPodmanBuildsAndRuns(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"buildah", "buildah-trixie"} {
+		for _, user := range []string{"root", "builder"} {
+			t.Run(name+" as "+user, func(t *testing.T) {
+				t.Parallel()
+				p := newPlace(t, settings{})
+				j := job(t, name, cacheContext(),
+					"podman build --tag built --build-arg TURN=first context",
+					`echo "ran: $(podman run --rm built)"`,
+					`[ "$(podman run --rm built sh -c 'ulimit -Hn')" = "$(ulimit -Hn)" ] && echo same limit`,
+					`echo "its own: $(podman run --rm built sh -c 'cat /proc/self/comm; ls /sys/class >/dev/null && touch /sys/mine 2>/dev/null || echo no writing')"`,
+				)
+				want := []string{"before first: []", "ran: in the built image", "same limit", "its own: cat", "no writing"}
+				if user == "root" { // without the environment the two have one configuration
+					j.Script = append(j.Script, `echo "bare: $(env -i HOME="$HOME" PATH="$PATH" podman run --rm built)"`)
+					want = append(want, "bare: in the built image")
+				}
+				j.Image.User = user
+				wantLines(t, p.succeed(t, j), want...)
+			})
+		}
+	}
+}
+
+// Issue 6, 3: two jobs of one project that run at the same time, with one
+// Dockerfile, see nothing of each other's cache mounts, in local builds and in
+// remote ones; a job's second build sees its own. Remotely they lie below the
+// job's TMPDIR, which the client does not forward.
+func TestCacheMountsOfParallelJobs(t *testing.T) {
+	t.Parallel()
+	remote := func(url string) string {
+		return lines("for i in $(seq 150); do podman --remote --url "+url+" version >/dev/null 2>&1 && break; sleep 0.2; done",
+			"TMPDIR=/tmp podman --remote --url "+url+" build --tag built --build-arg TURN=$TURN --build-arg MARK=$MARK context",
+			`ls -d "$TMPDIR"/buildah-cache* >/dev/null && echo cache below TMPDIR`,
+			`echo "ran: $(podman --remote --url `+url+` run --rm built)"`)
+	}
+	for name, c := range map[string]struct {
+		build   string
+		service bool
+	}{
+		"local":     {build: "buildah build --build-arg TURN=$TURN --build-arg MARK=$MARK context"},
+		"in a job":  {build: "podman system service --time 0 unix:///tmp/podman.sock &\n" + remote("unix:///tmp/podman.sock")},
+		"a service": {build: remote("tcp://podman:8080"), service: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, settings{})
-			j := job(t, name, cacheContext("x"),
-				"podman build --quiet --tag built context",
-				`echo "ran: $(podman run --rm built)"`,
-				`echo "bare: $(env -i HOME="$HOME" PATH="$PATH" podman run --rm built)"`,
-				`[ "$(podman run --rm built sh -c 'ulimit -Hn')" = "$(ulimit -Hn)" ] && echo same limit`)
-			wantLines(t, p.succeed(t, j), "ran: in the built image", "bare: in the built image", "same limit")
-		})
-	}
-}
-
-// As another user of the image Podman builds. (To run needs a procfs and sysfs that
-// Sysbox lets nobody mount in a user namespace below the container's.)
-func TestPodmanBuildsRootless(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t, settings{})
-	j := job(t, "buildah", cacheContext("x"), "podman build --tag built --build-arg TURN=first context")
-	j.Image.User = "builder"
-	wantLines(t, p.succeed(t, j), "before first: []")
-}
-
-// Issue 6, Podman: parallel jobs of one project with one Dockerfile see nothing
-// of each other's cache mounts, in local builds and in remote ones; a job's second
-// build sees its own.
-func TestCacheMountsOfParallelJobs(t *testing.T) {
-	t.Parallel()
-	builds := map[string][]string{
-		"buildah": {"buildah build --build-arg TURN=first context", "buildah build --build-arg TURN=second context"},
-		"podman remote": {
-			lines("podman system service --time 0 unix:///tmp/podman.sock &",
-				"for i in $(seq 100); do podman --remote --url unix:///tmp/podman.sock version >/dev/null 2>&1 && break; sleep 0.2; done"),
-			// The client's TMPDIR does not reach the server.
-			"TMPDIR=/tmp podman --remote --url unix:///tmp/podman.sock build --build-arg TURN=first context",
-			"TMPDIR=/tmp podman --remote --url unix:///tmp/podman.sock build --build-arg TURN=second context",
-			`ls -d "$TMPDIR"/buildah-cache* >/dev/null && echo cache below TMPDIR`,
-		},
-	}
-	for name, script := range builds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var wg sync.WaitGroup
-			results := make([]*runner.Result, 2)
-			for n, mark := range []string{"one", "two"} {
-				p := newPlace(t, settings{})
-				j := job(t, "buildah", append([]string{cacheContext(mark)}, script...)...)
-				wg.Go(func() { results[n] = p.runner.Play(j) })
-			}
-			wg.Wait()
-			for n, mark := range []string{"one", "two"} {
-				r := results[n]
-				if r.Outcome != runner.Success {
-					t.Fatal(r)
+			var jobs [2]*runner.Session
+			for n := range jobs {
+				j := job(t, "buildah", "true")
+				j.ConcurrentID = n
+				if c.service {
+					s := serviceOf(t, "buildah", "podman", "podman", "system", "service", "--time=0", "tcp:0.0.0.0:8080")
+					s.Variables = []runner.Variable{runner.Var("HEALTHCHECK_TCP_PORT", "8080")}
+					j.Services = []runner.Image{s}
 				}
-				wantLines(t, r, "before first: []", "before second: ["+mark+"]")
-				if strings.HasPrefix(name, "podman") {
-					wantLines(t, r, "cache below TMPDIR")
+				jobs[n] = p.ready(t, j)
+			}
+			if a, b := jobs[0].Job, jobs[1].Job; a.ProjectID != b.ProjectID || a.ID == b.ID {
+				t.Fatalf("jobs %d and %d of projects %d and %d", a.ID, b.ID, a.ProjectID, b.ProjectID)
+			}
+			for _, turn := range []string{"first", "second"} {
+				var calls [2]*runner.Call
+				var wg sync.WaitGroup
+				for n, mark := range []string{"one", "two"} {
+					wg.Go(func() {
+						calls[n] = jobs[n].RunScript(t.Context(), runner.StageBuild, lines("#!/usr/bin/env bash", "set -e",
+							"mkdir -p /tmp/work", "cd /tmp/work", "export TURN="+turn+" MARK="+mark, cacheContext(), c.build))
+					})
+				}
+				wg.Wait()
+				for n, mark := range []string{"one", "two"} {
+					want := []string{"before first: []"}
+					if turn == "second" {
+						want = []string{"before second: [" + mark + "]"}
+					}
+					if name != "local" {
+						want = append(want, "cache below TMPDIR", "ran: in the built image")
+					}
+					for _, line := range want {
+						if calls[n].Err != nil || !calls[n].Output.Has(line) {
+							t.Errorf("no line %q in\n%s", line, calls[n])
+						}
+					}
 				}
 			}
 		})
 	}
 }
 
-// Issue 6, Podman: the same with Podman as a service of the job's.
-func TestPodmanAsService(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t, settings{})
-	j := job(t, "buildah", cacheContext("mine"),
-		"for i in $(seq 100); do podman --remote --url tcp://podman:8080 version >/dev/null 2>&1 && break; sleep 0.2; done",
-		"podman --remote --url tcp://podman:8080 build --tag built --build-arg TURN=first context",
-		"podman --remote --url tcp://podman:8080 build --tag built --build-arg TURN=second context",
-		`ls -d "$TMPDIR"/buildah-cache* >/dev/null && echo cache below TMPDIR`,
-		`echo "ran: $(podman --remote --url tcp://podman:8080 run --rm built)"`,
-	)
-	j.Services = []runner.Image{{
-		Name: j.Image.Name, Alias: "podman", PullPolicies: []string{"if-not-present"},
-		Command: []string{"podman", "system", "service", "--time", "0", "tcp:0.0.0.0:8080"},
-	}}
-	wantLines(t, p.succeed(t, j), "before first: []", "before second: [mine]", "cache below TMPDIR", "ran: in the built image")
-}
-
-// Issue 6, 2: a job without variables builds, pushes and, as root, runs what it pushed.
+// Issue 6, 2: a job without variables builds what its repository holds, pushes it
+// and runs what it pushed.
 func TestBuildPushRun(t *testing.T) {
 	t.Parallel()
-	for user, run := range map[string]string{
-		"root":    `echo "ran: $(podman run --rm --tls-verify=false 127.0.0.1:5000/built)"`,
-		"builder": `c=$(buildah from --tls-verify=false 127.0.0.1:5000/built) && echo "ran: $(buildah run "$c" -- echo in the built image)"`,
-	} {
+	g := newGitLab(t)
+	sha := g.commit(t, "group/project", map[string]string{"Dockerfile": lines("FROM scratch", "COPY busybox /bin/busybox",
+		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`, "CMD echo in the built image", "")})
+	for _, user := range []string{"root", "builder"} {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, settings{})
-			j := job(t, "buildah-registry",
+			j := g.job(job(t, "buildah-registry",
 				lines(
 					"printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: 127.0.0.1:5000}\n' \"$TMPDIR/registry\" >registry.yml",
 					"docker-registry serve registry.yml >registry.log 2>&1 &",
 					"until (: </dev/tcp/127.0.0.1/5000) 2>/dev/null; do sleep 0.1; done",
 				),
-				cacheContext("x"),
-				"buildah build --tag 127.0.0.1:5000/built context",
+				"cp /bin/busybox .",
+				"buildah build --tag 127.0.0.1:5000/built .",
 				"buildah push --tls-verify=false 127.0.0.1:5000/built",
 				"buildah rmi --all --force",
-				run,
-			)
-			j.Image.User = user
+				`echo "ran: $(podman run --rm --tls-verify=false 127.0.0.1:5000/built)"`,
+			), sha)
+			j.Image.User, j.Variables = user, nil
 			wantLines(t, p.succeed(t, j), "ran: in the built image")
 		})
 	}

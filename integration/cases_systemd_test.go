@@ -47,11 +47,12 @@ func TestSystemdIsTheFirstProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, settings{})
-			j := with(job(t, name, systemdScript()...), runner.Var("GREETING", "two words"))
+			j := with(job(t, name, append(systemdScript(), `echo "file: $(cat "$FILE")"`)...), runner.Var("GREETING", "two words"),
+				runner.Variable{Key: "FILE", Value: "of the job", File: true})
 			j.AfterScript = []string{`echo "after in $(cat /proc/1/comm)"`}
 			compare := p.unchanged(t)
 			r := p.succeed(t, j)
-			wantLines(t, r, append(systemdWants, "systemd running", "units failed: ")...)
+			wantLines(t, r, append(systemdWants, "systemd running", "units failed: ", "file: of the job")...)
 			wantPrepared(t, r, said)
 			wantPrepared(t, r, "systemd is running after")
 			if !r.Call(runner.StageAfter).Output.Has("after in systemd") {
@@ -134,34 +135,76 @@ func TestHiddenMountIsRefused(t *testing.T) {
 	wantPrepared(t, r, "/etc/containers/storage.conf: it is hidden by a tmpfs that was mounted on /etc/containers afterwards")
 }
 
+// The same of a service's container, which the job's author cannot look into.
+func TestHiddenMountOfAServiceIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	j.Services = []runner.Image{serviceOf(t, "hiding", "", "sh", "-c", "trap exit TERM; "+stay)}
+	r := p.runner.Play(j)
+	if r.Outcome != runner.ScriptFailure {
+		t.Error(r)
+	}
+	wantPrepared(t, r, "a mount of the container of service gsx-test/hiding:latest is not visible in it: /etc/containers/storage.conf: it is hidden by a tmpfs that was mounted on /etc/containers afterwards")
+}
+
 // Issue 6, 4: the administrator's secret under /run/secrets is readable in a
-// systemd job, also where something in the image mounts over it at boot.
+// systemd job, also where something in the image mounts over it at boot; so are
+// the administrator's tmpfs, and the job's services have all of it, too.
 func TestSecretUnderRunInASystemdJob(t *testing.T) {
 	t.Parallel()
-	for image, said := range map[string]string{
-		"systemd":       "",
-		"systemd-hides": "The mount at /run/secrets/token was not visible: it is hidden by a tmpfs that was mounted on /run/secrets afterwards. It was mounted there again",
-	} {
+	dir, err := os.MkdirTemp(world.dir, "secret-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("the token\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const hidden = "The mount at %s was not visible: it is hidden by a tmpfs that was mounted on /run/secrets afterwards. It was mounted there again"
+	for image, hides := range map[string]bool{"systemd": false, "systemd-hides": true} {
 		t.Run(image, func(t *testing.T) {
 			t.Parallel()
-			dir, err := os.MkdirTemp(world.dir, "secret-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chmod(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "token"), []byte("the token\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			p := newPlace(t, settings{other: fmt.Sprintf("[container]\nvolumes = [%q]\n", dir+"/token:/run/secrets/token:ro")})
-			r := p.succeed(t, job(t, image, "cat /run/secrets/token", "findmnt -n -o OPTIONS /run/secrets/token | grep -o '^ro' | sed 's/^/mounted /'"))
-			wantLines(t, r, "the token", "mounted ro")
-			if said != "" {
-				wantPrepared(t, r, said)
-			} else if strings.Contains(r.Call("prepare").Output.String(), "was not visible") {
+			const tmpfs = "tmpfs = [\"/run/secrets/mine:size=1m\"]\n"
+			p := newPlace(t, settings{other: fmt.Sprintf("[container]\nvolumes = [%q]\n%s[services]\n%s", dir+"/token:/run/secrets/token:ro", tmpfs, tmpfs)})
+			j := job(t, image, "cat /run/secrets/token", "findmnt -n -o OPTIONS /run/secrets/token | grep -o '^ro' | sed 's/^/mounted /'",
+				`echo "mine is $(findmnt -n -o FSTYPE,SIZE /run/secrets/mine | tr -s ' ')"`)
+			j.Services = []runner.Image{serviceOf(t, image, "same")}
+			r := p.succeed(t, j)
+			wantLines(t, r, "the token", "mounted ro", "mine is tmpfs 1M")
+			service := "Service gsx-test/" + image + ":latest: "
+			wantPrepared(t, r, service+"Booting systemd")
+			wantPrepared(t, r, service+"systemd is running")
+			if !hides && strings.Contains(r.Call("prepare").Output.String(), "was not visible") {
 				t.Error(r.Call("prepare"))
+			}
+			for _, about := range []string{"", service} {
+				for _, target := range []string{"/run/secrets/token", "/run/secrets/mine"} {
+					if hides {
+						wantPrepared(t, r, about+fmt.Sprintf(hidden, target))
+					}
+				}
 			}
 		})
 	}
+}
+
+// Issue 6, systemd: a service boots it as the job does, whatever starts it there,
+// and is stopped with it. A unit of it has the job's storage driver and TMPDIR.
+func TestSystemdInServices(t *testing.T) {
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm",
+		"cat $TMPDIR/unit-*", `ls $TMPDIR | grep -c ^unit- | sed 's/^/services that booted: /'`)
+	entry := serviceOf(t, "systemd-shell", "by-entrypoint")
+	entry.Entrypoint = []string{"/lib/systemd/systemd"}
+	variable := serviceOf(t, "systemd-shell", "by-variable", "sleep", "1000")
+	variable.Variables = []runner.Variable{runner.Var("EXECUTOR_SYSTEMD", "true")}
+	j.Services = []runner.Image{serviceOf(t, "systemd-shell", "by-image"), serviceOf(t, "systemd-shell", "by-command", "sh", "-c", "exec /sbin/init"), entry, variable}
+	compare := p.unchanged(t)
+	r := p.succeed(t, j)
+	wantLines(t, r, "systemd vfs /var/lib/containers/tmp", "services that booted: 4")
+	wantPrepared(t, r, `Service gsx-test/systemd-shell:latest: The command "sh -c exec /sbin/init" starts systemd in a way that Sysbox does not see`)
+	compare()
 }

@@ -244,23 +244,6 @@ func TestServicesShareStorageAndTMPDIR(t *testing.T) {
 	}
 }
 
-// A build that a service serves has the job's TMPDIR, and so its build cache is
-// the job's.
-func TestPodmanServiceBuildsWithTheJobsTMPDIR(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t, settings{})
-	j := job(t, "buildah",
-		"mkdir -p /tmp/b && cd /tmp/b && cp /bin/busybox .",
-		lines("cat >Containerfile <<'EOF'", "FROM scratch", "COPY busybox /bin/sh",
-			"RUN --mount=type=cache,target=/cache echo kept >/cache/file", "EOF"),
-		"podman --remote --url tcp://podman:8080 build -t x .",
-		`echo "found $(find "$TMPDIR" -path "*/buildah-cache*" -name file | wc -l)"`)
-	podman := serviceOf(t, "buildah", "podman", "podman", "system", "service", "--time=0", "tcp:0.0.0.0:8080")
-	podman.Variables = []runner.Variable{runner.Var("HEALTHCHECK_TCP_PORT", "8080")}
-	j.Services = []runner.Image{podman}
-	wantLines(t, p.succeed(t, j), "found 1")
-}
-
 func TestServiceEntrypointCommandUserAndVariables(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})

@@ -72,6 +72,32 @@ func TestStorageDriverSurvivesEveryEscape(t *testing.T) {
 	}
 }
 
+// The same of units of systemd's, which are started with an empty environment.
+func TestStorageDriverInSystemdUnits(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"escape", "escape-trixie"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			script := []string{}
+			for _, user := range []string{"root", "builder"} {
+				script = append(script,
+					lines("cat >/usr/local/bin/tell-"+user+" <<'END'", "#!/bin/sh", "export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
+						drivers(user, ""), `echo "`+user+` has $TMPDIR"`, "END", "chmod 755 /usr/local/bin/tell-"+user),
+					lines("cat >/etc/systemd/system/tell-"+user+".service <<END", "[Service]", "Type=oneshot", "User="+user,
+						"ExecStart=/usr/local/bin/tell-"+user, "StandardOutput=truncate:/tmp/"+user, "StandardError=truncate:/tmp/"+user+".err", "END"))
+			}
+			j := with(job(t, name, append(script, "systemctl daemon-reload",
+				"systemctl start tell-root.service tell-builder.service || cat /tmp/*.err", "cat /tmp/root /tmp/builder",
+				drivers("sudo", "sudo -u builder -H PODMAN_IGNORE_CGROUPSV1_WARNING=1"),
+			)...), runner.Var("EXECUTOR_SYSTEMD", "true"), runner.Var("STORAGE_DRIVER", "overlay"))
+			wantLines(t, newPlace(t, settings{}).succeed(t, j),
+				"root: vfs vfs /var/lib/containers/storage", "root has /var/lib/containers/tmp",
+				"builder: vfs vfs /var/lib/containers/users/1000/storage", "builder has /var/lib/containers/tmp",
+				"sudo: vfs vfs /var/lib/containers/users/1000/storage")
+		})
+	}
+}
+
 func TestDriverConflictFailsTheJob(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{other: "[storage]\ndriver_conflict = \"fail\""})

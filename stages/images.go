@@ -16,7 +16,7 @@ import (
 
 // imageRules turn the images that a job names into requests, within what the
 // administrator allows. Their errors are the job's fault. Names come from the
-// job's author: no more than the first hundred characters of one are shown.
+// job's author: what is refused is shown cut.
 type imageRules struct {
 	call *Call
 	cfg  *config.Config
@@ -54,7 +54,7 @@ func (r imageRules) forService(i Image) (image.Request, error) {
 // job's concerns. Its error is the system's fault.
 func (r imageRules) forHelper(name string) (image.Request, error) {
 	if err := image.Check(name); err != nil {
-		return image.Request{}, fmt.Errorf("helper.image %.100q: %w", name, err)
+		return image.Request{}, fmt.Errorf("helper.image %s: %w", fault.Quote(name), err)
 	}
 	req := image.Request{Reference: name, Credentials: r.credentials()}
 	for _, p := range r.cfg.Helper.PullPolicy {
@@ -73,7 +73,7 @@ func allowed(name, kind string, patterns []string) error {
 
 func (r imageRules) request(i Image) (image.Request, error) {
 	if err := image.Check(i.Name); err != nil {
-		return image.Request{}, fault.Jobf(`image %.100q: %w; write for example "debian:12" or "registry.example/group/image:tag"`, i.Name, err)
+		return image.Request{}, fault.Jobf(`image %s: %w; write for example "debian:12" or "registry.example/group/image:tag"`, fault.Quote(i.Name), err)
 	}
 	platform, err := r.platform(i)
 	if err != nil {
@@ -95,7 +95,7 @@ func (r imageRules) platform(i Image) (string, error) {
 	case p == "":
 		return "", nil
 	case len(p) > 100 || !platformForm.MatchString(p):
-		return "", fault.Jobf(`image %q: platform %.100q is not one; write for example "linux/arm64"`, i.Name, p)
+		return "", fault.Jobf(`image %q: platform %s is not one; write for example "linux/arm64"`, i.Name, fault.Quote(p))
 	case p != "linux" && !strings.Contains(p, "/"):
 		return "linux/" + p, nil
 	}
@@ -118,7 +118,7 @@ func (r imageRules) policies(i Image) ([]image.Policy, error) {
 	for _, name := range wanted {
 		p := image.Policy(name)
 		if p != image.Always && p != image.IfNotPresent && p != image.Never {
-			return nil, fault.Jobf("image %q: pull_policy %.100q is none of always, if-not-present, never", i.Name, name)
+			return nil, fault.Jobf("image %q: pull_policy %s is none of always, if-not-present, never", i.Name, fault.Quote(name))
 		}
 		if slices.Contains(named, name) {
 			continue
@@ -155,7 +155,7 @@ func (r imageRules) user(i Image) (string, error) {
 	name := r.expand(string(i.Options.Docker.User))
 	odd := func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }
 	if len(name) > 256 || strings.ContainsFunc(name, odd) {
-		return "", fault.Jobf(`image %q: user %.100q is not one; write for example "1000" or "www-data:www-data"`, i.Name, name)
+		return "", fault.Jobf(`image %q: user %s is not one; write for example "1000" or "www-data:www-data"`, i.Name, fault.Quote(name))
 	}
 	return name, nil
 }

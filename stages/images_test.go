@@ -71,7 +71,7 @@ func TestImageOfAJob(t *testing.T) {
 		{name: "an escape", image: "a\x1b[31m\x00", err: `image "a\x1b[31m\x00"`},
 		{name: "a flag", image: "--privileged", err: `image "--privileged"`},
 		{name: "writing from right to left", image: "debian\u202e", err: `image "debian\u202e"`},
-		{name: "100 kB", image: strings.Repeat("a", 100_000), err: `aaa": it is too long`},
+		{name: "100 kB", image: strings.Repeat("a", 100_000), err: `aaa"... (100000 bytes): it is too long`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := rules(tt.change, tt.variables).forJob(named(tt.image))
@@ -114,7 +114,7 @@ func TestPullPolicies(t *testing.T) {
 		{"", "always never", "never", "never", ""},
 		{"always always always", "always", "", "always", ""},
 		{"sometimes", "always", "", "", `image "debian": pull_policy "sometimes" is none of always, if-not-present, never`},
-		{"always " + strings.Repeat("x", 100_000), "always", "", "", "xxx\" is none of"},
+		{"always " + strings.Repeat("x", 100_000), "always", "", "", "xxx\"... (100000 bytes) is none of"},
 	} {
 		i := named("debian")
 		i.PullPolicies = strings.Fields(tt.job)
@@ -164,8 +164,8 @@ func TestUser(t *testing.T) {
 		{job: "root", configured: "1000", allowed: []string{"1000"}, want: "1000"},
 		{job: "a\nb", err: `user "a\nb" is not one`},
 		{job: "a\x00", err: `user "a\x00" is not one`},
-		{job: strings.Repeat("x", 100_000), err: `x" is not one`},
-		{job: strings.Repeat("$U", 50_000), err: `" is not one`},
+		{job: strings.Repeat("x", 100_000), err: `x"... (100000 bytes) is not one`},
+		{job: strings.Repeat("$U", 50_000), err: ` bytes) is not one`},
 	} {
 		r := rules(func(j *config.Job) { j.User, j.AllowedUsers = tt.configured, tt.allowed }, map[string]string{"U": "www-data"})
 		got, err := r.jobUser(withOptions("", tt.job))

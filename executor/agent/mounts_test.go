@@ -38,7 +38,7 @@ func TestCheckMounts(t *testing.T) {
 	root := t.TempDir()
 	source := filepath.Join(root, "source")
 	at := func(name string) string { return filepath.Join(root, name) }
-	for _, dir := range []string{"source", "run/secret", "spare", "other", "plain", "never", "var"} {
+	for _, dir := range []string{"source", "run/secret", "spare", "other", "plain", "never", "var", "empty"} {
 		if err := os.MkdirAll(at(dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -94,5 +94,17 @@ func TestCheckMounts(t *testing.T) {
 
 		mount(t, at("other"), at("plain"), "", unix.MS_BIND)
 		want("other content", wanted(at("plain"), ""), "other content is there", false)
+		want("a volume below another mount", Mount{Target: at("plain")}, "hidden by another mount", false)
+
+		want("a tmpfs", Mount{Target: at("run"), FSType: "tmpfs"}, "", false)
+		want("no tmpfs", Mount{Target: at("spare"), FSType: "tmpfs"}, "not the tmpfs that was asked for", false)
+		if err := os.Mkdir(at("run/mine"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mount(t, "tmpfs", at("run/mine"), "tmpfs", 0)
+		mount(t, "tmpfs", at("empty"), "tmpfs", 0)
+		mount(t, "tmpfs", at("run"), "tmpfs", 0)
+		want("a hidden tmpfs", Mount{Target: at("run/mine"), FSType: "tmpfs"}, "hidden by a tmpfs that was mounted on "+at("run"), false)
+		want("a hidden tmpfs with a spare", Mount{Target: at("run/mine"), FSType: "tmpfs", Spare: at("empty")}, "hidden by a tmpfs", true)
 	})
 }

@@ -17,6 +17,7 @@ import (
 	helpers "github.com/docker/docker-credential-helpers/credentials"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
 )
 
 // helper is the end of the name of a program that keeps credentials:
@@ -35,7 +36,7 @@ var errHelperName = errors.New("the name of a credential helper is not one of le
 // write the name.
 func (h helper) check() error {
 	if !helperName.MatchString(string(h)) {
-		return fmt.Errorf("%w: %.100q", errHelperName, string(h))
+		return fmt.Errorf("%w: %s", errHelperName, fault.Quote(string(h)))
 	}
 	return nil
 }

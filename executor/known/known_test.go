@@ -91,6 +91,7 @@ func TestExplain(t *testing.T) {
 		"Error: OCI runtime error: crun: mount `proc` to `proc`: Invalid argument":                                                                                            "runc",
 		"Error: OCI runtime error: crun: mount `/sys` to `sys`: Invalid argument":                                                                                             "runc",
 		`error mounting "proc" to rootfs at "/proc": mount src=proc, dst=/proc, dstFd=/proc/thread-self/fd/8: invalid argument`:                                               "runc",
+		"Error: could not find slirp4netns, the network namespace can't be configured: exec: \"slirp4netns\": executable file not found in $PATH":                             "podman",
 		"open(\"/dev/net/tun\"): No such file or directory":                                                                                                                   "podman",
 		"fuse: device not found, try 'modprobe fuse' first":                                                                                                                   "buildah",
 		"write /var/lib/containers/tmp/x: no space left on device":                                                                                                            "buildah",

@@ -23,6 +23,7 @@ const (
 // Registry is a running server.
 type Registry struct {
 	Address string // 127.0.0.1:port
+	Binary  string // the static server, for who wants one of its own
 	command *exec.Cmd
 	stdin   io.Closer
 }
@@ -55,7 +56,7 @@ func Start(repo, dir string) (*Registry, error) {
 	if err != nil {
 		return nil, errors.Join(errors.New("the registry did not start"), err, c.Wait())
 	}
-	return &Registry{Address: strings.TrimSpace(line), command: c, stdin: stdin}, nil
+	return &Registry{Address: strings.TrimSpace(line), Binary: binary, command: c, stdin: stdin}, nil
 }
 
 // Stop ends the server.
