@@ -3,6 +3,7 @@ package stages
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,6 +64,31 @@ func TestServicesLeaveOutTheUnreachable(t *testing.T) {
 	}
 	if strings.Count(told.String(), "is not started") != 1 {
 		t.Error(told.String())
+	}
+}
+
+// A service says for itself whether it boots systemd: the job's word is about the job.
+func TestServiceSystemd(t *testing.T) {
+	c := serviceCall()
+	c.Variables[systemdVariable] = "true"
+	for value, want := range map[string]string{"": "nil", "true": "true", "0": "false", "maybe": "an error"} {
+		s := Image{Name: "redis"}
+		if value != "" {
+			s.Variables = []Variable{{Key: systemdVariable, Value: value}}
+		}
+		all, err := services(c, config.Default(), []Image{s}, config.Resources{}, "/p", logrus.New())
+		got := "nil"
+		switch {
+		case err != nil && fault.ClassOf(err) == fault.Job && strings.Contains(err.Error(), `service redis: the variable EXECUTOR_SYSTEMD="maybe" is neither true nor false`):
+			got = "an error"
+		case err != nil:
+			t.Error(err)
+		case all[0].Systemd != nil:
+			got = strconv.FormatBool(*all[0].Systemd)
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,74 @@
+package executor
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/sysbox"
+)
+
+// The word of the job or service, then the image's label, then the command.
+func TestSystemdArgs(t *testing.T) {
+	yes, no := true, false
+	boots := engine.Image{Cmd: []string{"/sbin/init"}}
+	for name, c := range map[string]struct {
+		first  firstProcess
+		image  engine.Image
+		wanted bool
+		said   string
+	}{
+		"nothing":                {firstProcess{}, engine.Image{Cmd: []string{"bash"}}, false, ""},
+		"the image's command":    {firstProcess{}, boots, true, ""},
+		"in a shell":             {firstProcess{}, engine.Image{Cmd: []string{"sh", "-c", "exec /sbin/init"}}, true, `The command "sh -c exec /sbin/init" starts systemd`},
+		"a service's command":    {firstProcess{Name: "x:1", Command: []string{"sh", "-c", "exec /sbin/init"}}, engine.Image{Cmd: []string{"bash"}}, true, "Service x:1: The command"},
+		"a command instead":      {firstProcess{Command: []string{"sleep", "1"}}, boots, false, ""},
+		"an entrypoint instead":  {firstProcess{Entrypoint: []string{"sleep"}, Command: []string{"1"}}, boots, false, ""},
+		"entrypoint and command": {firstProcess{Entrypoint: []string{"sh", "-c"}, Command: []string{"exec /sbin/init"}}, engine.Image{}, true, "starts systemd in a way"},
+		"cleared":                {firstProcess{Entrypoint: []string{""}}, boots, false, ""},
+		"behind an entrypoint":   {firstProcess{}, engine.Image{Entrypoint: []string{"/start"}, Cmd: []string{"/sbin/init"}}, false, `behind the entrypoint "/start"`},
+		"asked for":              {firstProcess{Systemd: &yes}, engine.Image{Entrypoint: []string{"/start"}}, true, `The entrypoint "/start" is not run`},
+		"asked not to":           {firstProcess{Systemd: &no}, boots, false, ""},
+		"by the label":           {firstProcess{}, engine.Image{Labels: map[string]string{LabelSystemd: "true"}}, true, ""},
+		"the label says no":      {firstProcess{}, engine.Image{Cmd: boots.Cmd, Labels: map[string]string{LabelSystemd: "false"}}, false, ""},
+		"a word beats the label": {firstProcess{Systemd: &no}, engine.Image{Labels: map[string]string{LabelSystemd: "true"}}, false, ""},
+	} {
+		var said bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&said)
+		log.SetFormatter(&logrus.TextFormatter{DisableQuote: true})
+		_, wanted := (&Executor{Log: log}).systemdArgs(c.first, c.image)
+		if wanted != c.wanted || !strings.Contains(said.String(), c.said) || c.said == "" && said.Len() > 0 {
+			t.Errorf("%s: %t, said %q", name, wanted, said.String())
+		}
+	}
+}
+
+// What is to be found in a container that boots systemd has a second place.
+func TestWantedMounts(t *testing.T) {
+	c := engine.Container{
+		Mounts: []engine.Mount{{Kind: engine.Bind, Source: "/", Target: "/run/secrets/x"}, {Kind: engine.Volume, Source: "v", Target: "/builds"}},
+		Tmpfs:  map[string]string{"/run/y": "", "/scratch": "size=1m"},
+	}
+	for systemd, spare := range map[bool]string{false: "", true: sysbox.Spare("/run/y")} {
+		c.Entrypoint = nil
+		if systemd {
+			c.Entrypoint = []string{sysbox.Init}
+		}
+		all := wantedMounts(c)
+		if len(all) != 4 || all[0].Inode == 0 || all[1].Inode != 0 || all[2].Target != "/run/y" || all[2].FSType != "tmpfs" || all[2].Spare != spare || all[3].Spare != "" {
+			t.Errorf("%+v", all)
+		}
+	}
+}
+
+func TestIsRoot(t *testing.T) {
+	for user, want := range map[string]bool{"": true, "0": true, "root": true, "0:1000": true, "root:www-data": true, "00": true, "1000": false, "builder": false, "builder:0": false, "1000:0": false} {
+		if got := isRoot(user); got != want {
+			t.Errorf("%q: %t", user, got)
+		}
+	}
+}
