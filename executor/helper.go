@@ -115,7 +115,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	if err != nil {
 		return nil, err
 	}
-	id, err := x.createContainer(ctx, j, engine.Container{
+	c := engine.Container{
 		Name: helperName(p.Identity), Image: img.ID, Runtime: p.Runtime, Hostname: p.Hostname,
 		User: "0:0", WorkingDir: "/",
 		Entrypoint: agent.Command("init"),
@@ -128,7 +128,8 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		Resources:  resources(p.Resources),
 		Rights:     rights,
 		LogOptions: pairs(p.Container.LogOptions),
-	})
+	}
+	id, err := x.createContainer(ctx, j, c)
 	if err != nil {
 		return nil, x.explain(ctx, p.Runtime, err)
 	}
@@ -136,7 +137,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		return nil, x.explain(ctx, p.Runtime, err)
 	}
 	var r agent.Report
-	if err := x.ask(ctx, id, agent.Command("inspect"), agent.InspectOrder{Setup: setup, Init: true}, &r); err != nil {
+	if err := x.ask(ctx, id, agent.Command("inspect"), agent.InspectOrder{Setup: setup, Init: true, Mounts: wantedMounts(c)}, &r); err != nil {
 		return nil, err
 	}
 	switch {
@@ -146,6 +147,9 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		return nil, fmt.Errorf("image %s has no shell; name another as helper.image", p.Helper.Image.Reference)
 	case p.Helper.NeedsGit && !r.Git:
 		return nil, fmt.Errorf("image %s has no git; name another as helper.image", p.Helper.Image.Reference)
+	}
+	if err := x.tellMounts("the helper's container", r.MountFaults); err != nil {
+		return nil, err
 	}
 	return &facts{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,

@@ -42,17 +42,16 @@ func wantedMounts(c engine.Container) []agent.Mount {
 	return all
 }
 
-// tellMounts says which mounts of a service's container, or of the job's, are
-// elsewhere, and refuses a container that lacks one.
-func (x *Executor) tellMounts(service string, faults []agent.MountFault) error {
+// tellMounts says which mounts of a container are elsewhere, and refuses one that
+// lacks a mount.
+func (x *Executor) tellMounts(container string, faults []agent.MountFault) error {
 	var missing []string
-	about := aboutService(service)
 	for _, f := range faults {
 		switch {
 		case f.Restored:
-			x.Log.Warnf("%sThe mount at %s was not visible: %s. It was mounted there again; what was started before finds it at %s.", about, f.Target, f.Reason, f.Moved)
+			x.Log.Warnf("The mount at %s in %s was not visible: %s. It was mounted there again; what was started before finds it at %s.", f.Target, container, f.Reason, f.Moved)
 		case f.Moved != "":
-			x.Log.Warnf("%sThe mount at %s is not visible: %s. Its content is at %s.", about, f.Target, f.Reason, f.Moved)
+			x.Log.Warnf("The mount at %s in %s is not visible: %s. Its content is at %s.", f.Target, container, f.Reason, f.Moved)
 		default:
 			missing = append(missing, f.Target+": "+f.Reason)
 		}
@@ -60,11 +59,7 @@ func (x *Executor) tellMounts(service string, faults []agent.MountFault) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	whose := "the job's container is not visible to the job"
-	if service != "" {
-		whose = "the container of service " + service + " is not visible in it"
-	}
-	return fault.Jobf("a mount of %s: %s; something in the image mounts over it (findmnt shows what)", whose, strings.Join(missing, "; "))
+	return fault.Jobf("a mount of %s is not visible in it: %s; something in the image mounts over it (findmnt shows what)", container, strings.Join(missing, "; "))
 }
 
 // inspectServices looks into the services' containers once they are ready, as
@@ -98,5 +93,5 @@ func (x *Executor) inspectService(ctx context.Context, p Plan, s running) error 
 		x.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)
 	}
 	x.tellSystemd(s.Image, p.SystemdTimeout, r.Systemd)
-	return x.tellMounts(s.Image, r.MountFaults)
+	return x.tellMounts("the container of service "+s.Image, r.MountFaults)
 }

@@ -291,7 +291,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 	x.tellEntrypoint(ctx, id, p, r)
 	x.tellSystemd("", p.SystemdTimeout, r.Systemd)
 	x.tellVersions(ctx, p, r)
-	if err := x.tellMounts("", r.MountFaults); err != nil {
+	if err := x.tellMounts("the job's container", r.MountFaults); err != nil {
 		return r, err
 	}
 	return r, x.settleTools(p, r)

@@ -163,7 +163,7 @@ func TestSecretUnderRunInASystemdJob(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("the token\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	const hidden = "The mount at %s was not visible: it is hidden by a tmpfs that was mounted on /run/secrets afterwards. It was mounted there again"
+	const hidden = "The mount at %s in %s was not visible: it is hidden by a tmpfs that was mounted on /run/secrets afterwards. It was mounted there again"
 	for image, hides := range map[string]bool{"systemd": false, "systemd-hides": true} {
 		t.Run(image, func(t *testing.T) {
 			t.Parallel()
@@ -180,10 +180,10 @@ func TestSecretUnderRunInASystemdJob(t *testing.T) {
 			if !hides && strings.Contains(r.Call("prepare").Output.String(), "was not visible") {
 				t.Error(r.Call("prepare"))
 			}
-			for _, about := range []string{"", service} {
+			for _, container := range []string{"the job's container", "the container of service gsx-test/" + image + ":latest"} {
 				for _, target := range []string{"/run/secrets/token", "/run/secrets/mine"} {
 					if hides {
-						wantPrepared(t, r, about+fmt.Sprintf(hidden, target))
+						wantPrepared(t, r, fmt.Sprintf(hidden, target, container))
 					}
 				}
 			}

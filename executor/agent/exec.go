@@ -58,13 +58,17 @@ func runScript(input io.Reader) (Outcome, error) {
 	if err != nil {
 		return Outcome{Error: err.Error(), JobFault: true, Code: 126}, nil
 	}
+	// From before there is anything to end: a signal that came meanwhile would end
+	// the agent alone.
+	signals := make(chan os.Signal, 1)
+	notifyStop(signals)
 	pid, err := o.start(script, a, env)
 	if err != nil {
 		return Outcome{}, err
 	}
 	ended := reap(pid)
 	measure := o.Watch.start(os.Stdout)
-	out := o.follow(in, ended)
+	out := o.follow(in, ended, signals)
 	if o.Watch.Volume != "" && !out.Stopped { // nobody waits then
 		out.Usage = measure()
 	}
@@ -134,12 +138,10 @@ func withPath(env []string, dir string) []string {
 // follow waits for the script's end, ends it when the driver asks or is gone,
 // and ends what the script left running: a stage's processes do not outlive it,
 // as under GitLab's Docker executor.
-func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus) Outcome {
+func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, signals <-chan os.Signal) Outcome {
 	below := tree{os.Getpid()}
 	stop := make(chan time.Duration, 2)
 	go watchDriver(in, o.Grace, stop)
-	signals := make(chan os.Signal, 1)
-	notifyStop(signals)
 
 	var out Outcome
 	select {
