@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gitlab-sysbox-executor/integration/engine"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -23,21 +25,7 @@ func TestRunnerKilledDuringRun(t *testing.T) {
 	}
 	p.runner.Driver.Path = shell
 	s := p.ready(t, job(t, "bookworm", stubborn...))
-	label := fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", s.Job.ID)
-	left := func() (all []string) {
-		for kind, list := range map[string]func() (int, error){
-			"containers": func() (int, error) { o, err := world.engine.Containers(t.Context(), label); return len(o), err },
-			"volumes":    func() (int, error) { o, err := world.engine.Volumes(t.Context(), label); return len(o), err },
-			"networks":   func() (int, error) { o, err := world.engine.Networks(t.Context(), label); return len(o), err },
-		} {
-			if n, err := list(); err != nil {
-				t.Fatal(err)
-			} else if n > 0 {
-				all = append(all, fmt.Sprintf("%d %s", n, kind))
-			}
-		}
-		return append(all, filesBelow(t, p.stateDir)...)
-	}
+	left := func() []string { return p.left(t, s.Job.ID) }
 	process := s.StartRun(runner.StageBuild, s.Script(runner.StageBuild))
 	if _, err := process.Output().WaitFor("ready", 30*time.Second); err != nil {
 		t.Fatal(err)
@@ -53,4 +41,23 @@ func TestRunnerKilledDuringRun(t *testing.T) {
 			t.Fatalf("30 s after the Runner's death: %v", left())
 		}
 	}
+}
+
+// left is what there is of a job on the engine, and every file in the place's state
+// folder.
+func (p *place) left(t testing.TB, job int64) (all []string) {
+	t.Helper()
+	label := fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", job)
+	for kind, list := range map[string]func(context.Context, ...string) ([]engine.Object, error){
+		"containers": world.engine.Containers, "volumes": world.engine.Volumes, "networks": world.engine.Networks,
+	} {
+		found, err := list(t.Context(), label)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) > 0 {
+			all = append(all, fmt.Sprintf("%d %s", len(found), kind))
+		}
+	}
+	return append(all, filesBelow(t, p.stateDir)...)
 }

@@ -8,7 +8,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/docker/docker/client"
@@ -24,11 +29,29 @@ type Engine struct {
 // New makes the client; it does not yet connect. Host is a URL such as
 // unix:///var/run/docker.sock.
 func New(host string, timeout time.Duration) (*Engine, error) {
-	c, err := client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
+	options := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation()}
+	if path, ok := strings.CutPrefix(host, "unix://"); ok {
+		options = append(options, client.WithDialContext(dialer(path)))
+	}
+	c, err := client.NewClientWithOpts(options...)
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", host, err)
 	}
 	return &Engine{host: host, timeout: timeout, client: c}, nil
+}
+
+// dialer connects to the socket at path as the client itself does. The client takes
+// any trouble in "dial unix" for an engine that is not there: one of our own
+// machine's is told without these words.
+func dialer(path string) func(context.Context, string, string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 10 * time.Second}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, "unix", path)
+		if errno, ok := errors.AsType[syscall.Errno](err); ok && (errno == syscall.EMFILE || errno == syscall.ENFILE) {
+			return nil, os.NewSyscallError("socket", errno)
+		}
+		return c, err
+	}
 }
 
 // Host is the URL given to New.

@@ -1,0 +1,90 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// under is the place's Runner with prepare, run and cleanup behind another
+// command, which becomes the driver (execve).
+func (p *place) under(command ...string) *place {
+	u, d := *p, p.runner.Driver
+	behind := func(prefix, args []string) []string {
+		return append(append(append([]string{}, prefix...), d.Path), args...)
+	}
+	u.runner.Driver = runner.Driver{
+		Path: "env", ConfigArgs: behind(nil, d.ConfigArgs), PrepareArgs: behind(command, d.PrepareArgs),
+		RunArgs: behind(command, d.RunArgs), CleanupArgs: behind(command, d.CleanupArgs),
+	}
+	return &u
+}
+
+// descriptors is the place's Runner with a driver that may open so many.
+func (p *place) descriptors(n int) *place {
+	return p.under("prlimit", fmt.Sprintf("--nofile=%[1]d:%[1]d", n))
+}
+
+// leastFiles are as many descriptors as a Go program needs to begin: with fewer
+// its runtime ends it.
+const leastFiles = 8
+
+// growing calls try with a limit of descriptors that grows until it succeeds, and
+// wants each failure before that to be the system's, told in one line.
+func growing(t *testing.T, try func(limit int) *runner.Call) {
+	t.Helper()
+	for limit := leastFiles; ; limit++ {
+		call := try(limit)
+		t.Logf("%d descriptors: exit %d after %s", limit, call.Exit, call.Duration.Round(time.Millisecond))
+		if call.Exit == 0 {
+			if limit == leastFiles {
+				t.Errorf("%d descriptors are no limit", limit)
+			}
+			return
+		}
+		text := call.Output.String()
+		if call.Exit != 2 || strings.Count(text, "ERROR:") != 1 || !strings.Contains(text, "too many open files") || limit > 50 {
+			t.Fatal(call)
+		}
+	}
+}
+
+// Issue 5, limits of the host: each stage without enough descriptors fails as the
+// system's failure, and one cleanup leaves nothing.
+func TestFewDescriptorsInPrepare(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	j.ID = newProject()
+	s := p.configured(t, j)
+	growing(t, func(limit int) *runner.Call {
+		call := p.descriptors(limit).session(t, j).Prepare(t.Context())
+		wantCleanup(t, s)
+		if left := p.left(t, j.ID); len(left) > 0 {
+			t.Fatalf("left after prepare with %d descriptors: %v", limit, left)
+		}
+		return call
+	})
+}
+
+// The same in run, after which the job goes on, and in cleanup itself.
+func TestFewDescriptorsInRunAndCleanup(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "echo ran")
+	j.ID = newProject()
+	s := p.ready(t, j)
+	growing(t, func(limit int) *runner.Call {
+		return p.descriptors(limit).session(t, j).Run(t.Context(), runner.StageBuild)
+	})
+	growing(t, func(limit int) *runner.Call {
+		return p.descriptors(limit).session(t, j).Cleanup()
+	})
+	wantCleanup(t, s)
+	if left := p.left(t, j.ID); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
