@@ -232,7 +232,7 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 			return true, "it is on the engine at " + content.Engine
 		}
 		owner = content.Owner
-		last, _ = journal.Used(x.journals(), name)
+		last, _ = lastUse(journal.Path(x.journals(), name))
 		if content.Ended {
 			over = "its cleanup did not finish"
 		}
@@ -251,9 +251,7 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 			over = "it has no journal that can be read, and nothing on the engine" // a journal comes first
 		}
 	}
-	// A clock that was set back makes things look as if they came from the future:
-	// then they are new.
-	idle := time.Since(last)
+	idle := idleSince(last, owner)
 	if over == "" {
 		switch owner.State() {
 		case journal.Alive:
@@ -269,6 +267,31 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 		return true, fmt.Sprintf("used %s ago", max(idle, 0).Round(time.Second))
 	}
 	return false, over
+}
+
+// lastUse is a file's time of modification. One that lies ahead was written before
+// the clock was set back: the file gets the present time, which begins to run.
+func lastUse(path string) (time.Time, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	last, now := info.ModTime(), time.Now()
+	if last.After(now) {
+		_ = os.Chtimes(path, now, now) // at worst it counts as new once more
+		last = now
+	}
+	return last, nil
+}
+
+// idleSince is how long ago last was, and no longer than the job has been there by
+// a clock that nobody sets: one that was set ahead makes all things look old.
+func idleSince(last time.Time, owner journal.Process) time.Duration {
+	idle := time.Since(last)
+	if age, known := owner.Age(); known && (idle < 0 || idle > age) {
+		return age
+	}
+	return idle
 }
 
 // held names what there is of a job.
@@ -310,13 +333,13 @@ func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
 	}
 	var all []Collected
 	look := func(path, reason string, keep time.Duration) {
-		info, err := os.Lstat(path)
+		last, err := lastUse(path)
 		if err != nil || mentioned[path] {
 			return
 		}
 		c := Collected{Name: path, Action: Kept, Reason: reason}
-		switch idle := time.Since(info.ModTime()); {
-		case idle < max(keep, o.OlderThan):
+		switch {
+		case time.Since(last) < max(keep, o.OlderThan):
 		case o.DryRun:
 			c.Action = WouldRemove
 		default:

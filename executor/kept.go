@@ -102,8 +102,8 @@ func (x *Executor) KeptVolumes(ctx context.Context) ([]KeptVolume, error) {
 	var all []KeptVolume
 	for _, v := range found {
 		k := KeptVolume{Volume: v.Name, Kind: v.Labels[LabelKept]}
-		if info, err := os.Stat(x.keptFile(v.Name)); err == nil {
-			k.LastUse = info.ModTime()
+		if last, err := lastUse(x.keptFile(v.Name)); err == nil {
+			k.LastUse = last
 		}
 		all = append(all, k)
 	}

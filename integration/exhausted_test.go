@@ -73,7 +73,7 @@ func TestFewDescriptorsInPrepare(t *testing.T) {
 // The same in run, after which the job goes on, and in cleanup itself.
 func TestFewDescriptorsInRunAndCleanup(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, settings{})
+	p := newPlace(t, settings{other: "[cleanup]\ntimeout = \"3s\""}) // descriptors may come free: it waits for that
 	j := job(t, "bookworm", "echo ran")
 	j.ID = newProject()
 	s := p.ready(t, j)
@@ -81,7 +81,11 @@ func TestFewDescriptorsInRunAndCleanup(t *testing.T) {
 		return p.descriptors(limit).session(t, j).Run(t.Context(), runner.StageBuild)
 	})
 	growing(t, func(limit int) *runner.Call {
-		return p.descriptors(limit).session(t, j).Cleanup()
+		call := p.descriptors(limit).session(t, j).Cleanup()
+		if left := p.left(t, j.ID); call.Exit == 0 && len(left) > 0 && !strings.Contains(call.Output.String(), "Left on this machine") {
+			t.Errorf("left without a word: %v\n%s", left, call)
+		}
+		return call
 	})
 	wantCleanup(t, s)
 	if left := p.left(t, j.ID); len(left) > 0 {

@@ -177,17 +177,8 @@ func (j *Journal) Exists() bool {
 	return err == nil
 }
 
-// Used is when the journal of the named job was last written, or a stage of the
-// job last began.
-func Used(dir, name string) (time.Time, error) {
-	info, err := os.Stat(Path(dir, name))
-	if err != nil {
-		return time.Time{}, err
-	}
-	return info.ModTime(), nil
-}
-
-// Touch notes that a stage of the job begins.
+// Touch notes that a stage of the job begins: the file's time of modification tells
+// when the journal was last written or a stage began.
 func (j *Journal) Touch() {
 	now := time.Now()
 	_ = os.Chtimes(j.path, now, now) // only gc's caution depends on it, and it looks at the owner, too

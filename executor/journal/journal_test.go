@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 func begin(t *testing.T, dir string) *Journal {
@@ -117,6 +118,15 @@ func TestOwnerAndItsEnd(t *testing.T) {
 	}
 	if Owner().State() != Alive {
 		t.Errorf("owner %+v", Owner())
+	}
+	for range 2 { // as written, and as read again
+		if age, ok := p.Age(); !ok || age < 0 || age > time.Hour {
+			t.Errorf("%+v was written down %s ago, %v", p, age, ok)
+		}
+		p = ParseProcess(p.String())
+	}
+	if _, ok := (Process{Machine: p.Machine, Boot: "other"}).Age(); ok {
+		t.Error("the age of what was written down before the last start is known")
 	}
 	if p := ParseProcess("nonsense"); p != (Process{}) {
 		t.Errorf("%+v", p)

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Process tells one process from every other that this machine ever runs: a
@@ -17,17 +20,19 @@ type Process struct {
 	Boot    string `json:"boot,omitempty"`          // /proc/sys/kernel/random/boot_id
 	Space   string `json:"pid_namespace,omitempty"` // where PID counts
 	Machine string `json:"machine,omitempty"`       // machine-id(5), or the host's name
+	// At is when this was written down, in seconds since boot: nobody sets that clock.
+	At int64 `json:"at,omitempty"`
 }
 
 // String is p in the form that ParseProcess reads, fit for a label.
 func (p Process) String() string {
-	return fmt.Sprintf("%d/%d/%s/%s/%s", p.PID, p.Started, p.Boot, p.Space, p.Machine)
+	return fmt.Sprintf("%d/%d/%s/%s/%s/%d", p.PID, p.Started, p.Boot, p.Space, p.Machine, p.At)
 }
 
 // ParseProcess reads what String wrote; the zero Process where it is not that.
 func ParseProcess(text string) Process {
-	fields := strings.SplitN(text, "/", 5)
-	if len(fields) != 5 {
+	fields := strings.Split(text, "/")
+	if len(fields) != 6 {
 		return Process{}
 	}
 	pid, err := strconv.Atoi(fields[0])
@@ -38,7 +43,11 @@ func ParseProcess(text string) Process {
 	if err != nil {
 		return Process{}
 	}
-	return Process{PID: pid, Started: started, Boot: fields[2], Space: fields[3], Machine: fields[4]}
+	at, err := strconv.ParseInt(fields[5], 10, 64)
+	if err != nil {
+		return Process{}
+	}
+	return Process{PID: pid, Started: started, Boot: fields[2], Space: fields[3], Machine: fields[4], At: at}
 }
 
 // State is what can be said of a process.
@@ -82,7 +91,7 @@ func Owner() Process {
 }
 
 func describe(pid int) Process {
-	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine()}
+	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine(), At: int64(sinceBoot() / time.Second)}
 	p.Started, _, _ = stat(pid)
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err == nil {
@@ -106,6 +115,22 @@ func (p Process) State() State {
 		return Ended
 	}
 	return Alive
+}
+
+// Age is how long ago p was written down; false where that was on another machine
+// or before this one was started.
+func (p Process) Age() (time.Duration, bool) {
+	if p.Machine != machine() || p.Boot != boot() {
+		return 0, false
+	}
+	return sinceBoot() - time.Duration(p.At)*time.Second, true
+}
+
+// sinceBoot is the time since the machine was started, its sleep counted in.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // every kernel since 2.6.39 has this clock
+	return time.Duration(t.Nano())
 }
 
 func boot() string {
