@@ -517,7 +517,8 @@ func (r *removal) removeContainer(ctx context.Context, h holding) error {
 	err := r.askEngine(ctx, h.target, func(ctx context.Context, id string) error {
 		if !stopped {
 			// The first process ends the others in an orderly way, as far as time allows.
-			if err := r.Engine.StopContainer(ctx, id, grace); err != nil && (engine.IsNotFound(err) || engine.IsUnreachable(err)) {
+			// Whether there is such a container is what its removal says.
+			if err := r.Engine.StopContainer(ctx, id, grace); engine.IsUnreachable(err) {
 				return err
 			}
 			stopped = true

@@ -2,6 +2,9 @@ package integration
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,5 +93,72 @@ func TestFewDescriptorsInRunAndCleanup(t *testing.T) {
 	wantCleanup(t, s)
 	if left := p.left(t, j.ID); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// tasks is the place's Runner with a driver that may have so many tasks, threads
+// included: it is put into a control group of its own.
+func (p *place) tasks(t *testing.T, most int) *place {
+	t.Helper()
+	root := "/sys/fs/cgroup/pids" // version 1
+	if _, err := os.Stat(root); err != nil {
+		root = "/sys/fs/cgroup"
+		if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+pids"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group, err := os.MkdirTemp(root, "gsx-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(group); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(group, "pids.max"), []byte(strconv.Itoa(most)), 0); err != nil {
+		t.Fatal(err)
+	}
+	return p.under("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group)
+}
+
+// A driver that cannot start another thread, or none of the programs that it
+// needs, ends there and then; one cleanup leaves nothing.
+func TestFewProcesses(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	j.ID = newProject()
+	s := p.configured(t, j)
+	refused := 0
+	try := func(most int, stage func(*runner.Session) *runner.Call) *runner.Call {
+		call := stage(p.tasks(t, most).session(t, j))
+		t.Logf("%d tasks: %s: exit %d after %s", most, call.Stage, call.Exit, call.Duration.Round(time.Millisecond))
+		if call.Exit == 2 {
+			refused++
+		} else if call.Exit != 0 {
+			t.Error(call)
+		}
+		return call
+	}
+	for most := 3; ; most++ {
+		call := try(most, func(s *runner.Session) *runner.Call { return s.Prepare(t.Context()) })
+		if call.Exit == 0 || most > 30 {
+			break
+		}
+		wantCleanup(t, s)
+		if left := p.left(t, j.ID); len(left) > 0 {
+			t.Fatalf("left after prepare with %d tasks: %v", most, left)
+		}
+	}
+	for most := 3; most < 8; most++ {
+		try(most, (*runner.Session).Cleanup)
+	}
+	wantCleanup(t, s)
+	if left := p.left(t, j.ID); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if refused < 2 {
+		t.Error("the limit was none")
 	}
 }

@@ -24,6 +24,7 @@ func reap(pid int) <-chan syscall.WaitStatus {
 				<-child
 			case got == pid:
 				ended <- status
+				pid = 0 // its number may be given again
 			}
 		}
 	}()

@@ -18,6 +18,8 @@ func (t tree) pids() []int {
 	// A process that ends between being listed and being looked at may have had a
 	// child that the list does not have yet: that there is nothing left is true
 	// only of a look during which nothing ended.
+	// Within reason: who becomes its own child thousands of times a second may go
+	// unseen, and ends with the container.
 	for range 50 {
 		if members, whole := t.look(); whole || len(members) > 0 {
 			return members
@@ -30,7 +32,7 @@ func (t tree) pids() []int {
 func (t tree) look() (members []int, whole bool) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, true
+		return nil, false // for want of a descriptor or of memory
 	}
 	whole = true
 	type process struct {
