@@ -192,7 +192,8 @@ func (r *removal) run(ctx context.Context, settle bool) ([]journal.Resource, err
 		// Somebody else's hands are waited for within reason, other things as long as
 		// may be.
 		worthIt := func(f failure) bool {
-			return f.mayPass() && (f.Kind != journal.Held || time.Since(began) < heldTime)
+			others := f.Kind == journal.Held || f.Kind == journal.Loop
+			return f.mayPass() && (!others || time.Since(began) < heldTime)
 		}
 		hopeless := len(r.failed) > 0 && !pending && !slices.ContainsFunc(r.failed, worthIt)
 		if hopeless {
@@ -441,9 +442,7 @@ func (r *removal) released(ctx context.Context, h holding) {
 		}
 	}
 	if h.Kind == journal.Volume {
-		if err := r.awaitDetached(ctx, h.target); err != nil {
-			r.Log.Warnf("The storage volume %s: %v", h.target, err)
-		}
+		r.detached(ctx, h.target)
 	}
 }
 

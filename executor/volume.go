@@ -21,6 +21,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // Volume is what a job's storage volume is to be like. Sizes are bytes.
@@ -295,18 +296,25 @@ func (s VolumeState) line(u *agent.Usage) string {
 	return line + "."
 }
 
-// awaitDetached waits until the kernel has taken back what was behind the named
-// job's volume, which the engine has just removed.
-func (x *Executor) awaitDetached(ctx context.Context, name string) error {
-	s, err := x.VolumeState(name)
+// detached waits until the kernel has taken back what was behind the named job's
+// volume, which the engine has just removed. A device that somebody keeps, with
+// its image's space on the disk, is written down: nothing else tells of it.
+func (r *removal) detached(ctx context.Context, name string) {
+	s, err := r.VolumeState(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return storage.AwaitDetached(ctx, s.Image)
+	device := ""
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		device, err = storage.AwaitDetached(ctx, s.Image)
+	}
+	if err != nil {
+		r.Log.Warnf("Whether the storage volume %s has left a loop device is not known: %v", name, err)
+	} else if device != "" {
+		r.note(r.journal.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: teardown.LoopFile(device), Answered: true}))
+	}
 }
 
 func show(n int64) string { return units.BytesSize(float64(n)) }

@@ -117,6 +117,10 @@ func TestBusy(t *testing.T) {
 			t.Fatal("no volume")
 			return nil
 		}},
+		{"a foreign mount name space has the volume mounted", "(sleep)", func(t *testing.T, _ *place, s *runner.Session) func() {
+			volume, _ := ask(t, "GET", "/volumes/"+jobName(t, s), nil)["Mountpoint"].(string)
+			return hold(t, `exec unshare -m sh -c 'mount --bind "$1" /mnt && echo ready && exec sleep 600' sh "$1"`, volume)
+		}},
 		{"a container's overlay is held", "(sleep)", func(t *testing.T, _ *place, s *runner.Session) func() {
 			c := ask(t, "GET", "/containers/"+jobName(t, s)+"/json", nil)
 			driver, _ := c["GraphDriver"].(map[string]any)

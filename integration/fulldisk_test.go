@@ -16,10 +16,16 @@ import (
 func smallDisk(t *testing.T, dir, kind string) {
 	t.Helper()
 	// At least as large as mkfs wants it.
-	size, mkfs := "24M", []string{"mkfs.ext4", "-q", "-F", "-m", "0"}
 	if kind == "xfs" {
-		size, mkfs = "320M", []string{"mkfs.xfs", "-q", "-f"}
+		disk(t, dir, "320M", "mkfs.xfs", "-q", "-f")
+	} else {
+		disk(t, dir, "24M", "mkfs.ext4", "-q", "-F", "-m", "0")
 	}
+}
+
+// disk mounts a file system of the given size at dir until the test's end.
+func disk(t *testing.T, dir, size string, mkfs ...string) {
+	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,16 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/integration/runner"
@@ -114,14 +118,40 @@ func TestFullVolumeHurtsNobodyElse(t *testing.T) {
 	for _, backend := range []string{"xfs-loop", "tmpfs"} {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, settings{other: fmt.Sprintf("[storage]\nbackend = %q\nsize = \"1GiB\"", backend)})
+			// A disk of its own shows what becomes of the host's.
+			host := t.TempDir()
+			disk(t, host, "4G", "mkfs.ext4", "-q", "-F", "-m", "0")
+			p := newPlace(t, settings{other: fmt.Sprintf("[storage]\nbackend = %q\nsize = \"1GiB\"\ndir = %q", backend, host)})
 			neighbour := p.ready(t, job(t, "bookworm", "true"))
+			before := freeAt(t, host)
+			lowest := make(chan int64, 1)
+			watched, stop := context.WithCancel(t.Context())
+			defer stop()
+			go func() {
+				free := before
+				for ; watched.Err() == nil; time.Sleep(20 * time.Millisecond) {
+					free = min(free, freeAt(t, host))
+				}
+				lowest <- free
+			}()
 			r := p.runner.Play(job(t, "bookworm",
 				"dd if=/dev/zero of=/var/lib/containers/most bs=1M count=$(($(df --output=avail -m /var/lib/containers | tail -1) * 85 / 100)) status=none; sleep 0.6",
 				"dd if=/dev/zero of=$TMPDIR/fill bs=1M || echo dd failed with $?",
 				"false"))
+			stop()
 			if r.Outcome != runner.ScriptFailure {
 				t.Error(r)
+			}
+			// The host gives what the job may have, and what ext4 notes of it, and no more.
+			took, most, least := before-<-lowest, int64(1<<30+64<<20), int64(800<<20)
+			if backend == "tmpfs" {
+				most, least = 1<<20, 0
+			}
+			if took > most || took < least {
+				t.Errorf("the job with 1 GiB took %d bytes of the host's disk, which had %d free", took, before)
+			}
+			if after := freeAt(t, host); before-after > 16<<20 {
+				t.Errorf("the host's disk had %d bytes free before the job and %d after it", before, after)
 			}
 			out := r.Call(runner.StageBuild).Output.String()
 			for _, want := range []string{"No space left on device", "dd failed with 1",
@@ -137,6 +167,15 @@ func TestFullVolumeHurtsNobodyElse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// freeAt is how many bytes are free on the disk at dir.
+func freeAt(t *testing.T, dir string) int64 {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		t.Error(err)
+	}
+	return int64(s.Bavail) * s.Bsize
 }
 
 func TestStorageLine(t *testing.T) {

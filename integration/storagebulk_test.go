@@ -48,8 +48,9 @@ func (b bulk) once(ctx context.Context, name string) (setUp time.Duration, err e
 		err = os.WriteFile(filepath.Join(mountpoint, "file"), make([]byte, 1<<20), 0o600)
 		err = errors.Join(err, v.Release(), os.Remove(filepath.Join(mountpoint, "file")), unix.Unmount(mountpoint, 0))
 	}
-	err = errors.Join(err, b.engine.RemoveVolume(ctx, name), storage.AwaitDetached(ctx, v.Image), os.RemoveAll(folder))
-	return setUp, err
+	err = errors.Join(err, b.engine.RemoveVolume(ctx, name))
+	_, failed := storage.AwaitDetached(ctx, v.Image)
+	return setUp, errors.Join(err, failed, ctx.Err(), os.RemoveAll(folder))
 }
 
 // Issue 4, 5: two hundred volumes, ten at a time, beside as many plain ones.

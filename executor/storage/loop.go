@@ -98,19 +98,20 @@ func LoopDevice(file FileID) (string, error) {
 }
 
 // AwaitDetached waits until no loop device is attached to the file: the kernel
-// lets go of one a moment after the last container that used it has ended.
-func AwaitDetached(ctx context.Context, file FileID) error {
+// lets go of one a moment after the last container that used it has ended. It
+// returns the path of one that still is when ctx ends.
+func AwaitDetached(ctx context.Context, file FileID) (device string, err error) {
 	if file == (FileID{}) {
-		return nil
+		return "", nil
 	}
 	for {
-		path, err := LoopDevice(file)
-		if path == "" || err != nil {
-			return err
+		device, err := LoopDevice(file)
+		if device == "" || err != nil {
+			return "", err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is still in use, though the volume is gone: something has what is on it open or mounted", path)
+			return device, nil
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // Holder is a process that keeps something from being removed.
@@ -126,6 +127,10 @@ func mounter(pids []int, path string) (Holder, bool) {
 // file system, its place, or an overlay's layers.
 func mountOf(m *mountinfo.Info, path string) (string, bool) {
 	at := "mount of " + path + " at " + m.Mountpoint
+	// An engine may have mounted a device by another name.
+	if major, minor, ok := blockDevice(path); ok && m.Major == major && m.Minor == minor {
+		return at, true
+	}
 	if within(m.Source, path) || within(m.Mountpoint, path) || within(strings.TrimSuffix(m.Root, "//deleted"), path) {
 		return at, true
 	}
@@ -136,6 +141,15 @@ func mountOf(m *mountinfo.Info, path string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// blockDevice is the number of the block device at path; false where none is.
+func blockDevice(path string) (major, minor int, ok bool) {
+	var s unix.Stat_t
+	if !strings.HasPrefix(path, "/dev/") || unix.Stat(path, &s) != nil || s.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return 0, 0, false
+	}
+	return int(unix.Major(s.Rdev)), int(unix.Minor(s.Rdev)), true
 }
 
 // within tells whether a path that the kernel gave is path, or below it.

@@ -30,8 +30,8 @@ func RemoveFile(ctx context.Context, path string) error {
 	return Retry(ctx, Unlink, func(context.Context) error { return sysRemove(path) }, present(path))
 }
 
-// DetachLoop takes file away from the loop device. A device that has another
-// file, or none, is not the job's any more. One that is still in use keeps its
+// DetachLoop takes file, a path or what LoopFile gave, away from the loop device.
+// A device that has another file, or none, is not the job's any more. One that is still in use keeps its
 // file until its last user goes: that is Busy until then.
 func DetachLoop(ctx context.Context, device, file string) error {
 	return Retry(ctx, Detach, func(context.Context) error { return sysDetach(device, file) }, present(device))
@@ -57,13 +57,31 @@ func detach(device, file string) error {
 	return nil
 }
 
-// bound tells whether file is behind the loop device.
-func bound(device, file string) bool {
-	name := strings.TrimPrefix(device, "/dev/")
-	text, err := os.ReadFile("/sys/block/" + name + "/loop/backing_file")
+// LoopFile is what is behind the loop device, for DetachLoop: the file and, where
+// the kernel has it (since 5.15), a number that no other attaching has; empty when
+// there is nothing.
+func LoopFile(device string) string {
+	sys := "/sys/block/" + strings.TrimPrefix(device, "/dev/")
+	text, err := os.ReadFile(sys + "/loop/backing_file")
 	if err != nil {
-		return false
+		return ""
 	}
 	// The kernel says so of a file whose name is gone.
-	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), " (deleted)") == file
+	file := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), " (deleted)")
+	if seq, err := os.ReadFile(sys + "/diskseq"); err == nil {
+		file += attaching + strings.TrimSpace(string(seq))
+	}
+	return file
+}
+
+const attaching = ", diskseq "
+
+// bound tells whether file is behind the loop device: a path, or what LoopFile
+// gave.
+func bound(device, file string) bool {
+	is := LoopFile(device)
+	if !strings.Contains(file, attaching) {
+		is, _, _ = strings.Cut(is, attaching)
+	}
+	return is != "" && is == file
 }
