@@ -100,6 +100,7 @@ func ParseVolume(text string) (Volume, bool) {
 // ownPlaces are the executor's in a job's container, beside what the file says.
 var ownPlaces = []struct{ path, reason string }{
 	{"/opt/gitlab-sysbox-executor", "holds the executor's agent"},
+	{"/var/cache/gitlab-sysbox-executor", "holds the cache mounts that are kept"},
 	{"/etc/containers/storage.conf", "tells container tools which storage driver works"},
 	{"/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf", "tells container tools which storage driver works"},
 	{"/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},

@@ -23,6 +23,11 @@ type Storage struct {
 	TmpDir string `toml:"tmpdir"`
 	// Isolation is the job's BUILDAH_ISOLATION; "" leaves it unset.
 	Isolation string `toml:"isolation"`
+	// CacheMounts is for whom cache mounts of image builds are kept.
+	CacheMounts string `toml:"cache_mounts"`
+	// CacheMountsSize is how much of them is kept for each project, in bytes; any
+	// amount when it is 0.
+	CacheMountsSize Size `toml:"cache_mounts_size"`
 }
 
 func defaultStorage() Storage {
@@ -35,6 +40,9 @@ func defaultStorage() Storage {
 		DriverConflict: "override",
 		TmpDir:         "/var/lib/containers/tmp",
 		Isolation:      "chroot",
+
+		CacheMounts:     "job",
+		CacheMountsSize: 10 * units.GiB,
 	}
 }
 
@@ -64,4 +72,6 @@ func (s *Storage) check(k *checker) {
 		k.bad("storage.tmpdir", `%q belongs to the kernel; write for example "/var/lib/containers/tmp"`, s.TmpDir)
 	}
 	k.oneOf("storage.isolation", s.Isolation, []string{"chroot", "oci", "rootless", ""})
+	k.oneOf("storage.cache_mounts", s.CacheMounts, []string{"job", "project"})
+	k.limited("storage.cache_mounts_size", s.CacheMountsSize, "10GiB")
 }

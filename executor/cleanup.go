@@ -44,6 +44,7 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 		return err
 	}
 	x.tellLeft(left)
+	x.trimAfter(ctx, i)
 	return nil
 }
 

@@ -23,7 +23,10 @@ type Executor struct {
 	// GCInterval is the least time between two gcs that prepares do; none when it
 	// is not positive.
 	GCInterval time.Duration
-	Log        logrus.FieldLogger
+	// CacheMounts is how many bytes the kept cache mounts of each project may have,
+	// apart for protected refs; any number when it is not positive.
+	CacheMounts int64
+	Log         logrus.FieldLogger
 
 	lastSeenLock sync.Mutex
 	lastSeen     *seen // what was shown of the services of the job worked for last

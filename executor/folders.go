@@ -10,10 +10,11 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/storage"
 )
 
-// LabelKept marks a volume that outlives its jobs and says what is in it: builds
-// or cache. Such a volume has no LabelName: no job's clean-up removes it.
+// LabelKept marks a volume that outlives its jobs and says what is in it: builds,
+// cache or cache-mounts. Such a volume has no LabelName: no job's clean-up removes it.
 const LabelKept = LabelPrefix + "kept"
 
 // The labels, beside those of an Identity, of a volume that is kept.
@@ -37,16 +38,24 @@ type Folders struct {
 	Slot int64
 	// Jobs on protected refs share nothing with others.
 	ProtectedBuilds, ProtectedCache bool
+	// KeepCacheMounts shares cache mounts of image builds among the jobs of the same
+	// project, apart as builds are for protected refs; else each job has its own.
+	KeepCacheMounts bool
 
 	buildsVolume, cacheVolume string // what prepare took for them
+	cacheMountsVolume         string // empty where they are the job's own
 }
 
 // mounts are what the job's container shares with its helper.
 func (f Folders) mounts() []engine.Mount {
-	return []engine.Mount{
+	all := []engine.Mount{
 		{Kind: engine.Volume, Source: f.buildsVolume, Target: f.Builds},
 		{Kind: engine.Volume, Source: f.cacheVolume, Target: f.Cache},
 	}
+	if f.cacheMountsVolume != "" {
+		all = append(all, engine.Mount{Kind: engine.Volume, Source: f.cacheMountsVolume, Target: storage.CacheMounts})
+	}
+	return all
 }
 
 // keptVolume is a volume's name and labels. The server's name is in it as a
@@ -105,6 +114,20 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		}
 		if use != nil { // else it is being pruned
 			f.cacheVolume, held = name, append(held, use)
+		}
+	}
+	if f.KeepCacheMounts {
+		name, labels := keptVolume(i, cacheMounts, f.ProtectedBuilds, nil)
+		use, err := x.takeKept(ctx, name, labels, false)
+		if err != nil {
+			release()
+			return f, nil, err
+		}
+		if use != nil {
+			f.cacheMountsVolume, held = name, append(held, use)
+			x.Log.Info("Cache mounts of image builds are kept for the project's jobs (storage.cache_mounts).")
+		} else {
+			x.Log.Info("The project's kept cache mounts are just being pruned: this job's builds begin without them.")
 		}
 	}
 	if err := x.ownVolumes(ctx, i, j, map[string]*string{"builds": &f.buildsVolume, "cache": &f.cacheVolume}); err != nil {

@@ -96,7 +96,9 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 	}
 	all = append(all, x.collectAside(ctx, o)...)
 	kept, err := x.collectKept(ctx, o)
-	return append(all, kept...), err
+	all = append(all, kept...)
+	trimmed, failed := x.collectCacheMounts(ctx, o)
+	return append(all, trimmed...), errors.Join(err, failed)
 }
 
 // gcFolder is empty: its lock is the gc's, its time of modification that of the

@@ -195,6 +195,9 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
 		},
 	}
+	if p.Folders.cacheMountsVolume != "" {
+		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
+	}
 	order, err := json.Marshal(agent.InitOrder{
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
 	})

@@ -7,9 +7,9 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// cacheContext writes a Dockerfile that starts from nothing but a static busybox
-// and whose last step uses a cache mount, so that it tells what was there before.
-func cacheContext() string {
+// busyboxContext writes a Dockerfile that starts from nothing but a static busybox
+// and goes on with these lines.
+func busyboxContext(further ...string) string {
 	return lines(
 		"mkdir -p context",
 		"cp /bin/busybox context/",
@@ -17,11 +17,19 @@ func cacheContext() string {
 		"FROM scratch",
 		"COPY busybox /bin/busybox",
 		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`,
+		lines(further...),
+		"END",
+	)
+}
+
+// cacheContext writes one whose last step uses a cache mount, so that it tells what
+// was there before.
+func cacheContext() string {
+	return busyboxContext(
 		"ARG TURN",
 		"ARG MARK",
 		`RUN --mount=type=cache,target=/var/cache/test echo "before $TURN: [$(cat /var/cache/test/mark 2>/dev/null)]" && echo $MARK >/var/cache/test/mark`,
 		"CMD echo in the built image",
-		"END",
 	)
 }
 

@@ -171,6 +171,7 @@ func (a *app) withExecutor(do func(*executor.Executor) error) error {
 		KillGrace:      time.Duration(a.config.Run.KillGrace),
 		CleanupTimeout: time.Duration(a.config.Cleanup.Timeout),
 		GCInterval:     time.Duration(a.config.GC.Interval),
+		CacheMounts:    cacheMounts(a.config),
 		Log:            a.log,
 	})
 }

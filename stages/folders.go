@@ -19,13 +19,14 @@ func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.Field
 	f := executor.Folders{
 		Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir, Project: c.projectDir(cfg.Job.BuildsDir),
 		KeepBuilds: cfg.Builds.Keep, KeepCache: cfg.Cache.Keep,
-		Slot: c.number("CI_CONCURRENT_PROJECT_ID"),
+		Slot:            c.number("CI_CONCURRENT_PROJECT_ID"),
+		KeepCacheMounts: keepCacheMounts(cfg),
 	}
 	if temp := f.Project + ".tmp"; strings.HasPrefix(temp, f.Builds+"/") {
 		f.Temp = temp
 	}
 	if id.Server == tryServer {
-		f.KeepBuilds, f.KeepCache = false, false
+		f.KeepBuilds, f.KeepCache, f.KeepCacheMounts = false, false, false
 	}
 	if name := c.overridden(); name != "" && f.KeepBuilds {
 		// Else a job could fill the disk, one kept volume after the other.
@@ -39,6 +40,16 @@ func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.Field
 		return strings.HasSuffix(cache.Key, "-protected")
 	})
 	return f
+}
+
+func keepCacheMounts(cfg *config.Config) bool { return cfg.Storage.CacheMounts == "project" }
+
+// cacheMounts is how many bytes of them each project keeps; 0 for any number.
+func cacheMounts(cfg *config.Config) int64 {
+	if !keepCacheMounts(cfg) {
+		return 0 // what was kept before goes with its age
+	}
+	return int64(cfg.Storage.CacheMountsSize)
 }
 
 // overridden is a variable by which builds are kept and which the job's author

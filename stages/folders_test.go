@@ -141,3 +141,19 @@ func TestHelperImage(t *testing.T) {
 		}
 	}
 }
+
+func TestCacheMountsAreKeptOnRequest(t *testing.T) {
+	cfg := config.Default()
+	const job = `{"id":1,"job_info":{"project_id":2},"cache":[{"key":"main-protected"}]}`
+	if f, _ := foldersOf(t, cfg, job, nil); f.KeepCacheMounts || cacheMounts(cfg) != 0 {
+		t.Errorf("%+v", f)
+	}
+	cfg.Storage.CacheMounts = "project"
+	// A job's author may choose a cache key, and shall not choose protection by it.
+	if f, _ := foldersOf(t, cfg, job, nil); !f.KeepCacheMounts || f.ProtectedBuilds || cacheMounts(cfg) != 10<<30 {
+		t.Errorf("%+v", f)
+	}
+	if f, _ := foldersOf(t, cfg, `{"id":1,"job_info":{"project_id":2},"git_info":{"repo_url":"https://try.invalid/a/b.git"}}`, nil); f.KeepCacheMounts {
+		t.Errorf("%+v", f)
+	}
+}

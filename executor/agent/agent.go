@@ -42,6 +42,8 @@ type Folder struct {
 type Setup struct {
 	User    string   `json:"user,omitempty"` // user[:group], names or numbers; empty for root
 	Folders []Folder `json:"folders,omitempty"`
+	// CacheMounts are kept for other jobs; nil where they are the job's own.
+	CacheMounts *CacheMounts `json:"cache_mounts,omitempty"`
 }
 
 // InitOrder is what the first process is to do.

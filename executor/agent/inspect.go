@@ -44,6 +44,9 @@ func (o InspectOrder) report() Report {
 		if h.Account != nil {
 			a = *h.Account // what the entrypoint made of the user
 			r.UID, r.GID = a.UID, a.GID
+			if err := o.CacheMounts.link(a); err != nil {
+				return Report{Error: fmt.Sprintf("kept cache mounts: %v", err)}
+			}
 		}
 	}
 	for _, path := range o.Clear {

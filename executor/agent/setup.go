@@ -19,6 +19,9 @@ func (s Setup) apply() (account, error) {
 			return a, fmt.Errorf("folder %s: %w", f.Path, err)
 		}
 	}
+	if err := s.CacheMounts.link(a); err != nil {
+		return a, fmt.Errorf("kept cache mounts: %w", err)
+	}
 	return a, nil
 }
 

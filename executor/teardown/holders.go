@@ -77,13 +77,7 @@ func use(pid int, path string) string {
 // name space that was made while a job ran has copies of all mounts there were;
 // such a copy counts only where somebody uses it, or where it keeps a device.
 func Mounters(path string) []Holder {
-	own, _ := os.Readlink("/proc/self/ns/mnt")
-	spaces := map[string][]int{}
-	for _, pid := range processes() {
-		if space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil && space != own {
-			spaces[space] = append(spaces[space], pid)
-		}
-	}
+	spaces := foreignSpaces()
 	var holders []Holder
 	for _, space := range slices.Sorted(maps.Keys(spaces)) {
 		if h, ok := mounter(spaces[space], path); ok {
@@ -94,6 +88,18 @@ func Mounters(path string) []Holder {
 		}
 	}
 	return holders
+}
+
+// foreignSpaces are the mount name spaces other than ours, with their processes.
+func foreignSpaces() map[string][]int {
+	own, _ := os.Readlink("/proc/self/ns/mnt")
+	spaces := map[string][]int{}
+	for _, pid := range processes() {
+		if space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil && space != own {
+			spaces[space] = append(spaces[space], pid)
+		}
+	}
+	return spaces
 }
 
 // mounter finds who of the processes of one mount name space keeps path.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -87,4 +88,45 @@ func present(path string) func() bool {
 		_, err := os.Lstat(path)
 		return err == nil
 	}
+}
+
+// MountedFrom lists what of the folder at path, a file system's or below one's
+// mount point, is mounted in other mount name spaces than ours: each relative to
+// path, "." for path itself.
+func MountedFrom(path string) ([]string, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, err
+	}
+	own, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
+	if err != nil {
+		return nil, err
+	}
+	var on *mountinfo.Info
+	for _, m := range own { // of several on one place the last one counts
+		if on == nil || len(m.Mountpoint) >= len(on.Mountpoint) {
+			on = m
+		}
+	}
+	if on == nil {
+		return nil, fmt.Errorf("%s is on no mount", path)
+	}
+	below, err := filepath.Rel(on.Mountpoint, path)
+	if err != nil {
+		return nil, err
+	}
+	root := filepath.Join(on.Root, below)
+	var all []string
+	for _, pids := range foreignSpaces() {
+		for _, pid := range pids { // each sees what is below its own root folder
+			mounts, _ := mountinfo.PidMountInfo(pid) // it may have ended
+			for _, m := range mounts {
+				if m.Major == on.Major && m.Minor == on.Minor && within(m.Root, root) {
+					rest, _ := filepath.Rel(root, m.Root)
+					all = append(all, rest)
+				}
+			}
+		}
+	}
+	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -189,5 +190,40 @@ func TestHolders(t *testing.T) {
 	defer cancel()
 	if err := (Grip{Path: dir}).Released(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", foreign.Process.Pid)) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What another mount name space has mounted of a folder is found, also under the
+// name that it has by now.
+func TestMountedFrom(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cache/one", "cache/two", "target"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign := exec.Command("unshare", "-Ur", "-m", "sh", "-c", `mount --bind "$1/cache/one" "$1/target" && echo ready && exec sleep 60`, "sh", dir)
+	out, err := foreign.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := foreign.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = foreign.Process.Kill(); _ = foreign.Wait() })
+	if _, err := out.Read(make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "cache/one"), filepath.Join(dir, "cache/moved")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"cache": "moved", "cache/moved": ".", "cache/two": "", "target": ""} {
+		found, err := MountedFrom(filepath.Join(dir, name))
+		if err != nil || strings.Join(found, " ") != want {
+			t.Errorf("%s: %q, %v, want %q", name, found, err, want)
+		}
+	}
+	if _, err := MountedFrom(filepath.Join(dir, "cache/one")); err == nil {
+		t.Error("a folder that is gone has an answer")
 	}
 }
