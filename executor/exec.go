@@ -96,6 +96,7 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	}
 	j.Touch()
 	defer x.use(i.Name())()
+	x.setStage(i.Name(), s.Stage)
 	defer x.reportDead(ctx, i, f.Services, service.Died)
 	if s.ServiceLogs {
 		defer x.showLogs(ctx, i, f.Services)()

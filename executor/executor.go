@@ -35,6 +35,7 @@ type Executor struct {
 // facts are what prepare learnt and run needs.
 type facts struct {
 	Container   string `json:"container"` // ID
+	Image       string `json:"image"`     // as the job named it
 	Shell       string `json:"shell"`
 	ANSIQuoting bool   `json:"ansi_quoting"`
 	User        string `json:"user"`

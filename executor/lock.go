@@ -63,8 +63,11 @@ func (x *Executor) tryLock(name string) (unlock func(), ok bool, err error) {
 // leaves it alone meanwhile. It keeps nobody from removing the job.
 func (x *Executor) use(name string) (done func()) {
 	l := flock.New(filepath.Join(x.StateDir, "jobs", name), flock.SetFlag(os.O_RDONLY))
-	if ok, err := l.TryRLock(); err != nil || !ok {
-		return func() {} // gc is at the folder of a job that it found dead, or there is none
+	// Whoever asks whether the job is used has it for a moment.
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if ok, err := l.TryRLockContext(ctx, 2*time.Millisecond); err != nil || !ok {
+		return func() {} // there is no folder
 	}
 	return func() { l.Close() }
 }

@@ -99,7 +99,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	f := facts{
-		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
+		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
 		Watch: x.watch(p), Tools: toolsPath(p),
 		Services: services,

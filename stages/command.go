@@ -116,6 +116,8 @@ func command() *cobra.Command {
 			Run: func(*cobra.Command, []string) { fmt.Println(version()) },
 		},
 		gcCommand(a),
+		psCommand(a),
+		metricsCommand(a),
 		tryCommand(a),
 		agentCommand(),
 	)

@@ -14,7 +14,8 @@ type Pool struct {
 	Free int64
 }
 
-func diskPool(folder string) (Pool, error) {
+// DiskPool is the file system that folder is on.
+func DiskPool(folder string) (Pool, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(folder, &s); err != nil {
 		return Pool{}, fmt.Errorf("free space in %s: %w", folder, err)
@@ -40,12 +41,15 @@ type Claim struct {
 
 // Open is how much of the claim is not yet used, in bytes. What cannot be seen
 // counts as not used.
-func (c Claim) Open() int64 {
-	used := c.Used
-	if u, ok := usedBelow(c.Mountpoint); ok {
-		used = u
+func (c Claim) Open() int64 { return max(0, c.Limit-c.Now()) }
+
+// Now is how much of the claim is used, in bytes: as it is seen, or as it was known
+// last.
+func (c Claim) Now() int64 {
+	if used, ok := usedBelow(c.Mountpoint); ok {
+		return used
 	}
-	return max(0, c.Limit-used)
+	return c.Used
 }
 
 // usedBelow is how much is used on the file system that is mounted at path; false

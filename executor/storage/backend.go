@@ -107,7 +107,7 @@ func (p plain) Pool() (Pool, bool, error) {
 	if p.volumes == "" {
 		return Pool{}, false, nil
 	}
-	pool, err := diskPool(p.volumes)
+	pool, err := DiskPool(p.volumes)
 	return pool, err == nil, err
 }
 

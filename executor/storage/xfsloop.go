@@ -117,7 +117,7 @@ func (xfsLoop) Name() string { return XFSLoop }
 func (xfsLoop) Hard() bool   { return true }
 
 func (x xfsLoop) Pool() (Pool, bool, error) {
-	p, err := diskPool(x.folder)
+	p, err := DiskPool(x.folder)
 	return p, err == nil, err
 }
 
