@@ -3,7 +3,6 @@ package integration
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,9 +21,11 @@ func cacheBuild(tool, mount string, run ...string) []string {
 	return []string{busyboxContext("RUN --mount=type=cache," + mount + " " + strings.Join(run, " && ")), tool + " build --no-cache context"}
 }
 
-// marking tells what was in the cache before and puts a mark there.
+// marking puts a mark into the cache and tells how many are there: on the host's
+// side, since Buildah 1.28 may lose what a short RUN wrote on a busy machine.
 func marking(tool string) []string {
-	return cacheBuild(tool, "target=/var/cache/test", `echo "before: [$(cat /var/cache/test/mark 2>/dev/null)]"`, "echo x >>/var/cache/test/mark")
+	return append(cacheBuild(tool, "target=/var/cache/test", "echo x >>/var/cache/test/mark"),
+		`echo "marks: $(cat "$(find -L "$TMPDIR/buildah-cache-$(id -u)" -name mark)" | tr -d '\n')"`)
 }
 
 // Issue 4: cache mounts go from job to job of one project, and nowhere else.
@@ -47,21 +48,21 @@ func TestKeptCacheMounts(t *testing.T) {
 				change func(*runner.Job)
 				want   string
 			}{
-				{"first", marking("buildah"), func(*runner.Job) {}, "before: []"},
-				{"second", marking("podman"), func(*runner.Job) {}, "before: [x]"},
-				{"another project", marking("buildah"), func(j *runner.Job) { j.ProjectID = newProject() }, "before: []"},
-				{"a protected ref", marking("buildah"), func(j *runner.Job) { j.Repo.Protected = true }, "before: []"},
-				{"a key that sounds protected", marking("buildah"), func(j *runner.Job) { j.Cache = []runner.Cache{{Key: "k-protected", Policy: "pull"}} }, "before: [x x]"},
-				{"another TMPDIR", marking("buildah"), func(j *runner.Job) { *j = with(*j, runner.Var("TMPDIR", "/srv/tmp dir")) }, "before: [x x x]"},
-				{"another user", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "before: []"},
-				{"another user again", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "before: [x]"},
-				{"Podman as a service", remote, func(j *runner.Job) { j.Services = []runner.Image{podman} }, "before: [x x x x]"},
+				{"first", marking("buildah"), func(*runner.Job) {}, "marks: x"},
+				{"second", marking("podman"), func(*runner.Job) {}, "marks: xx"},
+				{"another project", marking("buildah"), func(j *runner.Job) { j.ProjectID = newProject() }, "marks: x"},
+				{"a protected ref", marking("buildah"), func(j *runner.Job) { j.Repo.Protected = true }, "marks: x"},
+				{"a key that sounds protected", marking("buildah"), func(j *runner.Job) { j.Cache = []runner.Cache{{Key: "k-protected", Policy: "pull"}} }, "marks: xxx"},
+				{"another TMPDIR", marking("buildah"), func(j *runner.Job) { *j = with(*j, runner.Var("TMPDIR", "/srv/tmp dir")) }, "marks: xxxx"},
+				{"another user", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "marks: x"},
+				{"another user again", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "marks: xx"},
+				{"Podman as a service", remote, func(j *runner.Job) { j.Services = []runner.Image{podman} }, "marks: xxxxx"},
 			} {
 				j := job(t, name, c.script...)
 				j.ProjectID = project
 				c.change(&j)
 				r := p.succeed(t, j)
-				if got := strings.Join(strings.Fields(r.Call(runner.StageBuild).Output.String()), " "); !strings.Contains(got, c.want) {
+				if !r.Call(runner.StageBuild).Output.Has(c.want) {
 					t.Errorf("%s: no %q\n%s", c.name, c.want, r)
 				}
 			}
@@ -87,7 +88,7 @@ func TestKeptCacheMountsOfParallelJobs(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, settings{keep: true, other: keepCacheMounts})
 			j := job(t, name, cacheBuild("buildah", "id=shared,target=/c,sharing=locked",
-				"if [ -e /c/busy ]; then echo met another; fi", "touch /c/busy", "sleep 2", "echo x >>/c/turns", "rm /c/busy", "echo turn $(wc -l </c/turns)")...)
+				"if [ -e /c/busy ]; then touch /c/met; fi", "touch /c/busy", "sleep 2", "echo x >>/c/turns", "rm /c/busy")...)
 			j.ProjectID = newProject()
 			results := make([]*runner.Result, 3)
 			var wg sync.WaitGroup
@@ -97,19 +98,16 @@ func TestKeptCacheMountsOfParallelJobs(t *testing.T) {
 				wg.Go(func() { results[n] = p.runner.Play(j) })
 			}
 			wg.Wait()
-			all := ""
 			for _, r := range results {
 				if r.Outcome != runner.Success {
 					t.Fatal(r)
 				}
-				all += r.Call(runner.StageBuild).Output.String()
 			}
-			for turn := range results {
-				if n := strings.Count(all, fmt.Sprintf("\nturn %d\n", turn+1)); n != 1 {
-					t.Errorf("turn %d came %d times", turn+1, n)
-				}
+			folder := cacheOf(t, filepath.Join(p.cacheMounts(t), "0"), "shared")
+			if turns, err := os.ReadFile(filepath.Join(folder, "turns")); err != nil || string(turns) != "x\nx\nx\n" {
+				t.Errorf("%q %v", turns, err)
 			}
-			if strings.Contains(all, "\nmet another\n") {
+			if _, err := os.Stat(filepath.Join(folder, "met")); err == nil {
 				t.Error("two held one lock")
 			}
 		})
@@ -127,13 +125,13 @@ func TestKeptCacheMountsAreBounded(t *testing.T) {
 			project := newProject()
 			filling := func(id string, then ...string) runner.Job {
 				j := job(t, name, cacheBuild("buildah", "id="+id+",target=/c",
-					append([]string{`echo "` + id + ` before: [$(ls /c)]"`, "head -c 20000000 /dev/zero >/c/big"}, then...)...)...)
+					append([]string{"head -c 20000000 /dev/zero >/c/big"}, then...)...)...)
 				j.ProjectID = project
 				return j
 			}
 			p.succeed(t, filling("one"))
 			// A build that has the oldest folder mounted while others are removed.
-			long := p.ready(t, filling("one", "echo has it", "until [ -e /c/end ]; do sleep 0.1; done", "ls /c/big"))
+			long := p.ready(t, filling("one", "echo has it", "until [ -e /c/end ]; do sleep 0.1; done", "touch /c/mine"))
 			process := long.StartRun(runner.StageBuild, long.Script(runner.StageBuild))
 			if _, err := process.Output().WaitFor("has it", time.Minute); err != nil {
 				t.Fatal(err)
@@ -148,24 +146,20 @@ func TestKeptCacheMountsAreBounded(t *testing.T) {
 				t.Error(r)
 			}
 			t.Log(p.gc(t))
-			end, err := filepath.Glob(filepath.Join(folder, "*", "big"))
-			if err != nil || len(end) != 2 { // of three
-				t.Fatalf("%v %v", end, err)
-			}
-			for _, big := range end {
-				if err := os.WriteFile(filepath.Join(filepath.Dir(big), "end"), nil, 0o644); err != nil {
-					t.Fatal(err)
+			for id, want := range map[string]bool{"one": true, "two": false, "three": true} {
+				if _, err := os.Stat(filepath.Join(cacheOf(t, folder, id), "big")); (err == nil) != want {
+					t.Errorf("cache %s: %v", id, err)
 				}
 			}
-			if call, err := process.Wait(time.Minute); err != nil || call.Err != nil || !call.Output.Has("/c/big") {
+			if err := os.WriteFile(filepath.Join(cacheOf(t, folder, "one"), "end"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if call, err := process.Wait(time.Minute); err != nil || call.Err != nil {
 				t.Error(err, call)
 			}
 			wantCleanup(t, long)
-			for id, want := range map[string]string{"one": "[big end]", "two": "[]"} {
-				r := p.succeed(t, filling(id, "rm /c/big"))
-				if got := strings.Join(strings.Fields(r.Log.String()), " "); !strings.Contains(got, id+" before: "+want) {
-					t.Errorf("%s: no %s\n%s", id, want, r)
-				}
+			if _, err := os.Stat(filepath.Join(cacheOf(t, folder, "one"), "mine")); err != nil {
+				t.Errorf("what the build wrote after that is not in the cache: %v", err)
 			}
 		})
 	}
@@ -184,21 +178,26 @@ func (p *place) cacheMounts(t *testing.T) string {
 	return ""
 }
 
-// age makes a cache look as if it had been used at that time.
-func age(t *testing.T, folder, id string, when time.Time) {
+// cacheOf is the folder of the cache with that id; one that is not there when there
+// is none.
+func cacheOf(t *testing.T, folder, id string) string {
 	t.Helper()
 	sum := sha256.Sum256([]byte(id)) // Buildah 1.39's name for it
 	for _, dir := range []string{id, hex.EncodeToString(sum[:])[:16]} {
-		dir = filepath.Join(folder, dir)
-		if _, err := os.Stat(dir); err != nil {
-			continue
+		if _, err := os.Stat(filepath.Join(folder, dir)); err == nil {
+			return filepath.Join(folder, dir)
 		}
-		for _, p := range []string{filepath.Join(dir, "big"), dir} {
-			if err := os.Chtimes(p, when, when); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return
 	}
-	t.Fatalf("no cache %s in %s", id, folder)
+	return filepath.Join(folder, "none")
+}
+
+// age makes a cache look as if it had been used at that time.
+func age(t *testing.T, folder, id string, when time.Time) {
+	t.Helper()
+	dir := cacheOf(t, folder, id)
+	for _, p := range []string{filepath.Join(dir, "big"), dir} {
+		if err := os.Chtimes(p, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
