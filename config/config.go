@@ -36,6 +36,7 @@ type Config struct {
 	Hardening Hardening `toml:"hardening"`
 	Network   Network   `toml:"network"`
 	Storage   Storage   `toml:"storage"`
+	Images    Images    `toml:"images"`
 	Builds    Builds    `toml:"builds"`
 	Cache     Cache     `toml:"cache"`
 	Helper    Helper    `toml:"helper"`
@@ -59,6 +60,7 @@ func Default() *Config {
 		Hardening: defaultHardening(),
 		Network:   defaultNetwork(),
 		Storage:   defaultStorage(),
+		Images:    defaultImages(),
 		Builds:    defaultBuilds(),
 		Cache:     defaultCache(),
 		Helper:    defaultHelper(),
@@ -84,6 +86,7 @@ func (c *Config) check(k *checker) {
 	c.Hardening.check(k)
 	c.Network.check(k)
 	c.Storage.check(k)
+	c.checkImages(k)
 	c.Builds.check(k)
 	c.Cache.check(k)
 	c.Helper.check(k)

@@ -52,7 +52,7 @@ func (c *Config) checkContainer(k *checker) {
 		k.bad("container.hostname", `%q is not the name of a host: letters, digits and "-", 63 at most; write for example "ci"`, h)
 	}
 	for _, v := range c.Container.Volumes {
-		c.checkVolume(k, v)
+		c.checkVolume(k, "container.volumes", v)
 	}
 	k.tmpfs("container.tmpfs", c.Container.Tmpfs)
 	for _, d := range c.Container.Devices {
@@ -101,14 +101,15 @@ func ParseVolume(text string) (Volume, bool) {
 var ownPlaces = []struct{ path, reason string }{
 	{"/opt/gitlab-sysbox-executor", "holds the executor's agent"},
 	{"/var/cache/gitlab-sysbox-executor", "holds the cache mounts that are kept"},
+	{"/opt/gitlab-sysbox-executor-images", "holds the images that all jobs share"},
 	{"/etc/containers/storage.conf", "tells container tools which storage driver works"},
 	{"/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf", "tells container tools which storage driver works"},
 	{"/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
 	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
 }
 
-func (c *Config) checkVolume(k *checker, text string) {
-	const key, right = "container.volumes", `write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
+func (c *Config) checkVolume(k *checker, key, text string) {
+	const right = `write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
 	v, ok := ParseVolume(text)
 	if !ok {
 		k.bad(key, "%q is not source:target or source:target:ro; %s", text, right)

@@ -34,7 +34,7 @@ nothing = "said twice"
 a = 1
 [run.extra]
 `,
-		`c.toml:2: unknown key imagee; did you mean job.image?`,
+		`c.toml:2: unknown key imagee; did you mean images?`,
 		`c.toml:3: unknown key tmpdir; did you mean storage.tmpdir?`,
 		`c.toml:4: unknown key colour; the keys here are `+top,
 		`c.toml:6: unknown key job.imgae; did you mean job.image?`,

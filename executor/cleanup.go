@@ -45,6 +45,10 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	}
 	x.tellLeft(left)
 	x.trimAfter(ctx, i)
+	// The job may have been the last that had an older generation of shared images.
+	if _, err := x.dropOldImages(ctx); err != nil {
+		x.Log.Debugf("%v", err) // gc takes it up
+	}
 	return nil
 }
 

@@ -27,7 +27,12 @@ func (x *Executor) sharedMounts(p Plan) []engine.Mount {
 	all = append(all, engine.Mount{
 		Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder), Target: agent.Dir, ReadOnly: true,
 	})
-	for _, text := range p.Container.Volumes {
+	return append(all, configuredMounts(p.Container.Volumes)...)
+}
+
+// configuredMounts are those of an administrator's list.
+func configuredMounts(volumes []string) (all []engine.Mount) {
+	for _, text := range volumes {
 		v, _ := config.ParseVolume(text)
 		kind := engine.Volume
 		if filepath.IsAbs(v.Source) {

@@ -96,9 +96,9 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 	}
 	all = append(all, x.collectAside(ctx, o)...)
 	kept, err := x.collectKept(ctx, o)
-	all = append(all, kept...)
-	trimmed, failed := x.collectCacheMounts(ctx, o)
-	return append(all, trimmed...), errors.Join(err, failed)
+	trimmed, trimErr := x.collectCacheMounts(ctx, o)
+	shared, sharedErr := x.collectImages(ctx, o)
+	return slices.Concat(all, kept, trimmed, shared), errors.Join(err, trimErr, sharedErr)
 }
 
 // gcFolder is empty: its lock is the gc's, its time of modification that of the

@@ -118,6 +118,11 @@ func (x *Executor) RemoveKept(ctx context.Context, volume string) (bool, error) 
 		return false, err
 	}
 	defer use.release()
+	return x.removeHeld(ctx, volume)
+}
+
+// removeHeld is RemoveKept for a volume whose lock is ours alone.
+func (x *Executor) removeHeld(ctx context.Context, volume string) (bool, error) {
 	users, err := x.Engine.VolumeUsers(ctx, volume)
 	if err != nil || len(users) > 0 {
 		return false, err

@@ -33,8 +33,12 @@ type Plan struct {
 	Network   config.Network
 	Storage   storage.Settings
 	Volume    Volume
-	Folders   Folders
-	Helper    Helper
+	// SharedImages offers the job the images that all jobs share.
+	SharedImages bool
+	Folders      Folders
+	Helper       Helper
+
+	images Generation // what prepare took of them
 
 	Services []Service
 	// ServiceLogs shows the services' logs in the job's.
@@ -45,8 +49,8 @@ type Plan struct {
 	ServiceTimeout    time.Duration // for all services together; none when not positive
 }
 
-// images are those that the job needs: its own, then those of its services.
-func (p Plan) images() []image.Request {
+// requests are the images that the job needs: its own, then those of its services.
+func (p Plan) requests() []image.Request {
 	all := []image.Request{p.Image}
 	for _, s := range p.Services {
 		all = append(all, s.Image)

@@ -38,7 +38,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		}
 	}()
 	defer x.sweep(ctx)()
-	images, err := image.All(ctx, x.Engine, p.images(), x.Log)
+	images, err := image.All(ctx, x.Engine, p.requests(), x.Log)
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	}
 	defer release()
 	p.Folders = taken
+	shared, unhold := x.takeImages(ctx, p)
+	defer unhold()
+	p.images = shared
 	services, err := x.startServices(ctx, p, j, images[1:])
 	if err != nil {
 		return err
@@ -96,6 +99,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	if err := x.settleDriver(&p, r); err != nil {
+		return err
+	}
+	if err := x.offerImages(&p, r.UID); err != nil {
 		return err
 	}
 	f := facts{

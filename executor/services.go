@@ -54,7 +54,10 @@ const healthEvery = time.Second
 func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (running, error) {
 	started := running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
 	x.Log.Infof("Starting service %s...", started.Image)
-	env := withToolDefaults(withStorage(s.Environment, p.Storage), firstOf(s.User, img.User))
+	user := firstOf(s.User, img.User)
+	settings := p.Storage
+	settings.ImageStore = p.images.storeOf(settings.Driver, user)
+	env := withToolDefaults(withStorage(s.Environment, settings), user)
 	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
 		return running{}, err

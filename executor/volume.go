@@ -205,6 +205,9 @@ func (x *Executor) writeStorageFiles(p Plan) error {
 // storageMounts are those of the storage volume and of its settings' files.
 func (x *Executor) storageMounts(p Plan) []engine.Mount {
 	mounts := []engine.Mount{{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint}}
+	if p.images.Volume != "" {
+		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: p.images.Volume, Target: storage.ImageStores, ReadOnly: true})
+	}
 	for _, f := range p.Storage.Files() {
 		mounts = append(mounts, engine.Mount{
 			Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, f.Name), Target: f.Path, ReadOnly: true,

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -118,6 +119,7 @@ func command() *cobra.Command {
 		gcCommand(a),
 		psCommand(a),
 		metricsCommand(a),
+		imagesCommand(a),
 		tryCommand(a),
 		agentCommand(),
 	)
@@ -193,6 +195,13 @@ func agentCommand() *cobra.Command {
 		&cobra.Command{Use: "inspect", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Inspect(os.Stdin, os.Stdout) }},
 		&cobra.Command{Use: "look", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Look(os.Stdin, os.Stdout) }},
 		&cobra.Command{Use: "unmount", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.UnmountNested(os.Stdin, os.Stdout) }},
+		&cobra.Command{Use: "shift DIR USER", Args: cobra.ExactArgs(2), RunE: func(_ *cobra.Command, args []string) error {
+			user, err := strconv.ParseUint(args[1], 10, 16)
+			if err != nil {
+				return fmt.Errorf("agent shift: %w", err)
+			}
+			return agent.Shift(args[0], uint32(user))
+		}},
 		&cobra.Command{Use: "await", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Await(os.Stdin, os.Stdout) }},
 	)
 	return c

@@ -45,6 +45,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		Storage:           settings,
 		Volume:            volume(cfg),
 		Folders:           folders(c, cfg, id, log),
+		SharedImages:      cfg.Images.Offer,
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceLogs:       serviceLogs(c, cfg),
 		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),

@@ -28,6 +28,9 @@ type Sources struct {
 	AuthConfig string `json:"-"`
 	// Home is the home folder of the Runner's user, who may have such a file.
 	Home string
+	// File is a Docker client's config.json that is read in place of the user's
+	// own; empty for that one.
+	File string
 	// Payload is what GitLab gave with the job, for its own registries.
 	Payload []Login `json:"-"`
 }
@@ -104,6 +107,16 @@ func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (
 	return credentials{}, nil
 }
 
+// Find picks the credentials for an image, empty ones where there are none, and
+// says in the log whose they are.
+func (s Sources) Find(ctx context.Context, ref string, log logrus.FieldLogger) (engine.Credentials, error) {
+	found, err := s.find(ctx, ref, log)
+	if found.source != "" {
+		log.Infof("Authenticating with credentials from %s", found.source)
+	}
+	return found.Credentials, err
+}
+
 func unusable(log logrus.FieldLogger, source string, err error) {
 	log.Warnf("Failed to resolve credentials from %s: %v. Credentials from this source will not be used.", source, err)
 }
@@ -136,25 +149,31 @@ func (s Sources) fromAuthConfig(ctx context.Context) ([]entry, error) {
 }
 
 func (s Sources) fromHome(ctx context.Context) ([]entry, error) {
+	if s.File != "" {
+		return fromFile(ctx, s.File)
+	}
 	if s.Home == "" {
 		return nil, nil
 	}
 	for _, name := range []string{".docker/config.json", ".dockercfg"} {
 		file := filepath.Join(s.Home, name)
-		text, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			return fromFile(ctx, file)
 		}
-		if err != nil {
-			return nil, err
-		}
-		all, err := fromConfigFile(ctx, string(text), file)
-		if err != nil {
-			err = fmt.Errorf("%s: %w", file, err)
-		}
-		return all, err
 	}
 	return nil, nil
+}
+
+func fromFile(ctx context.Context, file string) ([]entry, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	all, err := fromConfigFile(ctx, string(text), file)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", file, err)
+	}
+	return all, err
 }
 
 // fromConfigFile reads a config.json. For one server a helper of its own wins

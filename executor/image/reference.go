@@ -91,6 +91,31 @@ func Allowed(patterns []string, ref string) bool {
 	return wanted || !some
 }
 
+// Whole is a name with its registry and its tag, as a registry's own tools write
+// it. An image's ID is none. The error does not repeat the name.
+func Whole(ref string) (string, error) {
+	if err := Check(ref); err != nil {
+		return "", err
+	}
+	if IsID(ref) {
+		return "", errors.New("it is an image's ID, which no registry knows")
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return "", err
+	}
+	return reference.TagNameOnly(named).String(), nil
+}
+
+// Repository is the name of an image without its tag.
+func Repository(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	return named.Name()
+}
+
 // repository is registry/path in lower case where that does not matter.
 func repository(ref string) string {
 	named, err := reference.ParseNormalizedNamed(ref)

@@ -23,8 +23,11 @@ type File struct {
 // STORAGE_DRIVER where there is no storage.conf.
 func (s Settings) Files() []File {
 	const head = "# Written by gitlab-sysbox-executor for this job.\n"
+	// These reach every user of the container, and the store is for one.
+	everybody := s
+	everybody.ImageStore = ""
 	var variables []string
-	for _, v := range s.Environment() {
+	for _, v := range everybody.Environment() {
 		variables = append(variables, strconv.Quote(v))
 	}
 	// Quotes of systemd's own kind (systemd-system.conf(5)): % and quotes in a
@@ -50,5 +53,8 @@ func (s Settings) storageConf() string {
 	fmt.Fprintf(&b, "runroot = \"/run/containers/storage\"\n")
 	fmt.Fprintf(&b, "graphroot = %s\n", strconv.Quote(path.Join(Mountpoint, "storage")))
 	fmt.Fprintf(&b, "rootless_storage_path = %s\n", strconv.Quote(RootlessStores+"/$UID/storage"))
+	if s.ImageStore != "" {
+		fmt.Fprintf(&b, "\n[storage.options]\nadditionalimagestores = [%s]\n", strconv.Quote(s.ImageStore))
+	}
 	return b.String()
 }

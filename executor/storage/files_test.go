@@ -55,3 +55,28 @@ func TestEnforcedIsInTheEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// The store is its user's alone: the variables that reach everybody lack it.
+func TestImageStore(t *testing.T) {
+	s := Settings{Driver: "vfs", TMPDIR: "/tmp", ImageStore: ImageStore("vfs", 1000)}
+	const store = "/opt/gitlab-sysbox-executor-images/vfs/1000"
+	if got := s.Enforced()["STORAGE_OPTS"]; got != "vfs.imagestore="+store {
+		t.Error(got)
+	}
+	for _, f := range s.Files() {
+		if has := strings.Contains(f.Text, store); has != (f.Path == SystemConfig) {
+			t.Errorf("%s:\n%s", f.Path, f.Text)
+		}
+		if f.Path != SystemConfig {
+			continue
+		}
+		var c struct {
+			Storage struct {
+				Options struct{ AdditionalImageStores []string }
+			}
+		}
+		if _, err := toml.Decode(f.Text, &c); err != nil || strings.Join(c.Storage.Options.AdditionalImageStores, " ") != store {
+			t.Errorf("%v %+v", err, c)
+		}
+	}
+}

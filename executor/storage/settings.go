@@ -17,19 +17,31 @@ type Settings struct {
 	Driver    string // containers/storage driver
 	TMPDIR    string // container path; a folder of mode 1777
 	Isolation string // of Buildah's RUN steps; empty leaves it to Buildah
+	// ImageStore is a further store, in the container, whose images the user can
+	// read; empty without one.
+	ImageStore string
 }
 
-// Enforced are the variables that a job cannot set otherwise. An empty
-// STORAGE_OPTS clears the options of the image's own configuration, among them
+// Enforced are the variables that a job cannot set otherwise. STORAGE_OPTS, also
+// an empty one, clears the options of the image's own configuration, among them
 // mount_program and mountopt, which vfs refuses. CONTAINERS_STORAGE_CONF is
 // read instead of a user's own storage.conf (containers-storage.conf(5)).
 func (s Settings) Enforced() map[string]string {
-	return map[string]string{"STORAGE_DRIVER": s.Driver, "STORAGE_OPTS": "", "CONTAINERS_STORAGE_CONF": SystemConfig}
+	return map[string]string{"STORAGE_DRIVER": s.Driver, "STORAGE_OPTS": s.options(), "CONTAINERS_STORAGE_CONF": SystemConfig}
 }
 
-// Environment are the variables of the job's container and of its services.
+// options are what tools make of additionalimagestores (containers/storage,
+// types/options.go, ReloadConfigurationFile): STORAGE_OPTS wins over the file.
+func (s Settings) options() string {
+	if s.ImageStore == "" {
+		return ""
+	}
+	return s.Driver + ".imagestore=" + s.ImageStore
+}
+
+// Environment are the variables of a container.
 func (s Settings) Environment() []string {
-	env := []string{"CONTAINERS_STORAGE_CONF=" + SystemConfig, "STORAGE_DRIVER=" + s.Driver, "STORAGE_OPTS=", "TMPDIR=" + s.TMPDIR}
+	env := []string{"CONTAINERS_STORAGE_CONF=" + SystemConfig, "STORAGE_DRIVER=" + s.Driver, "STORAGE_OPTS=" + s.options(), "TMPDIR=" + s.TMPDIR}
 	if s.Isolation != "" {
 		env = append(env, "BUILDAH_ISOLATION="+s.Isolation)
 	}

@@ -1,0 +1,361 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// The images that all jobs share lie on a volume of the engine's that no job can
+// write to. It is never changed once jobs see it: what changes makes another, the
+// next generation, and the old one goes with the last job that has it.
+//
+// A file below the state folder names the current generation. Each has a file
+// for its lock, as a volume that is kept has: whoever fills a generation holds it
+// alone, a prepare holds it with others until the job's containers show that it
+// is in use, and it is removed by whoever gets it alone while it is not the
+// current one and no container has it. So there is nothing to be written down
+// that a crash could leave wrong.
+
+// LabelImages marks the volumes of generations, and the container that fills one,
+// with the state folder that they belong to.
+const LabelImages = LabelPrefix + "images"
+
+// Generation is one state of the store.
+type Generation struct {
+	Number  int                   `json:"generation"`
+	Volume  string                `json:"volume"`
+	Drivers []string              `json:"drivers"`
+	Users   []int                 `json:"users"` // root is one of them
+	Images  []storage.StoredImage `json:"images"`
+	Made    time.Time             `json:"made"`
+}
+
+// store is where a container sees the images for a user; empty when there are none.
+func (g Generation) store(driver string, uid int) string {
+	if !slices.Contains(g.Drivers, driver) || !slices.Contains(g.Users, uid) {
+		return ""
+	}
+	return storage.ImageStore(driver, uid)
+}
+
+// storeOf is the same for a user as an image or a job names it, which is known
+// only where it is root or a number.
+func (g Generation) storeOf(driver, user string) string {
+	name, _, _ := strings.Cut(user, ":")
+	if name == "" || name == "root" {
+		return g.store(driver, 0)
+	}
+	if uid, err := strconv.Atoi(name); err == nil {
+		return g.store(driver, uid)
+	}
+	return ""
+}
+
+func (x *Executor) imagesFolder() string { return filepath.Join(x.StateDir, "images") }
+func (x *Executor) imagesFile() string   { return filepath.Join(x.imagesFolder(), "current.json") }
+
+// imagesID tells the generations of this state folder from another's on the engine.
+func (x *Executor) imagesID() string {
+	sum := sha256.Sum256([]byte(x.StateDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (x *Executor) generationVolume(number int) string {
+	return fmt.Sprintf("gsx-images-%s-%d", x.imagesID(), number)
+}
+
+// generationNumber is 0 for what is no generation of ours.
+func (x *Executor) generationNumber(volume string) int {
+	text, ok := strings.CutPrefix(volume, "gsx-images-"+x.imagesID()+"-")
+	n, err := strconv.Atoi(text)
+	if !ok || err != nil || n < 1 || x.generationVolume(n) != volume {
+		return 0
+	}
+	return n
+}
+
+// CurrentImages is what jobs see now: the zero Generation where there is nothing.
+func (x *Executor) CurrentImages() (g Generation, err error) {
+	text, err := os.ReadFile(x.imagesFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return g, nil
+	} else if err != nil {
+		return g, fmt.Errorf("shared images: %w", err)
+	}
+	if err := json.Unmarshal(text, &g); err != nil {
+		return Generation{}, fmt.Errorf("shared images: %s: %w", x.imagesFile(), err)
+	}
+	if x.generationNumber(g.Volume) == 0 {
+		return Generation{}, fmt.Errorf("shared images: %s names the volume %q, which is none of this state folder's; remove the file and fill the store again", x.imagesFile(), g.Volume)
+	}
+	return g, nil
+}
+
+// setCurrentImages makes jobs see g from now on; nothing where it has no images.
+func (x *Executor) setCurrentImages(g Generation) error {
+	if len(g.Images) == 0 {
+		if err := os.Remove(x.imagesFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("shared images: %w", err)
+		}
+		return nil
+	}
+	text, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(x.imagesFile(), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("shared images: %w", err)
+	}
+	return nil
+}
+
+// takeImages gives the current generation to a job that wants it. Until release
+// is called nobody removes it; from then on the job's containers show that it is
+// in use. A store that cannot be had keeps no job from running.
+func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, release func()) {
+	release = func() {}
+	if !p.SharedImages {
+		return Generation{}, release
+	}
+	g, use, err := x.holdImages(ctx)
+	if err != nil {
+		x.Log.Warnf("The job does not see the images that all jobs share: %v", err)
+		return Generation{}, release
+	}
+	if use == nil {
+		return Generation{}, release
+	}
+	return g, use.release
+}
+
+// offerImages lets the job's tools find the images that it took, once it is known
+// as whom and with which driver they run.
+func (x *Executor) offerImages(p *Plan, uid int) error {
+	if p.images.Volume == "" {
+		return nil
+	}
+	p.Storage.ImageStore = p.images.store(p.Storage.Driver, uid)
+	if p.Storage.ImageStore == "" {
+		x.Log.Infof("The images that all jobs share are not kept for user %d with the storage driver %s (images.users).", uid, p.Storage.Driver)
+		return nil
+	}
+	x.Log.Infof("Shared images: generation %d, %d images.", p.images.Number, len(p.images.Images))
+	return x.writeStorageFiles(*p)
+}
+
+// holdImages holds the current generation; nil where there is none.
+func (x *Executor) holdImages(ctx context.Context) (Generation, *keptUse, error) {
+	for {
+		g, err := x.CurrentImages()
+		if err != nil || g.Volume == "" {
+			return Generation{}, nil, err
+		}
+		use, err := x.holdKept(g.Volume, false)
+		if err != nil {
+			return Generation{}, nil, err
+		}
+		now, err := x.CurrentImages()
+		if use != nil && err == nil && now.Volume == g.Volume {
+			if err := x.hasGeneration(ctx, g.Volume); err != nil {
+				use.release()
+				return Generation{}, nil, err
+			}
+			return now, use, nil
+		}
+		if use != nil { // it has been replaced meanwhile
+			use.release()
+			if _, err := x.dropGeneration(ctx, g.Volume); err != nil {
+				x.Log.Debugf("%v", err) // gc takes it up
+			}
+		}
+		if err != nil {
+			return Generation{}, nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return Generation{}, nil, context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// hasGeneration is an error where the engine lacks the volume: it would make an
+// empty one of that name.
+func (x *Executor) hasGeneration(ctx context.Context, volume string) error {
+	found, err := x.Engine.FindVolumes(ctx, LabelImages, x.imagesID())
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(found, func(f engine.Found) bool { return f.Name == volume }) {
+		return fmt.Errorf("the engine at %s has no volume %s any more: `images refresh` makes it anew", x.Engine.Host(), volume)
+	}
+	return nil
+}
+
+// generations are all of this state folder's that there are traces of, by their
+// volumes' names.
+func (x *Executor) generations(ctx context.Context) ([]string, error) {
+	found, err := x.Engine.FindVolumes(ctx, LabelImages, x.imagesID())
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, f := range found {
+		all = append(all, f.Name)
+	}
+	locks, err := filepath.Glob(x.keptFile(x.generationVolume(0)[:len(x.generationVolume(0))-1] + "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range locks {
+		all = append(all, filepath.Base(path))
+	}
+	all = slices.DeleteFunc(all, func(v string) bool { return x.generationNumber(v) == 0 })
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(x.generationNumber(a), x.generationNumber(b)) })
+	return slices.Compact(all), nil
+}
+
+// dropGeneration removes a generation, or returns false: it is the current one,
+// somebody fills it, or a job has or is about to get it.
+func (x *Executor) dropGeneration(ctx context.Context, volume string) (bool, error) {
+	use, err := x.holdKept(volume, true)
+	if use == nil || err != nil {
+		return false, err
+	}
+	defer use.release()
+	// Under the lock: whoever filled it may just have made it the current one.
+	if g, err := x.CurrentImages(); err != nil || g.Volume == volume {
+		return false, err
+	}
+	return x.removeHeld(ctx, volume)
+}
+
+// dropOldImages removes what no job needs any more, and names it.
+func (x *Executor) dropOldImages(ctx context.Context) (dropped []string, err error) {
+	if !exists(x.imagesFolder()) {
+		return nil, nil
+	}
+	current, err := x.CurrentImages()
+	if err != nil {
+		return nil, err
+	}
+	all, err := x.generations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, v := range all {
+		if v == current.Volume {
+			continue
+		}
+		gone, err := x.dropGeneration(ctx, v)
+		if gone {
+			dropped = append(dropped, v)
+		}
+		errs = append(errs, err)
+	}
+	return dropped, errors.Join(errs...)
+}
+
+// collectImages is gc's part: what a killed `images` left, and old generations.
+func (x *Executor) collectImages(ctx context.Context, o GCOptions) ([]Collected, error) {
+	if !exists(x.imagesFolder()) {
+		return nil, nil
+	}
+	unlock, idle, err := x.tryLockImages()
+	if err != nil {
+		return nil, err
+	}
+	if idle {
+		defer unlock()
+	}
+	if o.DryRun {
+		return x.oldImages(ctx, !idle)
+	}
+	if idle {
+		if err := x.removeTools(ctx); err != nil {
+			return nil, err
+		}
+	}
+	dropped, err := x.dropOldImages(ctx)
+	var all []Collected
+	for _, v := range dropped {
+		all = append(all, Collected{Name: v, Action: Removed, Reason: oldImagesReason})
+	}
+	return all, err
+}
+
+const oldImagesReason = "shared images that are not the current ones, and no job has them"
+
+// oldImages is what a dry run tells. While somebody fills a generation, that is
+// the last one.
+func (x *Executor) oldImages(ctx context.Context, filling bool) ([]Collected, error) {
+	listed, err := x.ListImages(ctx)
+	var all []Collected
+	for n, g := range listed.Generations {
+		if !g.Current && len(g.Jobs) == 0 && !(filling && n == len(listed.Generations)-1) {
+			all = append(all, Collected{Name: g.Volume, Action: WouldRemove, Reason: oldImagesReason})
+		}
+	}
+	return all, err
+}
+
+// ImageList is what there is of shared images.
+type ImageList struct {
+	Images      []storage.StoredImage `json:"images"`
+	Generations []GenerationUse       `json:"generations"`
+}
+
+// GenerationUse tells who uses a generation.
+type GenerationUse struct {
+	Number  int      `json:"generation"`
+	Volume  string   `json:"volume"`
+	Current bool     `json:"current"`
+	Jobs    []string `json:"jobs"` // by the names of their resources
+}
+
+// ListImages lists the images that jobs see, and which jobs have which generation.
+func (x *Executor) ListImages(ctx context.Context) (ImageList, error) {
+	l := ImageList{Images: []storage.StoredImage{}, Generations: []GenerationUse{}}
+	current, err := x.CurrentImages()
+	if err != nil {
+		return l, err
+	}
+	l.Images = append(l.Images, current.Images...)
+	all, err := x.generations(ctx)
+	if err != nil {
+		return l, err
+	}
+	for _, v := range all {
+		users, err := x.Engine.VolumeUsers(ctx, v)
+		if err != nil {
+			return l, err
+		}
+		g := GenerationUse{Number: x.generationNumber(v), Volume: v, Current: v == current.Volume, Jobs: []string{}}
+		for _, u := range users {
+			if job := u.Labels[LabelName]; job != "" && !slices.Contains(g.Jobs, job) {
+				g.Jobs = append(g.Jobs, job)
+			}
+		}
+		slices.Sort(g.Jobs)
+		l.Generations = append(l.Generations, g)
+	}
+	return l, nil
+}

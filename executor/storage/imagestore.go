@@ -1,0 +1,66 @@
+package storage
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+)
+
+// ImageStores is where a container sees the images that all jobs share: outside
+// of what systemd and Sysbox mount over.
+const ImageStores = "/opt/gitlab-sysbox-executor-images"
+
+// ImageStore is the store of a driver for the user of that number. Those of
+// users other than root hold the same images with other owners: what a user's
+// tools see as root's has to belong to the user (user_namespaces(7)).
+func ImageStore(driver string, uid int) string {
+	return path.Join(ImageStores, driver, strconv.Itoa(uid))
+}
+
+// StoredImage is an image in a store. Its size is bytes, before compression.
+type StoredImage struct {
+	Reference string `json:"reference"`
+	ID        string `json:"id"`
+	Digest    string `json:"digest"` // of the manifest
+	Size      int64  `json:"size"`
+}
+
+// ReadImages finds images in the text of a store's images.json and layers.json
+// (containers/storage, images.go and layers.go). It is an error when one of the
+// references is not there.
+func ReadImages(images, layers []byte, references []string) ([]StoredImage, error) {
+	type image struct {
+		ID, Digest, Layer string
+		Names             []string
+	}
+	var all []image
+	if err := json.Unmarshal(images, &all); err != nil {
+		return nil, fmt.Errorf("the store's images.json: %w", err)
+	}
+	var pile []struct {
+		ID, Parent string
+		Size       int64 `json:"diff-size"`
+	}
+	if err := json.Unmarshal(layers, &pile); err != nil {
+		return nil, fmt.Errorf("the store's layers.json: %w", err)
+	}
+	parents, sizes := map[string]string{}, map[string]int64{}
+	for _, l := range pile {
+		parents[l.ID], sizes[l.ID] = l.Parent, l.Size
+	}
+	var found []StoredImage
+	for _, ref := range references {
+		n := slices.IndexFunc(all, func(i image) bool { return slices.Contains(i.Names, ref) })
+		if n < 0 {
+			return nil, fmt.Errorf("image %s is not in the store, though it was pulled", ref)
+		}
+		s := StoredImage{Reference: ref, ID: all[n].ID, Digest: all[n].Digest}
+		for layer, depth := all[n].Layer, 0; layer != "" && depth <= len(pile); layer, depth = parents[layer], depth+1 {
+			s.Size += sizes[layer]
+		}
+		found = append(found, s)
+	}
+	return found, nil
+}

@@ -1,0 +1,229 @@
+package stages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/image"
+)
+
+// imagesCommand is for the administrator: it fills the store of base images that
+// all jobs share.
+func imagesCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "images",
+		Short: "Fill the store of base images that all jobs share",
+		Long: `Fill the store of base images that all jobs share: what is in it, builds in jobs
+find without pulling it.
+
+Each change makes a new generation beside the current one and then switches;
+jobs that run keep the one they have, which goes with the last of them. A change
+that fails or is interrupted leaves everything as it was.`,
+	}
+	c.AddCommand(pullImages(a), refreshImages(a), removeImages(a), listImages(a))
+	return c
+}
+
+func pullImages(a *app) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "pull IMAGE...", Short: "Pull images into the store", Args: cobra.MinimumNArgs(1),
+		Example: "  gitlab-sysbox-executor images pull docker.io/library/debian:12",
+		RunE: func(c *cobra.Command, args []string) error {
+			all, err := wholeNames(args, "")
+			if err != nil {
+				return err
+			}
+			return a.changeImages(c.Context(), file, executor.ImageChange{Pull: all})
+		},
+	}
+	authFile(c, &file)
+	return c
+}
+
+func refreshImages(a *app) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "refresh", Short: "Pull again what is in the store, and images.references of the configuration", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withImages(func(x *executor.Executor) error {
+				all, err := wholeNames(a.config.Images.References, "images.references: ")
+				if err != nil {
+					return err
+				}
+				current, err := x.CurrentImages()
+				if err != nil {
+					return err
+				}
+				for _, i := range current.Images {
+					all = append(all, i.Reference)
+				}
+				slices.Sort(all)
+				all = slices.Compact(all)
+				if len(all) == 0 {
+					x.Log.Info("There is nothing to refresh: the store is empty, and images.references names nothing.")
+					return nil
+				}
+				return a.change(c.Context(), x, file, executor.ImageChange{Pull: all, Keep: true})
+			})
+		},
+	}
+	authFile(c, &file)
+	return c
+}
+
+func removeImages(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove IMAGE...", Short: "Remove images from the store", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			all, err := wholeNames(args, "")
+			if err != nil {
+				return err
+			}
+			return a.withImages(func(x *executor.Executor) error {
+				current, err := x.CurrentImages()
+				if err != nil {
+					return err
+				}
+				var names []string
+				for _, i := range current.Images {
+					names = append(names, i.Reference)
+				}
+				for _, r := range all {
+					if !slices.Contains(names, r) {
+						return fmt.Errorf("image %s is not in the store, which has: %s", r, strings.Join(names, ", "))
+					}
+				}
+				return a.change(c.Context(), x, "", executor.ImageChange{Remove: all})
+			})
+		},
+	}
+}
+
+func listImages(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list", Short: "List the images of the store, and which jobs have which generation", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withImages(func(x *executor.Executor) error {
+				l, err := x.ListImages(c.Context())
+				if err != nil {
+					return err
+				}
+				return printImages(l, asJSON, os.Stdout)
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return c
+}
+
+func authFile(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "authfile", "", "a Docker client's config.json with credentials for registries (default the one in your home folder)")
+}
+
+// withImages loads the configuration and connects to the engine.
+func (a *app) withImages(do func(*executor.Executor) error) error {
+	if err := a.load(os.Stderr); err != nil {
+		return err
+	}
+	return a.withExecutor(do)
+}
+
+func (a *app) changeImages(ctx context.Context, authFile string, c executor.ImageChange) error {
+	return a.withImages(func(x *executor.Executor) error { return a.change(ctx, x, authFile, c) })
+}
+
+func (a *app) change(ctx context.Context, x *executor.Executor, authFile string, c executor.ImageChange) error {
+	if authFile != "" {
+		if _, err := os.Stat(authFile); err != nil {
+			return fmt.Errorf("--authfile: %w", err)
+		}
+	}
+	f, err := imageFill(a.config, authFile)
+	if err != nil {
+		return err
+	}
+	f.Out = os.Stderr
+	return x.ChangeImages(ctx, f, c)
+}
+
+// imageFill is how the configuration has the store filled.
+func imageFill(cfg *config.Config, authFile string) (executor.ImageFill, error) {
+	i := cfg.Images
+	if i.ToolImage == "" {
+		return executor.ImageFill{}, errors.New("the configuration names no image with buildah or podman to fill the store with: write one as images.tool_image")
+	}
+	if err := image.Check(i.ToolImage); err != nil {
+		return executor.ImageFill{}, fmt.Errorf("images.tool_image %.100q: %w", i.ToolImage, err)
+	}
+	credentials := image.Sources{Home: homeDir(), File: authFile}
+	f := executor.ImageFill{
+		Tool:    image.Request{Reference: i.ToolImage, Credentials: credentials},
+		Runtime: cfg.Runtime, Drivers: []string{"vfs"}, Users: []int{0},
+		Environment: i.Environment, Volumes: i.Volumes, Network: cfg.Network, Credentials: credentials,
+	}
+	if cfg.Storage.Driver != "vfs" {
+		f.Drivers = append(f.Drivers, cfg.Storage.Driver)
+	}
+	for _, p := range i.PullPolicy {
+		f.Tool.Policies = append(f.Tool.Policies, image.Policy(p))
+	}
+	for _, u := range i.Users {
+		n, err := strconv.Atoi(u)
+		if err != nil {
+			return f, fmt.Errorf("images.users: %w", err) // the configuration was checked
+		}
+		f.Users = append(f.Users, n)
+	}
+	return f, nil
+}
+
+// wholeNames are names with registry and tag; where tells whose they are.
+func wholeNames(names []string, where string) ([]string, error) {
+	var all []string
+	for _, name := range names {
+		whole, err := image.Whole(name)
+		if err != nil {
+			return nil, fmt.Errorf(`%simage %.100q: %w; write for example "docker.io/library/debian:12"`, where, name, err)
+		}
+		all = append(all, whole)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+func printImages(l executor.ImageList, asJSON bool, out io.Writer) error {
+	if asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(l)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "IMAGE\tDIGEST\tSIZE")
+	for _, i := range l.Images {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", i.Reference, i.Digest, units.BytesSize(float64(i.Size)))
+	}
+	fmt.Fprintln(w, "\nGENERATION\tVOLUME\tJOBS")
+	for _, g := range l.Generations {
+		number := strconv.Itoa(g.Number)
+		if g.Current {
+			number += " (current)"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", number, g.Volume, strings.Join(g.Jobs, " "))
+	}
+	return w.Flush()
+}
