@@ -160,3 +160,24 @@ func TestHelperHasLimitedTime(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 }
+
+// A file that is named is read in place of the user's own, and has to be there.
+func TestFindReadsTheNamedFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "auth.json")
+	if err := os.WriteFile(file, []byte(`{"auths": {"registry.example": {"auth": "dXNlcjpzZWNyZXQ="}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, hook := test.NewNullLogger()
+	s := Sources{Home: dir, File: file}
+	if c, err := s.Find(context.Background(), "registry.example/a:1", log); err != nil || c.Username != "user" || c.Password != "secret" {
+		t.Errorf("%v %v", c, err)
+	}
+	if c, err := s.Find(context.Background(), "other.example/a:1", log); err != nil || !c.Empty() {
+		t.Errorf("%v %v", c, err)
+	}
+	s.File += ".gone"
+	if c, err := s.Find(context.Background(), "registry.example/a:1", log); err != nil || !c.Empty() || !strings.Contains(hook.LastEntry().Message, "no such file") {
+		t.Errorf("%v %v %v", c, err, hook.LastEntry())
+	}
+}

@@ -53,7 +53,9 @@ func (s Settings) storageConf() string {
 	fmt.Fprintf(&b, "runroot = \"/run/containers/storage\"\n")
 	fmt.Fprintf(&b, "graphroot = %s\n", strconv.Quote(path.Join(Mountpoint, "storage")))
 	fmt.Fprintf(&b, "rootless_storage_path = %s\n", strconv.Quote(RootlessStores+"/$UID/storage"))
-	if s.ImageStore != "" {
+	// Root under sudo has but this file, and would take a user's store for its own;
+	// users other than root who lack the variables take them from the files below.
+	if s.ImageStore != "" && s.ImageStore == ImageStore(s.Driver, 0) {
 		fmt.Fprintf(&b, "\n[storage.options]\nadditionalimagestores = [%s]\n", strconv.Quote(s.ImageStore))
 	}
 	return b.String()

@@ -56,27 +56,33 @@ func TestEnforcedIsInTheEnvironment(t *testing.T) {
 	}
 }
 
-// The store is its user's alone: the variables that reach everybody lack it.
+// The store is its user's alone: what reaches everybody lacks it, and the file is
+// what root has under sudo.
 func TestImageStore(t *testing.T) {
-	s := Settings{Driver: "vfs", TMPDIR: "/tmp", ImageStore: ImageStore("vfs", 1000)}
-	const store = "/opt/gitlab-sysbox-executor-images/vfs/1000"
-	if got := s.Enforced()["STORAGE_OPTS"]; got != "vfs.imagestore="+store {
-		t.Error(got)
-	}
-	for _, f := range s.Files() {
-		if has := strings.Contains(f.Text, store); has != (f.Path == SystemConfig) {
-			t.Errorf("%s:\n%s", f.Path, f.Text)
+	for _, c := range []struct {
+		uid    int
+		inFile string
+	}{{0, "/opt/gitlab-sysbox-executor-images/vfs/0"}, {1000, ""}} {
+		store := ImageStore("vfs", c.uid)
+		s := Settings{Driver: "vfs", TMPDIR: "/tmp", ImageStore: store}
+		if got := s.Enforced()["STORAGE_OPTS"]; got != "vfs.imagestore="+store {
+			t.Error(got)
 		}
-		if f.Path != SystemConfig {
-			continue
-		}
-		var c struct {
-			Storage struct {
-				Options struct{ AdditionalImageStores []string }
+		for _, f := range s.Files() {
+			if f.Path != SystemConfig {
+				if strings.Contains(f.Text, store) {
+					t.Errorf("%s:\n%s", f.Path, f.Text)
+				}
+				continue
 			}
-		}
-		if _, err := toml.Decode(f.Text, &c); err != nil || strings.Join(c.Storage.Options.AdditionalImageStores, " ") != store {
-			t.Errorf("%v %+v", err, c)
+			var file struct {
+				Storage struct {
+					Options struct{ AdditionalImageStores []string }
+				}
+			}
+			if _, err := toml.Decode(f.Text, &file); err != nil || strings.Join(file.Storage.Options.AdditionalImageStores, " ") != c.inFile {
+				t.Errorf("user %d: %v %+v", c.uid, err, file)
+			}
 		}
 	}
 }
