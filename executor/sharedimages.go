@@ -58,10 +58,10 @@ func (g Generation) store(driver string, uid int) string {
 // storeOf is the same for a user as an image or a job names it, which is known
 // only where it is root or a number.
 func (g Generation) storeOf(driver, user string) string {
-	name, _, _ := strings.Cut(user, ":")
-	if name == "" || name == "root" {
+	if isRoot(user) {
 		return g.store(driver, 0)
 	}
+	name, _, _ := strings.Cut(user, ":")
 	if uid, err := strconv.Atoi(name); err == nil {
 		return g.store(driver, uid)
 	}

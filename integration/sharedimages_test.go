@@ -292,8 +292,13 @@ func TestImagesPullKilled(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	wantBuiltFrom(t, s.succeed(t, job(t, "buildah", building(ref, "buildah")...)).Call(runner.StageBuild), "version one", "buildah")
-	if out := s.gc(t); !strings.Contains(out, "gsx-images-") && len(s.volumes(t)) > 1 {
-		t.Errorf("gc left it:\n%s", out)
+	// Killed earlier, it would have left but the file of its lock.
+	stem := strings.TrimRight(before.Generations[0].Volume, "0123456789")
+	if err := os.WriteFile(filepath.Join(s.stateDir, "kept", stem+"99"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.gc(t); strings.Count(out, "shared images that are not the current ones") < 1 {
+		t.Errorf("gc tells nothing of it:\n%s", out)
 	}
 	wantOne := func() {
 		t.Helper()
