@@ -61,7 +61,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	p.Folders = taken
 	shared, unhold := x.takeImages(ctx, p)
 	defer unhold()
-	p.images = shared
+	if err := x.expectImages(&p, shared, images[0]); err != nil {
+		return err
+	}
 	services, err := x.startServices(ctx, p, j, images[1:])
 	if err != nil {
 		return err
@@ -101,7 +103,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.settleDriver(&p, r); err != nil {
 		return err
 	}
-	if err := x.offerImages(&p, r.UID); err != nil {
+	if err := x.offerImages(&p, r); err != nil {
 		return err
 	}
 	f := facts{

@@ -18,8 +18,10 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // The images that all jobs share lie on a volume of the engine's that no job can
@@ -145,19 +147,31 @@ func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, releas
 	return g, use.release
 }
 
-// offerImages lets the job's tools find the images that it took, once it is known
-// as whom and with which driver they run.
-func (x *Executor) offerImages(p *Plan, uid int) error {
+// expectImages takes the images for the job's containers that are yet to be made,
+// as far as it can be told as whom the job's tools will run: systemd reads its
+// configuration when it boots.
+func (x *Executor) expectImages(p *Plan, g Generation, img engine.Image) error {
+	if g.Volume == "" {
+		return nil
+	}
+	p.images = g
+	p.Storage.ImageStore = g.storeOf(p.Storage.Driver, firstOf(p.User, img.User))
+	return errors.Join(x.writeStorageFiles(*p), x.writeContainers(*p, sysbox.Containers{Limits: certainLimits(*p)}))
+}
+
+// offerImages lets the job's tools find the images, once it is known as whom and
+// with which driver they run.
+func (x *Executor) offerImages(p *Plan, r agent.Report) error {
 	if p.images.Volume == "" {
 		return nil
 	}
-	p.Storage.ImageStore = p.images.store(p.Storage.Driver, uid)
+	p.Storage.ImageStore = p.images.store(p.Storage.Driver, r.UID)
 	if p.Storage.ImageStore == "" {
-		x.Log.Infof("The images that all jobs share are not kept for user %d with the storage driver %s (images.users).", uid, p.Storage.Driver)
-		return nil
+		x.Log.Infof("The images that all jobs share are not kept for user %d with the storage driver %s (images.users).", r.UID, p.Storage.Driver)
+	} else {
+		x.Log.Infof("Shared images: generation %d, %d images.", p.images.Number, len(p.images.Images))
 	}
-	x.Log.Infof("Shared images: generation %d, %d images.", p.images.Number, len(p.images.Images))
-	return x.writeStorageFiles(*p)
+	return errors.Join(x.writeStorageFiles(*p), x.settleTools(*p, r))
 }
 
 // holdImages holds the current generation; nil where there is none.

@@ -90,7 +90,7 @@ func certainLimits(p Plan) sysbox.Limits {
 // writeContainers writes the files that toolMounts mounts; a container that runs
 // already sees the new text.
 func (x *Executor) writeContainers(p Plan, c sysbox.Containers) error {
-	c.TMPDIR, c.Env = p.Storage.TMPDIR, p.Storage.Environment()
+	c.TMPDIR, c.Env = p.Storage.TMPDIR, p.Storage.Fallback()
 	for name, rootless := range map[string]bool{containersFile: false, rootlessContainersFile: true} {
 		c.Rootless = rootless
 		if err := os.WriteFile(filepath.Join(x.folder(p.Identity), sharedFolder, name), c.Config(), 0o644); err != nil {

@@ -23,26 +23,30 @@ type File struct {
 // STORAGE_DRIVER where there is no storage.conf.
 func (s Settings) Files() []File {
 	const head = "# Written by gitlab-sysbox-executor for this job.\n"
-	// These reach every user of the container, and the store is for one.
-	everybody := s
-	everybody.ImageStore = ""
-	var variables []string
-	for _, v := range everybody.Environment() {
-		variables = append(variables, strconv.Quote(v))
-	}
-	// Quotes of systemd's own kind (systemd-system.conf(5)): % and quotes in a
-	// TMPDIR are doubled or escaped.
-	manager := head + "[Manager]\nDefaultEnvironment=" + strings.ReplaceAll(strings.Join(variables, " "), "%", "%%") + "\n"
 	return []File{
 		{"storage.conf", SystemConfig, head + s.storageConf()},
 		// Read last of all, also where the image has drop-ins of its own. What it puts into the environment of Buildah and Podman,
 		// where it is missing there, even beats a user's own storage.conf
 		// (containers.conf(5), [engine] env).
 		{"storage-containers.conf", "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf",
-			head + "[engine]\nenv = [" + strings.Join(variables, ", ") + "]\nimage_copy_tmp_dir = " + strconv.Quote(s.TMPDIR) + "\n"},
-		{"systemd-system.conf", "/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", manager},
-		{"systemd-user.conf", "/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", manager},
+			head + "[engine]\nenv = [" + strings.Join(quoted(s.Fallback()), ", ") + "]\nimage_copy_tmp_dir = " + strconv.Quote(s.TMPDIR) + "\n"},
+		{"systemd-system.conf", "/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", head + manager(s.forRoot())},
+		{"systemd-user.conf", "/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", head + manager(s.forOthers())},
 	}
+}
+
+// manager is for systemd, in quotes of its own kind (systemd-system.conf(5)): %
+// and quotes in a TMPDIR are doubled or escaped.
+func manager(s Settings) string {
+	return "[Manager]\nDefaultEnvironment=" + strings.ReplaceAll(strings.Join(quoted(s.Environment()), " "), "%", "%%") + "\n"
+}
+
+func quoted(list []string) []string {
+	var all []string
+	for _, text := range list {
+		all = append(all, strconv.Quote(text))
+	}
+	return all
 }
 
 // storageConf serves root and everybody else: for others than root tools take
@@ -53,9 +57,7 @@ func (s Settings) storageConf() string {
 	fmt.Fprintf(&b, "runroot = \"/run/containers/storage\"\n")
 	fmt.Fprintf(&b, "graphroot = %s\n", strconv.Quote(path.Join(Mountpoint, "storage")))
 	fmt.Fprintf(&b, "rootless_storage_path = %s\n", strconv.Quote(RootlessStores+"/$UID/storage"))
-	// Root under sudo has but this file, and would take a user's store for its own;
-	// users other than root who lack the variables take them from the files below.
-	if s.ImageStore != "" && s.ImageStore == ImageStore(s.Driver, 0) {
+	if s = s.forRoot(); s.ImageStore != "" {
 		fmt.Fprintf(&b, "\n[storage.options]\nadditionalimagestores = [%s]\n", strconv.Quote(s.ImageStore))
 	}
 	return b.String()

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,32 +57,24 @@ func TestEnforcedIsInTheEnvironment(t *testing.T) {
 	}
 }
 
-// The store is its user's alone: what reaches everybody lacks it, and the file is
-// what root has under sudo.
+// A store is its user's alone: what root's tools read has root's, what others'
+// read has another's.
 func TestImageStore(t *testing.T) {
-	for _, c := range []struct {
-		uid    int
-		inFile string
-	}{{0, "/opt/gitlab-sysbox-executor-images/vfs/0"}, {1000, ""}} {
-		store := ImageStore("vfs", c.uid)
+	const system, user = "/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf"
+	const tools = "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf"
+	for uid, files := range map[int][]string{0: {SystemConfig, system}, 1000: {tools, user}} {
+		store := ImageStore("vfs", uid)
 		s := Settings{Driver: "vfs", TMPDIR: "/tmp", ImageStore: store}
 		if got := s.Enforced()["STORAGE_OPTS"]; got != "vfs.imagestore="+store {
 			t.Error(got)
 		}
 		for _, f := range s.Files() {
-			if f.Path != SystemConfig {
-				if strings.Contains(f.Text, store) {
-					t.Errorf("%s:\n%s", f.Path, f.Text)
-				}
-				continue
+			if strings.Contains(f.Text, store) != slices.Contains(files, f.Path) {
+				t.Errorf("user %d, %s:\n%s", uid, f.Path, f.Text)
 			}
-			var file struct {
-				Storage struct {
-					Options struct{ AdditionalImageStores []string }
-				}
-			}
-			if _, err := toml.Decode(f.Text, &file); err != nil || strings.Join(file.Storage.Options.AdditionalImageStores, " ") != c.inFile {
-				t.Errorf("user %d: %v %+v", c.uid, err, file)
+			var any map[string]any
+			if _, err := toml.Decode(f.Text, &any); err != nil && strings.HasPrefix(f.Path, "/etc/containers/") {
+				t.Errorf("%s: %v", f.Path, err)
 			}
 		}
 	}

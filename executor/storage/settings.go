@@ -39,6 +39,28 @@ func (s Settings) options() string {
 	return s.Driver + ".imagestore=" + s.ImageStore
 }
 
+// forRoot are the settings of root's tools that lack the variables of the job's
+// scripts, forOthers those of other users' tools. Who lacks a store from which it
+// has built before takes its images for corrupt; who has another's cannot read it.
+func (s Settings) forRoot() Settings {
+	if s.ImageStore != ImageStore(s.Driver, 0) {
+		s.ImageStore = ""
+	}
+	return s
+}
+
+func (s Settings) forOthers() Settings {
+	if s.ImageStore == ImageStore(s.Driver, 0) {
+		s.ImageStore = ""
+	}
+	return s
+}
+
+// Fallback are the variables of Buildah and Podman where they lack their own. It
+// is users other than root whom they tell where images are: root's tools have
+// looked into SystemConfig before.
+func (s Settings) Fallback() []string { return s.forOthers().Environment() }
+
 // Environment are the variables of a container.
 func (s Settings) Environment() []string {
 	env := []string{"CONTAINERS_STORAGE_CONF=" + SystemConfig, "STORAGE_DRIVER=" + s.Driver, "STORAGE_OPTS=" + s.options(), "TMPDIR=" + s.TMPDIR}
