@@ -83,7 +83,9 @@ func (x *Executor) ChangeImages(ctx context.Context, f ImageFill, c ImageChange)
 			current, c.Pull = Generation{}, want // all over again
 		}
 	}
-	err = x.fill(ctx, f, c, current, want)
+	if err = x.fill(ctx, f, c, current, want); ctx.Err() != nil {
+		return err
+	}
 	_, old := x.dropOldImages(ctx)
 	return errors.Join(err, old)
 }
