@@ -206,7 +206,7 @@ func TestSharedImagesNeedNoPull(t *testing.T) {
 	for _, c := range []struct{ image, user string }{{"buildah", "root"}, {"buildah", "builder"}, {"buildah-trixie", "root"}, {"buildah-trixie", "builder"}} {
 		wg.Go(func() {
 			j := job(t, c.image, append(building(ref, "buildah", "podman"),
-				"env -i HOME=$HOME PATH=$PATH buildah images --format 'bare {{.Name}}:{{.Tag}}'")...)
+				"env -i HOME=$HOME PATH=$PATH buildah images --format '{{.Name}}:{{.Tag}}'")...)
 			j.Image.User = c.user
 			r := s.runner.Play(j)
 			if r.Outcome != runner.Success {
@@ -214,7 +214,7 @@ func TestSharedImagesNeedNoPull(t *testing.T) {
 				return
 			}
 			wantBuiltFrom(t, r.Call(runner.StageBuild), "version one", "buildah", "podman")
-			wantLines(t, r, "bare "+ref)
+			wantLines(t, r, ref)
 			if !strings.Contains(r.Log.String(), "Shared images: generation 1, 1 images.") {
 				t.Error(r)
 			}
