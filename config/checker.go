@@ -123,8 +123,8 @@ func (k *checker) pullPolicy(key string, list []string) {
 	}
 }
 
-// overlap tells whether two clean absolute paths are one, or one is inside the
+// Overlap tells whether two clean absolute paths are one, or one is inside the
 // other.
-func overlap(a, b string) bool {
+func Overlap(a, b string) bool {
 	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
 }

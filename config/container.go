@@ -13,9 +13,10 @@ type Container struct {
 	// Hostname of the job container; "" for the one that GitLab's Docker
 	// executor gives.
 	Hostname string `toml:"hostname"`
-	// Volumes lists "source:target" or "source:target:ro", for the job container
-	// and its services. A source is an absolute path of the host's or the name of
-	// one of the engine's volumes.
+	// Volumes lists "source:target", "source:target:ro" or "target", for the job
+	// container and its services. A source is an absolute path of the host's or the
+	// name of one of the engine's volumes; without one it is a volume that each job
+	// has of its own, and that goes with it.
 	Volumes []string `toml:"volumes"`
 	// Tmpfs lists "path" or "path:options", for the job container.
 	Tmpfs []string `toml:"tmpfs"`
@@ -52,7 +53,7 @@ func (c *Config) checkContainer(k *checker) {
 		k.bad("container.hostname", `%q is not the name of a host: letters, digits and "-", 63 at most; write for example "ci"`, h)
 	}
 	for _, v := range c.Container.Volumes {
-		c.checkVolume(k, "container.volumes", v)
+		c.checkVolume(k, "container.volumes", v, true)
 	}
 	k.tmpfs("container.tmpfs", c.Container.Tmpfs)
 	for _, d := range c.Container.Devices {
@@ -84,13 +85,17 @@ func (c *Config) checkContainer(k *checker) {
 
 // Volume is one of Container.Volumes in its parts.
 type Volume struct {
-	Source, Target string
-	ReadOnly       bool
+	Source   string // empty for a volume of the job's own
+	Target   string
+	ReadOnly bool
 }
 
-// ParseVolume takes "source:target" with or without ":ro" or ":rw".
+// ParseVolume takes "source:target" with or without ":ro" or ":rw", or a target alone.
 func ParseVolume(text string) (Volume, bool) {
 	parts := strings.Split(text, ":")
+	if len(parts) == 1 && path.IsAbs(text) {
+		return Volume{Target: text}, true
+	}
 	if len(parts) < 2 || len(parts) > 3 || len(parts) == 3 && parts[2] != "ro" && parts[2] != "rw" {
 		return Volume{}, false
 	}
@@ -108,21 +113,28 @@ var ownPlaces = []struct{ path, reason string }{
 	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
 }
 
-func (c *Config) checkVolume(k *checker, key, text string) {
-	const right = `write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
+// checkVolume checks one of the volumes of a list; jobs tells that it is one for
+// jobs' containers, where a volume may be the job's own.
+func (c *Config) checkVolume(k *checker, key, text string, jobs bool) {
+	forms := "source:target or source:target:ro"
+	right := `write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
+	if jobs {
+		forms = "source:target, source:target:ro or an absolute path"
+		right = `write for example "/srv/models:/models:ro", "name:/path" for a volume of the engine's, or "/path" for one of each job's own`
+	}
 	v, ok := ParseVolume(text)
-	if !ok {
-		k.bad(key, "%q is not source:target or source:target:ro; %s", text, right)
+	if !ok || v.Source == "" && !jobs {
+		k.bad(key, "%q is not %s; %s", text, forms, right)
 		return
 	}
 	switch {
-	case !path.IsAbs(v.Source) && !volumeName.MatchString(v.Source):
+	case v.Source != "" && !path.IsAbs(v.Source) && !volumeName.MatchString(v.Source):
 		k.bad(key, "%q: the source %q is neither an absolute path nor the name of a volume; %s", text, v.Source, right)
 		return
 	case path.IsAbs(v.Source) && (path.Clean(v.Source) != v.Source || v.Source == "/"):
 		k.bad(key, "%q: the source is the whole file system or not the plain form of its path; %s", text, right)
 		return
-	case path.IsAbs(v.Source) && overlap(v.Source, c.StateDir):
+	case path.IsAbs(v.Source) && Overlap(v.Source, c.StateDir):
 		k.bad(key, "%q: the source overlaps state_dir %q, where other jobs' files are; %s", text, c.StateDir, right)
 		return
 	case !path.IsAbs(v.Target) || path.Clean(v.Target) != v.Target || v.Target == "/":
@@ -134,19 +146,28 @@ func (c *Config) checkVolume(k *checker, key, text string) {
 	}
 }
 
-// taken tells which place a volume may not be mounted on, below or above.
-func (c *Config) taken(target string) (place, reason string) {
+// Reserved tells which of the system's and the executor's own places in a job's
+// container a mount at target would be on, below or above; none when place is empty.
+func Reserved(target string) (place, reason string) {
 	for _, s := range slices.Concat(systemDirs, ownPlaces) {
 		// Secrets are commonly mounted below /run, which Sysbox keeps visible there.
 		below := s.path == "/run" && strings.HasPrefix(target, "/run/") && target != "/run/lock"
-		if overlap(target, s.path) && !below {
+		if Overlap(target, s.path) && !below {
 			return s.path, s.reason
 		}
+	}
+	return "", ""
+}
+
+// taken tells which place a volume may not be mounted on, below or above.
+func (c *Config) taken(target string) (place, reason string) {
+	if place, reason := Reserved(target); place != "" {
+		return place, reason
 	}
 	for key, dir := range map[string]string{
 		"job.builds_dir": c.Job.BuildsDir, "job.cache_dir": c.Job.CacheDir, "storage.tmpdir": c.Storage.TmpDir,
 	} {
-		if overlap(target, dir) {
+		if Overlap(target, dir) {
 			return key + " " + strconv.Quote(dir), "is the job's own"
 		}
 	}
@@ -169,7 +190,7 @@ func (k *checker) tmpfs(key string, list []string) {
 			continue
 		}
 		for _, s := range slices.Concat(systemDirs, ownPlaces) {
-			if overlap(target, s.path) && s.path != "/run" {
+			if Overlap(target, s.path) && s.path != "/run" {
 				k.bad(key, "%q overlaps %s, which %s; choose another path", text, s.path, s.reason)
 			}
 		}

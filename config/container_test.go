@@ -9,7 +9,7 @@ import (
 func TestContainer(t *testing.T) {
 	wantErrors(t, `[container]
 hostname = "ci"
-volumes = ["/srv/models:/models:ro", "cache-of-all:/shared", "/etc/ssl/certs:/etc/ssl/certs:ro", "/srv/secret:/run/secrets/x:ro"]
+volumes = ["/srv/models:/models:ro", "cache-of-all:/shared", "/etc/ssl/certs:/etc/ssl/certs:ro", "/srv/secret:/run/secrets/x:ro", "/certs/client"]
 tmpfs = ["/scratch", "/tmp:size=1g,mode=1777", "/run:rw,size=64m"]
 devices = ["/dev/kvm", "/dev/snd:/dev/snd", "/dev/ttyUSB0:/dev/ttyUSB0:rw"]
 gpus = "device=0,GPU-1f2e"
@@ -41,16 +41,19 @@ log_options = ["max-size=10m", "max-file=3"]`)
 }
 
 func TestVolumesStayClearOfOurs(t *testing.T) {
-	const right = `; write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
+	const right = `; write for example "/srv/models:/models:ro", "name:/path" for a volume of the engine's, or "/path" for one of each job's own`
 	for volume, want := range map[string]string{
-		"/data":        `"/data" is not source:target or source:target:ro` + right,
-		"/a:/b:rw:z":   `"/a:/b:rw:z" is not source:target or source:target:ro` + right,
-		"/a:/b:shared": `"/a:/b:shared" is not source:target or source:target:ro` + right,
+		"data":         `"data" is not source:target, source:target:ro or an absolute path` + right,
+		"/a:/b:rw:z":   `"/a:/b:rw:z" is not source:target, source:target:ro or an absolute path` + right,
+		"/a:/b:shared": `"/a:/b:shared" is not source:target, source:target:ro or an absolute path` + right,
 		"../a:/b":      `"../a:/b": the source "../a" is neither an absolute path nor the name of a volume` + right,
 		"/:/host":      `"/:/host": the source is the whole file system or not the plain form of its path` + right,
 		"/a/../b:/b":   `"/a/../b:/b": the source is the whole file system or not the plain form of its path` + right,
 		"/var/lib/gitlab-sysbox-executor/jobs:/jobs": `"/var/lib/gitlab-sysbox-executor/jobs:/jobs": the source overlaps state_dir "/var/lib/gitlab-sysbox-executor", where other jobs' files are` + right,
 		"/a:b":                         `"/a:b": the target is not the plain form of an absolute path` + right,
+		"/":                            `"/": the target is not the plain form of an absolute path` + right,
+		"/certs/":                      `"/certs/": the target is not the plain form of an absolute path` + right,
+		"/cache":                       `"/cache": the target overlaps job.cache_dir "/cache", which is the job's own; choose another`,
 		"/a:/":                         `"/a:/": the target is not the plain form of an absolute path` + right,
 		"/a:/b/../c":                   `"/a:/b/../c": the target is not the plain form of an absolute path` + right,
 		"/a:/var/lib":                  `"/a:/var/lib": the target overlaps /var/lib/containers, which is the job's storage volume; choose another`,

@@ -54,6 +54,6 @@ func (c *Config) checkImages(k *checker) {
 	}
 	k.environment("images.environment", i.Environment)
 	for _, v := range i.Volumes {
-		c.checkVolume(k, "images.volumes", v)
+		c.checkVolume(k, "images.volumes", v, false)
 	}
 }

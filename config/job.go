@@ -85,7 +85,7 @@ func (j *Job) check(k *checker) {
 	}
 	k.jobDir("job.builds_dir", j.BuildsDir, "/builds")
 	k.jobDir("job.cache_dir", j.CacheDir, "/cache")
-	if k.sound("job.builds_dir", "job.cache_dir") && overlap(j.BuildsDir, j.CacheDir) {
+	if k.sound("job.builds_dir", "job.cache_dir") && Overlap(j.BuildsDir, j.CacheDir) {
 		k.bad("job.cache_dir", `%q and job.builds_dir %q are one folder or one is inside the other; write for example "/cache" and "/builds"`, j.CacheDir, j.BuildsDir)
 	}
 	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
@@ -123,7 +123,7 @@ func (k *checker) jobDir(key, dir, example string) {
 		return
 	}
 	for _, system := range systemDirs {
-		if overlap(dir, system.path) {
+		if Overlap(dir, system.path) {
 			k.bad(key, "%q overlaps %s, which %s; write for example %q", dir, system.path, system.reason, example)
 			return
 		}

@@ -68,7 +68,7 @@ func (s *Storage) check(k *checker) {
 	}
 	k.oneOf("storage.driver", s.Driver, []string{"vfs", "overlay"})
 	k.oneOf("storage.driver_conflict", s.DriverConflict, []string{"override", "fail"})
-	if k.absolute("storage.tmpdir", s.TmpDir, "/var/lib/containers/tmp") && (overlap(s.TmpDir, "/proc") || overlap(s.TmpDir, "/sys")) {
+	if k.absolute("storage.tmpdir", s.TmpDir, "/var/lib/containers/tmp") && (Overlap(s.TmpDir, "/proc") || Overlap(s.TmpDir, "/sys")) {
 		k.bad("storage.tmpdir", `%q belongs to the kernel; write for example "/var/lib/containers/tmp"`, s.TmpDir)
 	}
 	k.oneOf("storage.isolation", s.Isolation, []string{"chroot", "oci", "rootless", ""})

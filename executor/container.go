@@ -27,16 +27,19 @@ func (x *Executor) sharedMounts(p Plan) []engine.Mount {
 	all = append(all, engine.Mount{
 		Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder), Target: agent.Dir, ReadOnly: true,
 	})
-	return append(all, configuredMounts(p.Container.Volumes)...)
+	return append(all, configuredMounts(p.Container.Volumes, p.Identity)...)
 }
 
-// configuredMounts are those of an administrator's list.
-func configuredMounts(volumes []string) (all []engine.Mount) {
-	for _, text := range volumes {
+// configuredMounts are those of an administrator's list, for the containers of i.
+func configuredMounts(volumes []string, i Identity) (all []engine.Mount) {
+	for n, text := range volumes {
 		v, _ := config.ParseVolume(text)
 		kind := engine.Volume
-		if filepath.IsAbs(v.Source) {
+		switch {
+		case filepath.IsAbs(v.Source):
 			kind = engine.Bind
+		case v.Source == "":
+			v.Source = sharedVolume(i, n)
 		}
 		all = append(all, engine.Mount{Kind: kind, Source: v.Source, Target: v.Target, ReadOnly: v.ReadOnly})
 	}

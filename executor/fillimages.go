@@ -279,7 +279,7 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 		Tmpfs: map[string]string{toolRun: "mode=0700"},
 		Names: names(f.Network),
 	}
-	c.Mounts = append(c.Mounts, configuredMounts(f.Volumes)...)
+	c.Mounts = append(c.Mounts, configuredMounts(f.Volumes, Identity{})...) // none is a job's own
 	if old != "" {
 		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: toolOld, ReadOnly: true})
 	}

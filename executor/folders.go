@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strconv"
 
+	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
@@ -139,6 +140,23 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 
 // ownVolume is the name of a volume that goes with the job.
 func ownVolume(i Identity, kind string) string { return i.Name() + "-" + kind }
+
+// sharedVolume is the name of the volume for the nth of Container.Volumes, where
+// that names none.
+func sharedVolume(i Identity, n int) string { return ownVolume(i, fmt.Sprintf("shared-%d", n)) }
+
+// makeShared makes those volumes.
+func (x *Executor) makeShared(ctx context.Context, p Plan, j *journal.Journal) error {
+	for n, text := range p.Container.Volumes {
+		if v, _ := config.ParseVolume(text); v.Source != "" {
+			continue
+		}
+		if err := x.createVolume(ctx, j, sharedVolume(p.Identity, n), nil, labels(p, "shared")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // ownVolumes makes a volume that goes with the job for each kind that has none.
 func (x *Executor) ownVolumes(ctx context.Context, i Identity, j *journal.Journal, volumes map[string]*string) error {

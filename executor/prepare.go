@@ -64,6 +64,10 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.expectImages(&p, shared, images[0]); err != nil {
 		return err
 	}
+	x.shareCertificates(&p, images[1:])
+	if err := x.makeShared(ctx, p, j); err != nil {
+		return err
+	}
 	services, err := x.startServices(ctx, p, j, images[1:])
 	if err != nil {
 		return err
@@ -184,6 +188,9 @@ func (x *Executor) makeFolder(p Plan) error {
 	if err := placeTool(p.Helper, shared); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)
 	}
+	if err := writeRunc(shared); err != nil {
+		return err
+	}
 	if err := x.writeStorageFiles(p); err != nil {
 		return err
 	}
@@ -206,8 +213,10 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 	if p.Folders.cacheMountsVolume != "" {
 		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
 	}
+	mounts := x.sharedMounts(p)
 	order, err := json.Marshal(agent.InitOrder{
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
+		Binds: engineFolders(p, mounts),
 	})
 	if err != nil {
 		return engine.Container{}, setup, err
@@ -225,7 +234,7 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		Cmd:        []string{string(order)},
 		Env:        withToolDefaults(withStorage(p.Environment, p.Storage), setup.User),
 		Labels:     labels(p, "build"),
-		Mounts:     x.sharedMounts(p),
+		Mounts:     mounts,
 		Tmpfs:      tmpfs(p.Container.Tmpfs),
 		Network:    name, Aliases: []string{service.JobName},
 		Names:      names(p.Network),

@@ -39,7 +39,7 @@ func toolDefaults(user string) []string {
 	return []string{
 		"CONTAINERS_CONF=" + conf,
 		// Sysbox refuses a nested procfs; overlay cannot be stacked on overlay.
-		"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native",
+		"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native --oci-worker-binary=" + agent.Dir + "/" + runcFile,
 	}
 }
 

@@ -38,6 +38,22 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// Issue 6, hints: a failure in after_script is no failure of the job's, unless the
+// job says so.
+func TestHintsInAfterScript(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "true")
+	j.AfterScript = []string{"exec 3</dev/fuse"}
+	if r := p.succeed(t, j); strings.Contains(r.Log.String(), "(docs/cases/") {
+		t.Errorf("a hint in a passing job\n%s", r)
+	}
+	r := p.runner.Play(with(j, runner.Var("AFTER_SCRIPT_IGNORE_ERRORS", "false")))
+	if r.Outcome != runner.ScriptFailure || strings.Count(r.Log.String(), "(docs/cases/buildah.md)") != 1 {
+		t.Errorf("%s, want one hint\n%s", r.Outcome, r)
+	}
+}
+
 // Issue 6, versions: known bad ones are told, one line each, and good ones are not.
 func TestKnownBadVersions(t *testing.T) {
 	t.Parallel()

@@ -1,26 +1,37 @@
 #!/bin/bash
-# Builds BuildKit's buildkitd and buildctl from their Go module and prints the folder they are in. A
-# second run finds them built.
+# Builds BuildKit's buildkitd and buildctl, and the rootlesskit under which a plain user runs them, from
+# their Go modules and prints the folder they are in. A second run finds them built.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=v0.25.2
-bin=${GSX_CACHE_DIR:-$repo/.cache}/buildkit-$version
-exec 9>"$bin.lock"
-flock 9
-if [[ ! -x $bin/buildkitd ]]; then
-	# BuildKit's module excludes versions of others, so it cannot be installed by its name alone.
-	rm -rf "$bin.part"
-	mkdir -p "$bin.part/module"
+rootlesskit=v2.3.6
+bin=${GSX_CACHE_DIR:-$repo/.cache}/buildkit-$version-rootlesskit-$rootlesskit
+
+# build MODULE VERSION PACKAGE...
+build() {
+	local package
+	mkdir "$bin.part/module"
 	(
+		# Modules that exclude versions of others cannot be installed by their names alone.
 		cd "$bin.part/module"
 		export CGO_ENABLED=0 GOFLAGS=-mod=mod
-		"${GO:-go}" mod init buildkit
-		for command in buildctl buildkitd; do
-			"${GO:-go}" get "github.com/moby/buildkit/cmd/$command@$version"
-			"${GO:-go}" build -trimpath -ldflags '-s -w' -o "$bin.part/$command" "github.com/moby/buildkit/cmd/$command"
+		"${GO:-go}" mod init build
+		for package in "${@:3}"; do
+			"${GO:-go}" get "$1/$package@$2"
+			"${GO:-go}" build -trimpath -ldflags '-s -w' -o "$bin.part/" "$1/$package"
 		done
 	) >&2
 	rm -rf "$bin.part/module"
+}
+
+mkdir -p "${bin%/*}"
+exec 9>"$bin.lock"
+flock 9
+if [[ ! -x $bin/buildkitd ]]; then
+	rm -rf "$bin.part"
+	mkdir "$bin.part"
+	build github.com/rootless-containers/rootlesskit/v2 "$rootlesskit" cmd/rootlesskit
+	build github.com/moby/buildkit "$version" cmd/buildctl cmd/buildkitd
 	mv -T "$bin.part" "$bin"
 fi
 echo "$bin"

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -9,14 +10,21 @@ import (
 	"gitlab-sysbox-executor/executor/known"
 )
 
-// authored tells the stages whose script the job's author wrote.
-func authored(stage string) bool {
-	return stage == "build_script" || stage == "after_script" || strings.HasPrefix(stage, "step_")
+// fails tells whether the job fails when the named stage's script does, and that
+// script is its author's. After after_script it does where the job asks for it
+// (GitLab Runner, common/build_settings.go: AfterScriptIgnoreErrors).
+func (c *Call) fails(stage string) bool {
+	if stage == "after_script" {
+		ignored, err := strconv.ParseBool(c.Variables["AFTER_SCRIPT_IGNORE_ERRORS"])
+		return err == nil && !ignored
+	}
+	return stage == buildStage || strings.HasPrefix(stage, "step_")
 }
 
-// hint says what the output of a script that failed by itself means, if that is known.
-func hint(failed *executor.ScriptError, output *known.Tail, log logrus.FieldLogger) {
-	if failed.Stopped || !authored(failed.Stage) {
+// hint says what the output of a script that failed by itself, and the job with
+// it, means, if that is known.
+func hint(c *Call, failed *executor.ScriptError, output *known.Tail, log logrus.FieldLogger) {
+	if failed.Stopped || !c.fails(failed.Stage) {
 		return
 	}
 	if f, ok := output.Explain(); ok {

@@ -46,7 +46,7 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, output)
 	failed, ok := errors.AsType[*executor.ScriptError](err)
 	if ok {
-		hint(failed, output, log)
+		hint(c, failed, output, log)
 	}
 	if ok && c.ExitCodeFile != "" && !failed.Stopped {
 		// The first line, and a bare number: the Runner takes nothing else.

@@ -51,6 +51,7 @@ type InitOrder struct {
 	Setup
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
 	WorkingDir string   `json:"working_dir,omitempty"`
+	Binds      []Bind   `json:"binds,omitempty"`
 }
 
 // InspectOrder is what prepare asks.

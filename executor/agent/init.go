@@ -33,6 +33,11 @@ func Init(order string) error {
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
+	for _, b := range o.Binds {
+		if err := b.make(); err != nil {
+			fmt.Fprintf(os.Stderr, "agent init: %s stays where it is: %v\n", b.To, err)
+		}
+	}
 	a, err := o.Setup.apply()
 	switch {
 	case err != nil:

@@ -1,0 +1,86 @@
+package executor
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// What container engines within a job need.
+
+// runcFile is what BuildKit is given for its runc: in the job's folder on the host,
+// and below agent.Dir in the containers.
+const runcFile = "runc"
+
+//go:embed runc.sh
+var runcText []byte
+
+// writeRunc puts that file into the job's folder, the part that containers share.
+func writeRunc(shared string) error {
+	if err := os.WriteFile(filepath.Join(shared, runcFile), runcText, 0o755); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
+	}
+	return nil
+}
+
+// engineFolders puts the data of Docker and BuildKit on the job's storage volume:
+// it is bounded, it goes with the job, and overlay works on it. Sysbox's own folder
+// there has no limit. What the administrator mounts there stays.
+func engineFolders(p Plan, mounts []engine.Mount) []agent.Bind {
+	var binds []agent.Bind
+	for _, name := range []string{"docker", "buildkit"} {
+		if target := path.Join("/var/lib", name); !occupied(p, mounts, target) {
+			binds = append(binds, agent.Bind{From: path.Join(storage.Mountpoint, name), To: target})
+		}
+	}
+	return binds
+}
+
+// occupied tells whether any mount is on, below or above target.
+func occupied(p Plan, mounts []engine.Mount, target string) bool {
+	return slices.ContainsFunc(mounts, func(m engine.Mount) bool { return config.Overlap(m.Target, target) }) ||
+		slices.ContainsFunc(p.Container.Tmpfs, func(text string) bool {
+			at, _ := config.ParseTmpfs(text)
+			return config.Overlap(at, target)
+		})
+}
+
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+// shareCertificates gives the job and its services a volume where a service such
+// as docker:dind leaves the certificates for its clients: in the folder client of
+// what DOCKER_TLS_CERTDIR names. Images holds those of the services.
+func (x *Executor) shareCertificates(p *Plan, images []engine.Image) {
+	for n, s := range p.Services {
+		dir := valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment)
+		if !plainPath.MatchString(dir) {
+			continue
+		}
+		// What overlaps a mount is either shared already or the administrator's.
+		target := path.Join(dir, "client")
+		if place, _ := config.Reserved(target); place != "" || occupied(*p, x.sharedMounts(*p), target) {
+			continue
+		}
+		p.Container.Volumes = append(p.Container.Volumes[:len(p.Container.Volumes):len(p.Container.Volumes)], target)
+	}
+}
+
+// valueOf is the last value of a variable in lists of NAME=value.
+func valueOf(name string, lists ...[]string) (value string) {
+	for _, kv := range slices.Concat(lists...) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
