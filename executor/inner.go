@@ -58,16 +58,15 @@ func occupied(p Plan, mounts []engine.Mount, target string) bool {
 var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 
 // shareCertificates gives the job and its services a volume where a service such
-// as docker:dind leaves the certificates for its clients: in the folder client of
-// what DOCKER_TLS_CERTDIR names. Images holds those of the services.
+// as docker:dind leaves the certificates for its clients: the folder that
+// DOCKER_TLS_CERTDIR names. Images holds those of the services.
 func (x *Executor) shareCertificates(p *Plan, images []engine.Image) {
 	for n, s := range p.Services {
-		dir := valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment)
-		if !plainPath.MatchString(dir) {
+		target := path.Clean(valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment))
+		if !plainPath.MatchString(target) {
 			continue
 		}
 		// What overlaps a mount is either shared already or the administrator's.
-		target := path.Join(dir, "client")
 		if place, _ := config.Reserved(target); place != "" || occupied(*p, x.sharedMounts(*p), target) {
 			continue
 		}

@@ -1,6 +1,9 @@
 package integration
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Issue 6, BuildKit: ranges of user IDs that a container does not have are made to
 // fit, so that newuidmap, which rootlesskit and Buildah call, takes them.
@@ -22,18 +25,28 @@ func TestSubIDsFitTheUserNamespace(t *testing.T) {
 	}
 }
 
-// Issue 6, BuildKit: started as the container's root, without a flag but those
-// that every job has in BUILDKITD_FLAGS, it builds with RUN steps and cache mounts.
-func TestBuildKitBuildsWithTheFlagsOfTheJob(t *testing.T) {
+// Issue 6, BuildKit: without a flag but those that every job has in BUILDKITD_FLAGS
+// it builds with RUN steps and cache mounts, as the container's root and, under
+// rootlesskit, as the user of an image like moby/buildkit:rootless.
+func TestBuildKitBuilds(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
-	j := job(t, "buildkit", buildScript()[0], lines(
-		`printf 'RUN --mount=type=cache,target=/cache echo kept >/cache/file && echo built by BuildKit\n' >>context/Dockerfile`,
-		`echo "flags $BUILDKITD_FLAGS"`,
-		"buildkitd $BUILDKITD_FLAGS >buildkitd.log 2>&1 &",
-		"for i in $(seq 100); do buildctl debug workers >/dev/null 2>&1 && break; sleep 0.1; done",
-		"buildctl build --progress=plain --frontend=dockerfile.v0 --local context=context --local dockerfile=context >build.log 2>&1 || { cat build.log buildkitd.log; exit 1; }",
-		"sed -n 's/^#[0-9]* [0-9.]* //p' build.log",
-	))
-	wantLines(t, p.succeed(t, j), "flags --oci-worker-no-process-sandbox --oci-worker-snapshotter=native", "built by BuildKit")
+	for n, name := range []string{"buildkit", "buildkit-rootless"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scripts := documented(t, "buildkit") // as root, as a user, how to see it
+			j := job(t, name, builtContext(),
+				`printf 'RUN --mount=type=cache,target=/cache echo kept >/cache/file && echo built by BuildKit\n' >>context/Dockerfile`,
+				strings.ReplaceAll(scripts[n], "buildctl build", "buildctl build --progress=plain")+" >build.log 2>&1 || { cat build.log buildkitd.log; exit 1; }",
+				"sed -n 's/^#[0-9]* [0-9.]* //p' build.log", scripts[2],
+				"[ ! -w /var/lib/buildkit ] || [ ! -d /var/lib/containers/buildkit/runc-native ] || echo on the storage volume",
+			)
+			j.Image.Entrypoint = []string{""}
+			r := p.succeed(t, j)
+			wantLines(t, r, "built by BuildKit")
+			if name == "buildkit" {
+				wantLines(t, r, "on the storage volume")
+			}
+		})
+	}
 }

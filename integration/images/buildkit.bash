@@ -3,6 +3,7 @@
 # needed for it.
 from=bookworm
 packages=(runc iptables uidmap busybox-static)
+changes=('CMD ["bash"]')
 
 setup() {
 	local folder

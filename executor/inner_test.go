@@ -1,0 +1,74 @@
+package executor
+
+import (
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/engine"
+)
+
+// What a job's author writes is no mount but a plain folder's, and none over another.
+func TestShareCertificates(t *testing.T) {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	x := &Executor{Log: log}
+	for name, c := range map[string]struct {
+		image, job string // what they set DOCKER_TLS_CERTDIR to
+		volumes    []string
+		want       []string
+	}{
+		"nobody":             {"", "", nil, nil},
+		"the image":          {"/certs", "-", nil, []string{"/certs"}},
+		"the job":            {"", "/my/certs/", nil, []string{"/my/certs"}},
+		"the job says none":  {"/certs", "", nil, nil},
+		"relative":           {"", "certs", nil, nil},
+		"a volume's syntax":  {"", "/etc:/certs", nil, nil},
+		"everything":         {"", "/", nil, nil},
+		"upwards":            {"", "/x/../proc", nil, nil},
+		"the kernel's":       {"", "/sys/certs", nil, nil},
+		"over the agent":     {"", "/opt", nil, nil},
+		"the storage volume": {"", "/var/lib/containers/certs", nil, nil},
+		"the builds":         {"", "/builds/certs", nil, nil},
+		"configured":         {"/certs", "-", []string{"/certs/client"}, []string{"/certs/client"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Service{}
+			if c.job != "-" {
+				s.Environment = []string{"DOCKER_TLS_CERTDIR=" + c.job}
+			}
+			p := Plan{Services: []Service{s, s}, Container: config.Container{Volumes: c.volumes}, Folders: Folders{Builds: "/builds", Cache: "/cache"}}
+			img := engine.Image{Env: []string{"DOCKER_TLS_CERTDIR=" + c.image}}
+			if x.shareCertificates(&p, []engine.Image{img, img}); !slices.Equal(p.Container.Volumes, c.want) {
+				t.Errorf("got %q, want %q", p.Container.Volumes, c.want)
+			}
+		})
+	}
+}
+
+// The administrator's own mounts at an engine's folder stay.
+func TestEngineFolders(t *testing.T) {
+	for name, c := range map[string]struct {
+		mounts []engine.Mount
+		tmpfs  []string
+		want   []string
+	}{
+		"free":     {nil, nil, []string{"/var/lib/docker", "/var/lib/buildkit"}},
+		"a volume": {[]engine.Mount{{Target: "/var/lib/docker"}}, nil, []string{"/var/lib/buildkit"}},
+		"below":    {[]engine.Mount{{Target: "/var/lib/docker/volumes"}}, nil, []string{"/var/lib/buildkit"}},
+		"memory":   {nil, []string{"/var/lib/buildkit:size=1g"}, []string{"/var/lib/docker"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, b := range engineFolders(Plan{Container: config.Container{Tmpfs: c.tmpfs}}, c.mounts) {
+				got = append(got, b.To)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
