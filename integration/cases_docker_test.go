@@ -21,8 +21,9 @@ func TestDockerInTheJob(t *testing.T) {
 	wantLines(t, p.succeed(t, j), "ran: a step with /bin/sh", "overlay2 in /var/lib/docker", "/var/lib/containers/docker/overlay2", "stopped in time")
 }
 
-// Issue 6, an inner Docker engine as a service like docker:dind: without TLS, and
-// with the certificates that it makes for its clients. Nothing is configured.
+// Issue 6, an inner Docker engine as a service like docker:dind: without TLS, its
+// data on the job's storage volume, and with the certificates that it makes for its
+// clients. Nothing is configured.
 func TestDockerAsService(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
@@ -40,8 +41,15 @@ func TestDockerAsService(t *testing.T) {
 				"echo as $(docker info --format '{{.Driver}}')",
 			), variables...)
 			j.Services = []runner.Image{{Name: image(t, "dind"), Alias: "docker", PullPolicies: []string{"if-not-present"}}}
+			if name == "plain" {
+				j.Services[0].Command = []string{"--data-root=/var/lib/containers/dind"}
+				j.Script = append(j.Script, "ls -d /var/lib/containers/dind/overlay2")
+			}
 			r := p.succeed(t, j)
 			wantLines(t, r, "ran: a step with /bin/sh", "as overlay2")
+			if name == "plain" {
+				wantLines(t, r, "/var/lib/containers/dind/overlay2")
+			}
 			if took := r.Call("cleanup").Duration; took > 10*time.Second {
 				t.Errorf("cleanup took %s\n%s", took, r)
 			}
