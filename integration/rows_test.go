@@ -54,3 +54,13 @@ func TestRowLabels(t *testing.T) {
 		}
 	}
 }
+
+// A volume without a source is each job's own.
+func TestRowOwnVolumes(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[container]\nvolumes = [\"/own\"]"})
+	j := job(t, "bookworm", "echo $(ls -A /own | wc -l) files there", "touch /own/file", "findmnt --noheadings --output TARGET /own")
+	for range 2 {
+		wantLines(t, p.succeed(t, j), "0 files there", "/own")
+	}
+}
