@@ -3,6 +3,8 @@ package integration
 import (
 	"strings"
 	"testing"
+
+	"gitlab-sysbox-executor/integration/runner"
 )
 
 // Issue 6, BuildKit: ranges of user IDs that a container does not have are made to
@@ -49,4 +51,20 @@ func TestBuildKitBuilds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The same image as a service takes the flags as its command.
+func TestBuildKitAsService(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "buildkit", builtContext(),
+		"timeout 60 sh -c 'until buildctl --addr tcp://buildkit:1234 debug workers >workers.log 2>&1; do sleep 0.2; done'",
+		"printf 'RUN echo built in the service\\n' >>context/Dockerfile",
+		"buildctl --addr tcp://buildkit:1234 build --progress=plain --frontend=dockerfile.v0 --local context=context --local dockerfile=context >build.log 2>&1 || { cat build.log; exit 1; }",
+		"sed -n 's/^#[0-9]* [0-9.]* //p' build.log")
+	j.Services = []runner.Image{{
+		Name: image(t, "buildkit-rootless"), Alias: "buildkit", PullPolicies: []string{"if-not-present"},
+		Command: []string{"--addr=tcp://0.0.0.0:1234", "--oci-worker-no-process-sandbox", "--oci-worker-snapshotter=native", "--oci-worker-binary=/opt/gitlab-sysbox-executor/runc"},
+	}}
+	wantLines(t, p.succeed(t, j), "built in the service")
 }
