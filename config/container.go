@@ -108,9 +108,13 @@ var ownPlaces = []struct{ path, reason string }{
 	{"/var/cache/gitlab-sysbox-executor", "holds the cache mounts that are kept"},
 	{"/opt/gitlab-sysbox-executor-images", "holds the images that all jobs share"},
 	{"/etc/containers/storage.conf", "tells container tools which storage driver works"},
+	{"/etc/containers/containers.conf", "tells container tools what works in a container"},
+	{"/etc/containers/containers-rootless.conf", "tells container tools what works in a container"},
 	{"/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf", "tells container tools which storage driver works"},
 	{"/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
 	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
+	{"/etc/systemd/system.conf.d/50-gitlab-sysbox-executor.conf", "gives services of systemd's the tools' settings"},
+	{"/etc/systemd/user.conf.d/50-gitlab-sysbox-executor.conf", "gives services of systemd's the tools' settings"},
 }
 
 // checkVolume checks one of the volumes of a list; jobs tells that it is one for
