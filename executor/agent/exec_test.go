@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,22 +22,6 @@ func TestMain(m *testing.M) {
 		os.Exit(Exec())
 	case "":
 		os.Exit(m.Run())
-	}
-}
-
-// A process that goes on as its own child, over and over, is never the one that was
-// listed: it ends with its stage all the same.
-func TestExecEndsAProcessThatHops(t *testing.T) {
-	mark := filepath.Join(t.TempDir(), "mark")
-	// A shell has functions call each other about a thousand deep.
-	const hop = `h() { if [ $1 -gt 0 ]; then h $(($1 - 1)) & else : >"$MARK"; fi; }; h 900 & sleep 0.05`
-	r := execScript(t, hop, ExecOrder{Grace: 50 * time.Millisecond}, "MARK="+mark)
-	// The process holds the agent's output open: this waits for its end, too.
-	if o := r.outcome(t); o.Error != "" || len(o.Survivors) > 0 {
-		t.Errorf("got %+v", o)
-	}
-	if _, err := os.Stat(mark); err == nil {
-		t.Error("it came to its own end")
 	}
 }
 
