@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,8 +75,15 @@ func TestTryBuilds(t *testing.T) {
 func TestTryGivesTheScriptsExitCode(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{job: localImages})
-	args := append([]string{"try"}, p.runner.Driver.ConfigArgs[1:]...)
-	out, err := command(2*time.Minute, world.binary, append(args, "--image", image(t, "bookworm"), "--", "exit 42")...)
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := filepath.Rel(here, p.runner.Driver.ConfigArgs[2]) // what people type
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(2*time.Minute, world.binary, "try", "--config", config, "--image", image(t, "bookworm"), "--", "exit 42")
 	if err == nil || !strings.Contains(err.Error(), "exit status 42") {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,7 +27,13 @@ func tryCommand(a *app) *cobra.Command {
 			if err := a.load(os.Stderr); err != nil {
 				return err
 			}
-			j.configPath = a.configPath
+			if a.configPath != "" { // the stages run in a folder of their own
+				path, err := filepath.Abs(a.configPath)
+				if err != nil {
+					return fmt.Errorf("try: %w", err)
+				}
+				j.configPath = path
+			}
 			j.lines = args
 			if file != "" {
 				if len(args) > 0 {
