@@ -3,9 +3,11 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +24,25 @@ func TestMain(m *testing.M) {
 		os.Exit(Exec())
 	case "":
 		os.Exit(m.Run())
+	}
+}
+
+// A process that goes on as its own child, over and over, is hardly ever the one
+// that was listed: it ends with its stage all the same.
+func TestExecEndsAProcessThatHops(t *testing.T) {
+	dir := t.TempDir()
+	// It would end by itself after some 10 s.
+	hop := fmt.Sprintf("#!/bin/sh\nif [ $1 = 0 ]; then : >%s/mark; else %s/hop $(($1 - 1)) & fi\n", dir, dir)
+	if err := os.WriteFile(filepath.Join(dir, "hop"), []byte(hop), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := execScript(t, dir+"/hop 10000 & sleep 0.05", ExecOrder{Grace: 50 * time.Millisecond})
+	// The process holds the agent's output open: this waits for its end, too.
+	if o := r.outcome(t); o.Error != "" || len(o.Survivors) > 0 {
+		t.Errorf("got %+v", o)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "mark")); err == nil {
+		t.Error("it came to its own end")
 	}
 }
 
