@@ -45,9 +45,9 @@ test-sysbox:
 test-lies: packages
 	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration
 
-# What storage costs: the table of docs/storage.md.
+# What storage costs: the figures of docs/storage.md.
 bench-storage: packages
-	$(GO) test -run '^$$' -bench BenchmarkStorage -benchtime 1x -timeout 80m -v ./integration
+	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration
 
 # What a stage call costs, beside a plain exec.
 bench:

@@ -48,7 +48,7 @@ pull_policy = ["always"]`
 			func(j *runner.Job) { j.Image.Name = `debian;reboot` }},
 		{"path", "", `image "../../etc/passwd": invalid reference format`,
 			func(j *runner.Job) { j.Image.Name = "../../etc/passwd" }},
-		{"100 kB", "", `aaa": it is too long; write for example`,
+		{"100 kB", "", `aaa"... (100000 bytes): it is too long; write for example`,
 			func(j *runner.Job) { j.Image.Name = strings.Repeat("a", 100_000) }},
 		{"no platform", "", `platform "linux/../x" is not one`,
 			func(j *runner.Job) { j.Image.Platform = "linux/../x" }},
