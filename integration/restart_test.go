@@ -54,7 +54,7 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				for thing := range found {
-					if strings.HasPrefix(thing, "network bridge ") {
+					if ofKilledEngine(thing) {
 						delete(found, thing)
 					}
 				}
