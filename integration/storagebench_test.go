@@ -9,38 +9,40 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab-sysbox-executor/integration/runner"
 )
 
 // storageBuild is the issue's measure: a Dockerfile of 13 layers that change
-// files, over a Debian root. It prints what it took; disk is in KiB and peak is
-// what the volume's file system shows above its state at the start.
+// files, over a Debian root, which is pulled first, since a job's store is empty.
+// It prints the time it all took and the pull's, in milliseconds, and the disk, in
+// KiB; the peak is what the volume's file system shows above its start.
 func storageBuild(layers bool) []string {
 	return []string{lines(
 		"set -e",
 		"used() { df --output=used -k /var/lib/containers | tail -1; }",
+		"now() { date +%s%N; }",
 		"mkdir -p context && cd context",
-		"tar -C / --one-file-system --exclude=./proc --exclude=./sys --exclude=./builds --exclude=./cache --exclude=./var/lib/containers -c . >base.tar",
-		"printf 'FROM scratch\\nADD base.tar /\\n' >Dockerfile.base",
-		"start=$(used)",
-		"buildah build -q -f Dockerfile.base -t base . >/dev/null",
-		"{ echo FROM base; for n in $(seq 13); do echo \"RUN head -c 1000000 /dev/urandom >/opt/file$n && touch /etc/changed$n && sed -i s/^/#/ /etc/services\"; done; } >Dockerfile",
+		"{ echo FROM base; for n in $(seq 13); do echo \"RUN head -c 1000000 /dev/urandom >/opt/file$n && touch /etc/changed$n && sed -i s/^/#/ /etc/login.defs\"; done; } >Dockerfile",
 		"sync",
+		"start=$(used)",
 		"(peak=0; while [ ! -e /tmp/over ]; do now=$(used); [ $now -le $peak ] || peak=$now; echo $peak >/tmp/peak.new; mv /tmp/peak.new /tmp/peak; sleep 0.2; done) &",
-		"began=$(date +%s%N)",
+		"began=$(now)",
+		"buildah tag $(buildah pull -q docker-archive:/base.tar) base",
+		"pulled=$(now)",
 		fmt.Sprintf("buildah build -q --layers=%t -t built . >/dev/null", layers),
-		"ended=$(date +%s%N)",
+		"ended=$(now)",
 		"touch /tmp/over; wait; sync",
 		"if [ $(df --output=target /var/lib/containers | tail -1) = /var/lib/containers ] && [ $(stat -f -c %T /var/lib/containers) != ext2/ext3 ]; then disk=$(($(used) - start)); else disk=$(du -sk /var/lib/containers | cut -f1); fi",
-		"echo result $(((ended - began) / 1000000)) $disk $(($(cat /tmp/peak) - start))",
+		"echo result $(((ended - began) / 1000000)) $(((pulled - began) / 1000000)) $disk $(($(cat /tmp/peak) - start))",
 	)}
 }
 
 // storageCase is a line of the table.
 type storageCase struct{ backend, driver string }
 
-type storageResult struct{ wall, disk, peak, removal float64 }
+type storageResult struct{ wall, pull, disk, peak, removal float64 }
 
 // BenchmarkStorage rebuilds the table of docs/storage.md: builds interleaved,
 // medians, ratios within the run. GSX_BENCH_ROUNDS is their number (3);
@@ -57,6 +59,10 @@ func BenchmarkStorage(b *testing.B) {
 		cases = cases[:3]
 		fmt.Fprintf(&table, "\nMeasured on %s, where native overlay does not work.\n", world.runtime)
 	}
+	archive := filepath.Join(world.dir, "base.tar")
+	if _, err := command(time.Minute, "docker", "-H", world.engine.Host, "save", "--output", archive, image(b, "bookworm")); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		for _, layers := range []bool{true, false} {
 			found := map[storageCase][]storageResult{}
@@ -65,13 +71,13 @@ func BenchmarkStorage(b *testing.B) {
 					if !layers && c == (storageCase{"tmpfs", "vfs"}) {
 						continue
 					}
-					found[c] = append(found[c], benchmarkBuild(b, c, layers))
+					found[c] = append(found[c], benchmarkBuild(b, c, archive, layers))
 				}
 			}
-			fmt.Fprintf(&table, "\n`--layers=%t`, medians of %d:\n\n| storage | wall | final disk | peak disk | removal |\n|---|---|---|---|---|\n", layers, rounds)
-			base := found[cases[0]]
+			fmt.Fprintf(&table, "\n`--layers=%t`, medians of %d:\n\n| storage | wall | without the pull | final disk | peak disk | removal |\n|---|---|---|---|---|---|\n", layers, rounds)
+			first := found[cases[0]]
 			if !layers && len(cases) > 3 {
-				base = found[storageCase{"volume", "overlay"}]
+				first = found[storageCase{"volume", "overlay"}]
 			}
 			for _, c := range cases {
 				if len(found[c]) == 0 {
@@ -79,10 +85,11 @@ func BenchmarkStorage(b *testing.B) {
 				}
 				cell := func(what func(storageResult) float64, format string) string {
 					m := medianOf(found[c], what)
-					return fmt.Sprintf(format+" (%.2f)", m, m/medianOf(base, what))
+					return fmt.Sprintf(format+" (%.2f)", m, m/medianOf(first, what))
 				}
-				fmt.Fprintf(&table, "| %s, %s | %s | %s | %s | %s |\n", c.backend, c.driver,
+				fmt.Fprintf(&table, "| %s, %s | %s | %s | %s | %s | %s |\n", c.backend, c.driver,
 					cell(func(r storageResult) float64 { return r.wall }, "%.1f s"),
+					cell(func(r storageResult) float64 { return r.wall - r.pull }, "%.1f s"),
 					cell(func(r storageResult) float64 { return r.disk }, "%.0f MB"),
 					cell(func(r storageResult) float64 { return r.peak }, "%.0f MB"),
 					cell(func(r storageResult) float64 { return r.removal }, "%.1f s"))
@@ -97,9 +104,9 @@ func BenchmarkStorage(b *testing.B) {
 	}
 }
 
-func benchmarkBuild(b *testing.B, c storageCase, layers bool) storageResult {
+func benchmarkBuild(b *testing.B, c storageCase, archive string, layers bool) storageResult {
 	b.Helper()
-	p := newPlace(b, settings{other: fmt.Sprintf("[storage]\nbackend = %q\ndriver = %q\nsize = \"16GiB\"\novercommit = 8.0", c.backend, c.driver)})
+	p := newPlace(b, settings{other: fmt.Sprintf("[storage]\nbackend = %q\ndriver = %q\nsize = \"16GiB\"\novercommit = 8.0\n[container]\nvolumes = [\"%s:/base.tar:ro\"]", c.backend, c.driver, archive)})
 	j := job(b, "buildah", storageBuild(layers)...)
 	j.Timeout = 0
 	s := p.ready(b, j)
@@ -107,11 +114,11 @@ func benchmarkBuild(b *testing.B, c storageCase, layers bool) storageResult {
 	if call.Err != nil {
 		b.Fatal(call)
 	}
-	var wall, disk, peak float64
+	var wall, pull, disk, peak float64
 	text := call.Output.String()
 	if i := strings.LastIndex(text, "\nresult "); i < 0 {
 		b.Fatal(call)
-	} else if _, err := fmt.Sscanf(text[i:], "\nresult %f %f %f", &wall, &disk, &peak); err != nil {
+	} else if _, err := fmt.Sscanf(text[i:], "\nresult %f %f %f %f", &wall, &pull, &disk, &peak); err != nil {
 		b.Fatal(err, call)
 	}
 	// What the job's log says must be what is measured.
@@ -122,8 +129,8 @@ func benchmarkBuild(b *testing.B, c storageCase, layers bool) storageResult {
 	if removed.Err != nil {
 		b.Fatal(removed)
 	}
-	b.Logf("%s %s, layers %t: %.1f s, %.0f MB, peak %.0f MB, removal %.1f s", filepath.Base(c.backend), c.driver, layers, wall/1000, disk/1024, peak/1024, removed.Duration.Seconds())
-	return storageResult{wall / 1000, disk / 1024, peak / 1024, removed.Duration.Seconds()}
+	b.Logf("%s %s, layers %t: %.1f s (%.1f s the pull), %.0f MB, peak %.0f MB, removal %.1f s", filepath.Base(c.backend), c.driver, layers, wall/1000, pull/1000, disk/1024, peak/1024, removed.Duration.Seconds())
+	return storageResult{wall / 1000, pull / 1000, disk / 1024, peak / 1024, removed.Duration.Seconds()}
 }
 
 func medianOf(all []storageResult, what func(storageResult) float64) float64 {
