@@ -123,7 +123,8 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 	}
 	defer e.Close()
 	order, err := json.Marshal(agent.ExecOrder{
-		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, Init: f.Init, Grace: x.KillGrace, Watch: f.Watch,
+		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, Init: f.Init, NoFile: f.NoFile,
+		Grace: x.KillGrace, Watch: f.Watch,
 	})
 	if err != nil {
 		return nil, err

@@ -41,6 +41,7 @@ type facts struct {
 	User        string `json:"user"`
 	WorkingDir  string `json:"working_dir"`
 	Init        bool   `json:"init"`
+	NoFile      uint64 `json:"nofile,omitempty"` // as in agent.ExecOrder
 	// Enforced are the variables that a job's script must not change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`

@@ -112,7 +112,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	}
 	f := facts{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
-		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
+		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
 		Watch: x.watch(p), Tools: toolsPath(p),
 		Services: services,
 	}

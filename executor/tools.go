@@ -71,20 +71,32 @@ func withToolDefaults(env []string, user string) []string {
 // and else what every engine leaves.
 func certainLimits(p Plan) sysbox.Limits {
 	l := sysbox.Limits{NoFile: 4096, NProc: 4096}
-	for _, text := range p.Resources.Ulimits {
-		u, err := units.ParseUlimit(text)
-		if err != nil {
-			continue // the engine tells
-		}
-		hard := uint64(u.Hard)
-		switch u.Name {
-		case "nofile":
-			l.NoFile = hard
-		case "nproc":
-			l.NProc = hard
-		}
+	if u := ulimit(p, "nofile"); u != nil {
+		l.NoFile = uint64(u.Hard)
+	}
+	if u := ulimit(p, "nproc"); u != nil {
+		l.NProc = uint64(u.Hard)
 	}
 	return l
+}
+
+// softNoFile is the configured soft limit of open files; 0 where none is.
+func softNoFile(p Plan) uint64 {
+	if u := ulimit(p, "nofile"); u != nil {
+		return uint64(u.Soft)
+	}
+	return 0
+}
+
+// ulimit is what is configured for a limit, if anything is.
+func ulimit(p Plan, name string) (last *units.Ulimit) {
+	for _, text := range p.Resources.Ulimits {
+		// Of what cannot be read the engine tells.
+		if u, err := units.ParseUlimit(text); err == nil && u.Name == name {
+			last = u
+		}
+	}
+	return last
 }
 
 // writeContainers writes the files that toolMounts mounts; a container that runs

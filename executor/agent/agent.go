@@ -126,14 +126,17 @@ type Report struct {
 
 // ExecOrder is the line that precedes a script on the agent's standard input.
 type ExecOrder struct {
-	Length     int           `json:"length"` // bytes of script that follow the line
-	Shell      string        `json:"shell"`
-	User       string        `json:"user,omitempty"`
-	WorkingDir string        `json:"working_dir,omitempty"`
-	Path       string        `json:"path,omitempty"` // a folder to add to the end of PATH
-	Init       bool          `json:"init"`
-	Grace      time.Duration `json:"grace"` // between TERM and KILL
-	Watch      Watch         `json:"watch"`
+	Length     int    `json:"length"` // bytes of script that follow the line
+	Shell      string `json:"shell"`
+	User       string `json:"user,omitempty"`
+	WorkingDir string `json:"working_dir,omitempty"`
+	Path       string `json:"path,omitempty"` // a folder to add to the end of PATH
+	Init       bool   `json:"init"`
+	// NoFile is the soft limit of open files; 0 leaves it. Go's runtime in runc 1.1
+	// may raise it to the hard one, in a race with runc's own setting of limits.
+	NoFile uint64        `json:"nofile,omitempty"`
+	Grace  time.Duration `json:"grace"` // between TERM and KILL
+	Watch  Watch         `json:"watch"`
 }
 
 // Outcome is the last line that Exec writes to its standard error, which carries

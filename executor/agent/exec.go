@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -62,7 +63,11 @@ func runScript(input io.Reader) (Outcome, error) {
 	// the agent alone.
 	signals := make(chan os.Signal, 1)
 	notifyStop(signals)
+	if err := setNoFile(o.NoFile); err != nil {
+		return Outcome{}, err
+	}
 	pid, err := o.start(script, a, env)
+	_ = setNoFile(math.MaxUint64) // our own
 	if err != nil {
 		return Outcome{}, err
 	}

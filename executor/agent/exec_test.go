@@ -46,6 +46,16 @@ func TestExecEndsAProcessThatHops(t *testing.T) {
 	}
 }
 
+func TestExecSetsTheSoftLimitOfFiles(t *testing.T) {
+	r := execScript(t, "ulimit -Sn; ulimit -Hn", ExecOrder{NoFile: 321})
+	if o := r.outcome(t); o.Error != "" || o.Code != 0 {
+		t.Fatalf("got %+v", o)
+	}
+	if soft, hard, _ := strings.Cut(r.out.String(), "\n"); soft != "321" || strings.TrimSpace(hard) == "321" {
+		t.Errorf("got %q", r.out.String())
+	}
+}
+
 // agentRun is a running agent with its input open.
 type agentRun struct {
 	cmd      *exec.Cmd

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -36,4 +37,23 @@ func hardLimits() (l sysbox.Limits, err error) {
 		}
 	}
 	return l, nil
+}
+
+// setNoFile sets the soft limit of open files, no higher than the hard one, of this
+// process and of those that it starts. One that leaves no room for the script's
+// descriptor changes nothing, nor does 0.
+func setNoFile(soft uint64) error {
+	if soft <= scriptFD {
+		return nil
+	}
+	var r unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r)
+	if err == nil {
+		r.Cur = min(soft, r.Max)
+		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &r)
+	}
+	if err != nil {
+		return fmt.Errorf("the limit of open files: %w", err)
+	}
+	return nil
 }
