@@ -1,11 +1,7 @@
 package integration
 
 import (
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,36 +16,10 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 	for name, flags := range map[string]string{"with live-restore": "--live-restore", "without live-restore": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ENGINE_FLAGS", flags)
-			dir := world.engineDir + "-r"
-			script := filepath.Join(world.repo, "scripts", "engine.sh")
-			start := func() string {
-				out, err := command(5*time.Minute, script, "start", dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for line := range strings.Lines(string(out)) {
-					if host, ok := strings.CutPrefix(strings.TrimSpace(line), "ENGINE_HOST="); ok {
-						return host
-					}
-				}
-				t.Fatalf("no host in\n%s", out)
-				return ""
-			}
-			host := start()
-			t.Cleanup(func() {
-				if _, err := command(2*time.Minute, script, "stop", dir); err != nil {
-					t.Error(err)
-				}
-				if err := os.RemoveAll(dir); err != nil {
-					t.Error(err)
-				}
-			})
-			if _, err := command(15*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), "bookworm", host); err != nil {
-				t.Fatal(err)
-			}
-			p := newPlace(t, settings{host: host, other: "[cleanup]\ntimeout = \"1m\""})
+			e := newMortal(t)
+			p := newPlace(t, settings{host: e.host, other: "[cleanup]\ntimeout = \"1m\""})
 			take := func() leftovers.Snapshot {
-				found, err := leftovers.Scope{Engine: engine.At(host), EngineDir: dir, StateDirs: []string{p.stateDir}, Driver: world.binary}.Take(t.Context())
+				found, err := leftovers.Scope{Engine: engine.At(e.host), EngineDir: e.dir, StateDirs: []string{p.stateDir}, Driver: world.binary}.Take(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -60,24 +30,7 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 				}
 				return found
 			}
-			restart := func() {
-				text, err := os.ReadFile(filepath.Join(dir, "dockerd.pid"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-				if err == nil {
-					err = syscall.Kill(pid, syscall.SIGKILL)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				for deadline := time.Now().Add(10 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(deadline); {
-					time.Sleep(10 * time.Millisecond)
-				}
-				start()
-			}
-			restart() // what a first start makes for good is there
+			e.restart(t) // what a first start makes for good is there
 			before := take()
 			for _, stage := range []string{"prepare", "run", "cleanup"} {
 				s := p.session(t, runner.Job{
@@ -87,7 +40,7 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 				})
 				interrupt := func(p *runner.Process, after time.Duration) *runner.Call {
 					time.Sleep(after)
-					restart()
+					e.restart(t)
 					call, err := p.Wait(3 * time.Minute)
 					if err != nil {
 						t.Fatal(err)
