@@ -258,9 +258,9 @@ type holding struct {
 }
 
 // holdings is what the labels and the journal say the job has. What the engine
-// holds is found by its labels alone: a thing of the same name without them is
-// not ours. The engine is asked also for a job without a journal: it may have
-// been lost.
+// holds is found by its labels: a thing of the same name without them is not ours,
+// unless the engine lost them (lostLabels). The engine is asked also for a job
+// without a journal: it may have been lost.
 func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, error) {
 	have := map[journal.Kind][]holding{}
 	for _, kind := range []journal.Kind{journal.Container, journal.Network, journal.Volume} {
@@ -278,10 +278,22 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 			r.journal.Answered(kind, f.Name)
 		}
 	}
-	r.grip(have)
 	seen := func(s journal.Resource) bool {
 		return slices.ContainsFunc(have[s.Kind], func(h holding) bool { return h.Name == s.Name })
 	}
+	for _, s := range r.journal.Resources() {
+		if s.Kind != journal.Volume || s.Answered || seen(s) {
+			continue
+		}
+		f, ok, err := r.findUnlabelled(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			have[s.Kind] = append(have[s.Kind], holding{Resource: s, target: f.ID, paths: f.Paths})
+		}
+	}
+	r.grip(have)
 	for _, s := range r.journal.Resources() {
 		switch {
 		case seen(s), engineKind(s.Kind) && !s.Answered: // in flight: the next look tells
@@ -345,6 +357,25 @@ func (r *removal) find(ctx context.Context, kind journal.Kind) (found []engine.F
 		return nil, err
 	}
 	return found, err
+}
+
+// findUnlabelled finds a volume that the engine was asked for without having
+// answered, if the engine lost its labels.
+func (r *removal) findUnlabelled(ctx context.Context, asked journal.Resource) (found engine.Found, ok bool, err error) {
+	err = teardown.Retry(ctx, teardown.Ask, func(ctx context.Context) error {
+		found, err = r.Engine.FindVolume(ctx, asked.Name)
+		ok = err == nil && lostLabels(found, asked)
+		return err
+	}, nil)
+	return found, ok, err
+}
+
+// lostLabels tells whether a volume of the name that was asked for is what came of
+// it: an engine that is killed between making a volume's folder and writing down its
+// labels has it without any (Engine 20.10). One that is older is somebody else's; an
+// engine on another machine may have another time.
+func lostLabels(v engine.Found, asked journal.Resource) bool {
+	return v.Name == asked.Name && len(v.Labels) == 0 && v.Made.After(asked.At.Add(-time.Minute))
 }
 
 // look learns what belongs to a container without bearing our labels: the

@@ -2,14 +2,18 @@ package integration
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -85,6 +89,58 @@ func TestKillMatrixPrepare(t *testing.T) {
 		t.Errorf("prepare passed only %d points", n-1)
 	}
 	t.Logf("prepare was killed at each of %d points; each time one cleanup left nothing", n-1)
+}
+
+// An engine that is killed while it makes a volume has it without labels when it
+// is back: what the journal says was asked for is removed all the same.
+func TestVolumesThatLostTheirLabels(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	volumes := func(args ...string) error {
+		_, err := command(time.Minute, "docker", append([]string{"-H", world.engine.Host, "volume"}, args...)...)
+		return err
+	}
+	lost := map[string]bool{}
+	for n := 1; ; n++ {
+		j := killMatrixJob(t)
+		call := p.killing(t, n).session(t, j).Prepare(t.Context())
+		if call.Err == nil {
+			wantCleanup(t, p.session(t, j))
+			break
+		}
+		journals, err := filepath.Glob(filepath.Join(p.stateDir, "journal", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range journals {
+			name := strings.TrimSuffix(filepath.Base(path), ".json")
+			content, _, err := journal.Read(filepath.Dir(path), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := len(content.Resources) - 1
+			if last < 0 || content.Resources[last].Kind != journal.Volume || content.Resources[last].Answered {
+				continue
+			}
+			volume := content.Resources[last].Name
+			if volumes("inspect", volume) == nil {
+				continue // the driver came to ask for it
+			}
+			if err := volumes("create", volume); err != nil {
+				t.Fatal(err)
+			}
+			lost[strings.TrimPrefix(volume, name)] = true
+		}
+		wantCleanup(t, p.session(t, j))
+		compare()
+		if t.Failed() {
+			t.Fatalf("prepare was killed at point %d\n%s", n, call)
+		}
+	}
+	if len(lost) < 2 {
+		t.Errorf("only of %v", lost)
+	}
+	t.Logf("removed without labels: the job's volume with the suffix %v", slices.Sorted(maps.Keys(lost)))
 }
 
 // Issue 5, 1: the same for cleanup, of which the second then leaves nothing.

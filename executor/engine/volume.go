@@ -42,14 +42,29 @@ func (e *Engine) FindVolumes(ctx context.Context, label, value string) ([]Found,
 	}
 	var found []Found
 	for _, v := range list.Volumes {
-		f := Found{ID: v.Name, Name: v.Name, Labels: v.Labels, Paths: []string{v.Mountpoint}}
-		f.Made, _ = time.Parse(time.RFC3339, v.CreatedAt) // the zero time is old, and a journal tells first
-		if device := v.Options["device"]; strings.HasPrefix(device, "/dev/") {
-			f.Paths = append(f.Paths, device)
-		}
-		found = append(found, f)
+		found = append(found, foundVolume(v))
 	}
 	return found, nil
+}
+
+// FindVolume finds the volume of that name, whatever its labels are.
+func (e *Engine) FindVolume(ctx context.Context, name string) (Found, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	v, err := e.client.VolumeInspect(ctx, name)
+	if err != nil {
+		return Found{}, e.wrap("looking at volume "+name, err)
+	}
+	return foundVolume(&v), nil
+}
+
+func foundVolume(v *volume.Volume) Found {
+	f := Found{ID: v.Name, Name: v.Name, Labels: v.Labels, Paths: []string{v.Mountpoint}}
+	f.Made, _ = time.Parse(time.RFC3339, v.CreatedAt) // the zero time is old, and a journal tells first
+	if device := v.Options["device"]; strings.HasPrefix(device, "/dev/") {
+		f.Paths = append(f.Paths, device)
+	}
+	return f
 }
 
 // VolumeUsers lists the containers, running or not, that have the volume.
