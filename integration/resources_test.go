@@ -47,7 +47,7 @@ security_opt = ["no-new-privileges"]
 		`echo "shm $(df -k --output=size /dev/shm | tail -1 | tr -d ' ')"`,
 		`echo "scratch $(df -k --output=size /scratch | tail -1 | tr -d ' ') $(stat -c %a /scratch)"`,
 		`echo "files $(ulimit -Sn) $(ulimit -Hn)"; awk '/core file/ {print "core", $5, $6}' /proc/self/limits`,
-		`echo "host $(cat /proc/sys/kernel/hostname)"`,
+		`echo "host $(uname -n)"`,
 		`cat /shared/file; touch /shared/x 2>/dev/null || echo read-only`,
 		`echo "device $(stat -c %F /dev/fuse)"`,
 		`echo "cpus $(nproc)"`,
