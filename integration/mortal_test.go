@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +9,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gitlab-sysbox-executor/integration/engine"
+	"gitlab-sysbox-executor/integration/leftovers"
 )
 
 // mortal is an engine of a test's own, to be killed.
@@ -85,10 +89,21 @@ func (e *mortal) restart(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for syscall.Kill(pid, 0) == nil {
+	for deadline := time.Now().Add(10 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	e.start(t)
+}
+
+// snapshot is what there is on the engine and of the place's, without the engine's own.
+func (e *mortal) snapshot(t *testing.T, p *place) leftovers.Snapshot {
+	t.Helper()
+	found, err := leftovers.Scope{Engine: engine.At(e.host), EngineDir: e.dir, StateDirs: []string{p.stateDir}, Driver: world.binary}.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(found, func(thing string, _ bool) bool { return ofKilledEngine(thing) })
+	return found
 }
 
 // ofKilledEngine tells what is the engine's own once it was killed: networks that

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/integration/engine"
 	"gitlab-sysbox-executor/integration/leftovers"
 	"gitlab-sysbox-executor/integration/runner"
 )
@@ -18,20 +17,8 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 			t.Setenv("ENGINE_FLAGS", flags)
 			e := newMortal(t)
 			p := newPlace(t, settings{host: e.host, other: "[cleanup]\ntimeout = \"1m\""})
-			take := func() leftovers.Snapshot {
-				found, err := leftovers.Scope{Engine: engine.At(e.host), EngineDir: e.dir, StateDirs: []string{p.stateDir}, Driver: world.binary}.Take(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				for thing := range found {
-					if ofKilledEngine(thing) {
-						delete(found, thing)
-					}
-				}
-				return found
-			}
 			e.restart(t) // what a first start makes for good is there
-			before := take()
+			before := e.snapshot(t, p)
 			for _, stage := range []string{"prepare", "run", "cleanup"} {
 				s := p.session(t, runner.Job{
 					Image:     runner.Image{Name: "gsx-test/bookworm:latest", PullPolicies: []string{"if-not-present"}},
@@ -80,7 +67,7 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 				// their own time.
 				var diff string
 				for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-					if diff = leftovers.Diff(before, take()); diff == "" || time.Now().After(deadline) {
+					if diff = leftovers.Diff(before, e.snapshot(t, p)); diff == "" || time.Now().After(deadline) {
 						break
 					}
 				}

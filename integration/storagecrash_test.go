@@ -1,14 +1,13 @@
 package integration
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/integration/engine"
 	"gitlab-sysbox-executor/integration/leftovers"
 	"gitlab-sysbox-executor/integration/runner"
 )
@@ -20,17 +19,9 @@ func TestVolumesAfterDriverAndEngineAreKilled(t *testing.T) {
 	e := newMortal(t)
 	p := newPlace(t, settings{host: e.host, other: "[storage]\nbackend = \"xfs-loop\""})
 	j := job(t, "bookworm", "true")
-	look := leftovers.Scope{Engine: engine.At(e.host), EngineDir: e.dir, StateDirs: []string{p.stateDir}, Driver: world.binary}
 	take := func() leftovers.Snapshot {
-		found, err := look.Take(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for thing := range found {
-			if ofKilledEngine(thing) || strings.HasPrefix(thing, "process") {
-				delete(found, thing)
-			}
-		}
+		found := e.snapshot(t, p)
+		maps.DeleteFunc(found, func(thing string, _ bool) bool { return strings.HasPrefix(thing, "process") })
 		return found
 	}
 	before := take()
