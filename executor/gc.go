@@ -74,7 +74,7 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 		return nil, err
 	}
 	defer unlock()
-	found, err := x.findAll(ctx)
+	found, err := x.findThings(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -126,15 +126,16 @@ type thing struct {
 	engine.Found
 }
 
-// findAll lists what of jobs there is on the engine, by the jobs' names.
-func (x *Executor) findAll(ctx context.Context) (map[string][]thing, error) {
+// findThings lists what of the named job, or of all jobs where job is empty, there is
+// on the engine, by the jobs' names.
+func (x *Executor) findThings(ctx context.Context, job string) (map[string][]thing, error) {
 	all := map[string][]thing{}
 	for kind, list := range map[journal.Kind]func(context.Context, string, string) ([]engine.Found, error){
 		journal.Container: x.Engine.FindContainers,
 		journal.Network:   x.Engine.FindNetworks,
 		journal.Volume:    x.Engine.FindVolumes,
 	} {
-		found, err := list(ctx, LabelName, "")
+		found, err := list(ctx, LabelName, job)
 		if err != nil {
 			return nil, err
 		}
@@ -188,13 +189,26 @@ func (x *Executor) collect(ctx context.Context, name string, found []thing, o GC
 		return c
 	}
 	defer unlock()
+	written := exists(journal.Path(x.journals(), name))
+	if !written { // a cleanup may have ended since the list was made
+		things, err := x.findThings(ctx, name)
+		if err != nil {
+			c.Reason = err.Error()
+			return c
+		}
+		found = things[name]
+	}
 	alive, reason := x.lives(name, found, o.OlderThan)
 	c.Reason = reason
 	if alive {
 		return c
 	}
 	c.Resources = x.held(name, found)
-	if o.DryRun {
+	// What a cleanup leaves that dies at its very end is removed without a word.
+	nothing := !written && len(c.Resources) == 0
+	if o.DryRun && nothing {
+		return nil
+	} else if o.DryRun {
 		c.Action = WouldRemove
 		return c
 	}
@@ -207,6 +221,9 @@ func (x *Executor) collect(ctx context.Context, name string, found []thing, o GC
 	if err != nil {
 		c.Action, c.Reason = LeftOver, err.Error()
 		return c
+	}
+	if nothing && len(left) == 0 {
+		return nil
 	}
 	c.Action = Removed
 	var reasons []string

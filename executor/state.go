@@ -87,7 +87,7 @@ func (x *Executor) setStage(name, stage string) {
 // longest there first. It changes nothing. With an error it gives what is known
 // without the engine.
 func (x *Executor) Jobs(ctx context.Context) ([]JobState, error) {
-	found, engineErr := x.findAll(ctx)
+	found, engineErr := x.findThings(ctx, "")
 	names, err := x.jobNames()
 	if err != nil {
 		return nil, errors.Join(err, engineErr)

@@ -12,6 +12,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/integration/leftovers"
+	"gitlab-sysbox-executor/integration/lyingengine"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -130,6 +131,32 @@ func TestGCBesideARunningStage(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	compare()
+}
+
+// A job whose cleanup ends between gc's look at the engine and its turn is nothing
+// that gc kept or removed.
+func TestGCBesideACleanupThatEnds(t *testing.T) {
+	p := newLiar(t)
+	first, second := job(t, "bookworm", "true"), job(t, "bookworm", "true")
+	first.ID = newProject()
+	second.ID = first.ID + 1 // gc goes by the names
+	dead := jobName(t, p.patient.orphaned(t, first))
+	p.patient.orphaned(t, second)
+	ending := p.patient.session(t, second)
+	name := jobName(t, ending)
+	p.proxy.Spoil("DELETE /containers/*", lyingengine.Fault{Delay: 5 * time.Second, Done: true}, 1)
+	said := make(chan string)
+	go func() { said <- p.patient.gc(t) }()
+	for end := time.Now().Add(time.Minute); p.proxy.Seen()["DELETE /containers/*"] == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("gc removes nothing")
+		}
+	}
+	wantCleanup(t, ending)
+	out := <-said
+	if !strings.Contains(out, "removed  "+dead) || strings.Contains(out, name) {
+		t.Errorf("%s", out)
+	}
 }
 
 // A prepare takes up what an earlier job's dead Runner left.
