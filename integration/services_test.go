@@ -183,7 +183,7 @@ func TestServiceReadiness(t *testing.T) {
 			service: listener(t, "x", 7777, "0"), config: "[services]\nwait_timeout = \"2s\"", ready: true,
 			warned: "no connection to TCP port 6379 within 2s",
 		},
-		"nobody waits": {service: listener(t, "x", 6379, "20"), config: "[services]\nwait_timeout = \"-1s\""},
+		"nobody waits": {service: listener(t, "x", 6379, "300"), config: "[services]\nwait_timeout = \"-1s\""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,7 +210,7 @@ func TestServiceReadiness(t *testing.T) {
 // is a minute.
 func TestServiceHealthcheck(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, settings{other: "[services]\nwait_timeout = \"20s\""})
+	p := newPlace(t, settings{other: "[services]\nwait_timeout = \"40s\""})
 	j := job(t, "bookworm", "true")
 	late := serviceOf(t, "healthcheck", "x")
 	late.Variables = []runner.Variable{runner.Var("READY_AFTER", "2")}
@@ -224,6 +224,11 @@ func TestServiceHealthcheck(t *testing.T) {
 	wantTold(t, p.succeed(t, j).Call("prepare"), "probably didn't start properly", `the image's own health check says "starting"`)
 }
 
+// seen prints a file that a service writes.
+func seen(path string) string {
+	return "until [ -s " + path + " ]; do sleep 0.1; done; sleep 1; cat " + path
+}
+
 // What services share with the job: volumes, TMPDIR, storage settings.
 func TestServicesShareStorageAndTMPDIR(t *testing.T) {
 	t.Parallel()
@@ -232,7 +237,7 @@ func TestServicesShareStorageAndTMPDIR(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, settings{})
 			want := "/var/lib/containers/tmp"
-			j := job(t, "bookworm", "cat /var/lib/containers/seen")
+			j := job(t, "bookworm", seen("/var/lib/containers/seen"))
 			if tmpdir != "" {
 				j, want = with(j, runner.Var("TMPDIR", tmpdir), runner.Var("STORAGE_DRIVER", "overlay")), tmpdir
 			}
@@ -247,7 +252,7 @@ func TestServicesShareStorageAndTMPDIR(t *testing.T) {
 func TestServiceEntrypointCommandUserAndVariables(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
-	j := with(job(t, "bookworm", "sleep 1; cat /var/lib/containers/tmp/seen"), runner.Var("A", "a"), runner.Var("B", "b"),
+	j := with(job(t, "bookworm", seen("/var/lib/containers/tmp/seen")), runner.Var("A", "a"), runner.Var("B", "b"),
 		runner.Variable{Key: "HIDDEN", Value: "hidden"})
 	s := serviceOf(t, "entrypoint-exec", "x", "it's $A", "two\nlines")
 	s.Entrypoint = []string{"sh", "-c", `{ printf 'arg [%s]\n' "$0" "$@"; id -u; echo "$A $B $C $RAW [$HIDDEN] $ASKED"; } >$TMPDIR/seen; trap exit TERM; ` + stay}
@@ -263,7 +268,7 @@ func TestServiceEntrypointCommandUserAndVariables(t *testing.T) {
 func TestServiceEntrypointCleared(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
-	j := job(t, "bookworm", "sleep 1; cat /var/lib/containers/tmp/seen")
+	j := job(t, "bookworm", seen("/var/lib/containers/tmp/seen"))
 	s := serviceOf(t, "entrypoint-ignores", "x", "sh", "-c", "trap exit TERM; echo cleared >$TMPDIR/seen; "+stay)
 	s.Entrypoint = []string{""}
 	j.Services = []runner.Image{s}
@@ -285,8 +290,8 @@ func TestServiceAliasesInUse(t *testing.T) {
 func TestDebugServices(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
-	j := with(job(t, "bookworm", "touch /var/lib/containers/go", "sleep 2"), runner.Var("CI_DEBUG_SERVICES", "true"))
-	j.AfterScript = []string{"touch /var/lib/containers/after", "sleep 1"}
+	j := with(job(t, "bookworm", "touch /var/lib/containers/go", "sleep 4"), runner.Var("CI_DEBUG_SERVICES", "true"))
+	j.AfterScript = []string{"touch /var/lib/containers/after", "sleep 4"}
 	j.Services = []runner.Image{shell(t, "talker", `echo at the start
 		until [ -e /var/lib/containers/go ]; do sleep 0.1; done; echo in the script
 		until [ -e /var/lib/containers/after ]; do sleep 0.1; done; echo in the after_script >&2; `+stay)}

@@ -135,7 +135,7 @@ func TestFullVolumeHurtsNobodyElse(t *testing.T) {
 				lowest <- free
 			}()
 			r := p.runner.Play(job(t, "bookworm",
-				"dd if=/dev/zero of=/var/lib/containers/most bs=1M count=$(($(df --output=avail -m /var/lib/containers | tail -1) * 85 / 100)) status=none; sleep 0.6",
+				"dd if=/dev/zero of=/var/lib/containers/most bs=1M count=$(($(df --output=avail -m /var/lib/containers | tail -1) * 85 / 100)) status=none; sleep 2",
 				"dd if=/dev/zero of=$TMPDIR/fill bs=1M || echo dd failed with $?",
 				"false"))
 			stop()
@@ -184,7 +184,7 @@ func TestStorageLine(t *testing.T) {
 	r := p.succeed(t, job(t, "bookworm",
 		"cd /var/lib/containers", "dd if=/dev/urandom of=one bs=1M count=100 status=none", "cp --reflink=always one two", "sync",
 		// What is removed at the very end is not used any more.
-		"dd if=/dev/urandom of=three bs=1M count=200 status=none; sync; sleep 0.6; rm three"))
+		"dd if=/dev/urandom of=three bs=1M count=200 status=none; sync; sleep 2; rm three"))
 	out := r.Call(runner.StageBuild).Output.String()
 	var used, peak, saved float64
 	i := strings.Index(out, "Storage: driver vfs on xfs-loop, ")
