@@ -36,8 +36,9 @@ func Main(args []string) int {
 	// A Runner ends a stage with SIGTERM to its process group.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()
-	// Nobody may read our output any more; there is still work to do then.
-	signal.Ignore(syscall.SIGPIPE)
+	// Nobody may read our output any more; there is still work to do then. It is not
+	// ignored: a script that the agent starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	root := command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
