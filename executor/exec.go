@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -123,7 +122,7 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 	}
 	defer e.Close()
 	order, err := json.Marshal(agent.ExecOrder{
-		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, Init: f.Init, NoFile: f.NoFile,
+		Length: len(s.Text), Shell: f.Shell, User: f.User, WorkingDir: f.WorkingDir, Path: f.Tools, TMPDIR: f.TMPDIR, Init: f.Init, NoFile: f.NoFile,
 		Grace: x.KillGrace, Watch: f.Watch,
 	})
 	if err != nil {
@@ -144,10 +143,10 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 	defer stopped()
 	control := outcomeReader{told: func() { time.AfterFunc(drainTime, e.Close) }}
 	copyErr := e.Copy(out, &control)
-	var o agent.Outcome
-	if err := json.Unmarshal(lastLine(control.Bytes()), &o); err != nil {
-		return nil, x.lost(ctx, e, s, copyErr, control.String())
+	if control.outcome == nil {
+		return nil, x.lost(ctx, e, s, copyErr, string(control.rest))
 	}
+	o := *control.outcome
 	switch {
 	case o.Error != "" && o.JobFault:
 		return o.Usage, fault.Jobf("%s: %s", s.Stage, o.Error)
@@ -167,24 +166,29 @@ func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) 
 // process that got away from its stage can hold the output open longer.
 const drainTime = 5 * time.Second
 
-// outcomeReader keeps what the agent says and calls told at the end of its line.
+// outcomeReader takes the outcome from what the agent says and calls told when it is
+// there. The job's GODEBUG makes Go's runtime say things there, too.
 type outcomeReader struct {
-	bytes.Buffer
-	told func()
-	once sync.Once
+	told    func()
+	outcome *agent.Outcome
+	rest    []byte // the end of the rest
 }
 
 func (r *outcomeReader) Write(p []byte) (int, error) {
-	if bytes.IndexByte(p, '\n') >= 0 {
-		r.once.Do(r.told)
+	r.rest = append(r.rest, p...)
+	for line := range bytes.Lines(r.rest) {
+		var o agent.Outcome
+		if r.outcome == nil && bytes.HasSuffix(line, []byte("\n")) && json.Unmarshal(line, &o) == nil {
+			r.outcome = &o
+			r.told()
+		}
 	}
-	return r.Buffer.Write(p)
+	r.rest = r.rest[max(0, len(r.rest)-mostSaid):]
+	return len(p), nil
 }
 
-func lastLine(text []byte) []byte {
-	text = bytes.TrimRight(text, "\n")
-	return text[bytes.LastIndexByte(text, '\n')+1:]
-}
+// mostSaid is more than an outcome is long, in bytes.
+const mostSaid = 64 << 10
 
 // lost finds out what became of a script whose agent did not tell.
 func (x *Executor) lost(ctx context.Context, e *engine.Exec, s Script, copyErr error, said string) error {

@@ -204,10 +204,10 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 	setup := agent.Setup{
 		User: firstOf(p.User, img.User),
 		Folders: []agent.Folder{
-			{Path: p.Storage.TMPDIR, Mode: 0o1777},
 			{Path: storage.RootlessStores, Mode: 0o1777},
 			{Path: p.Folders.Builds, Mode: 0o777, Owned: true},
 			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
+			{Path: p.Storage.TMPDIR, Mode: 0o1777}, // it may be in one of these
 		},
 	}
 	if p.Folders.cacheMountsVolume != "" {

@@ -114,3 +114,26 @@ func TestCloneAndAPathOfTheJobs(t *testing.T) {
 		}
 	}
 }
+
+// A TMPDIR in the project's folder, which git cleans and clones anew: every script
+// finds it, and git can make the project beside it.
+func TestTMPDIRInTheProject(t *testing.T) {
+	t.Parallel()
+	g := newGitLab(t)
+	sha := g.commit(t, "group/project", map[string]string{"file": "text\n"})
+	for _, image := range []string{"bookworm", "user1000"} {
+		for _, strategy := range []string{"fetch", "clone"} {
+			t.Run(image+" "+strategy, func(t *testing.T) {
+				t.Parallel()
+				p := newPlace(t, settings{keep: true, other: "[helper]\nmode = \"job\"\n"})
+				project := newProject()
+				for range 2 {
+					j := with(g.job(job(t, image, "cat file", `echo "mode $(stat -c %a "$TMPDIR")"`, `mktemp >/dev/null && mktemp -d >/dev/null && echo "in $TMPDIR"`), sha),
+						runner.Var("GIT_STRATEGY", strategy), runner.Var("TMPDIR", "$CI_PROJECT_DIR/tmp"))
+					j.ProjectID = project
+					wantLines(t, p.succeed(t, j), "text", "mode 1777", "in /builds/group/project/tmp")
+				}
+			})
+		}
+	}
+}

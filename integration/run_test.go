@@ -150,3 +150,26 @@ func TestStandardInputIsEmpty(t *testing.T) {
 	p := newPlace(t, settings{})
 	wantLines(t, p.succeed(t, job(t, "bookworm", `echo "read [$(cat)]"`)), "read []")
 }
+
+// A script's processes end at a broken pipe, as they do everywhere else.
+func TestBrokenPipeEndsAProcess(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	wantLines(t, p.succeed(t, job(t, "bookworm", `set +e +o pipefail; yes | head -n 1 >/dev/null; echo "pipe ${PIPESTATUS[0]}"`)), "pipe 141")
+}
+
+// Whoever the job runs as can open its standard output and error by their names.
+func TestStandardOutputCanBeOpened(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	r := p.succeed(t, job(t, "user1000", "echo out >/dev/stdout", "echo err >/dev/stderr", "echo both | tee /dev/stderr >/dev/null"))
+	wantLines(t, r, "out", "err", "both")
+}
+
+// What the job's GODEBUG makes the agent say is not taken for a script's end.
+func TestScriptWithGODEBUG(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := with(job(t, "bookworm", "sleep 7; echo done"), runner.Var("GODEBUG", "inittrace=1"))
+	wantLines(t, p.succeed(t, j), "done")
+}

@@ -1,13 +1,17 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
 )
 
 // account is who a process of the job runs as.
@@ -42,6 +46,49 @@ func (a account) attributes() *syscall.SysProcAttr {
 	}
 	attr.Credential = c
 	return attr
+}
+
+// start runs a program as a in dir, which may be one that a cannot enter: a runtime
+// goes there first, too. Pipes among files become a's, as a runtime would give them:
+// else /dev/stdout could not be opened (runc, fixStdioPermissions).
+func (a account) start(path string, argv []string, dir string, env []string, files []uintptr) (int, error) {
+	if dir == "" {
+		dir = "/"
+	}
+	if err := os.Chdir(dir); err != nil {
+		return 0, fmt.Errorf("starting %s: %w", path, err)
+	}
+	defer func() { _ = os.Chdir("/") }() // else it would be in use for as long as we are there
+	for _, fd := range files {
+		var s unix.Stat_t
+		if unix.Fstat(int(fd), &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFIFO {
+			_ = unix.Fchown(int(fd), a.UID, -1) // at worst it is as it was
+		}
+	}
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: env, Files: files, Sys: a.attributes()})
+	if err != nil {
+		return 0, fmt.Errorf("starting %s in %s: %w", path, dir, err)
+	}
+	return pid, nil
+}
+
+// remake makes a folder for everybody's temporary files again where it is gone: one
+// in the project's folder goes when git cleans it. With a's own rights to files, for
+// the path may lead through links of the job's; if they do not do, whoever uses the
+// folder says so.
+func (a account) remake(dir string) {
+	if _, err := os.Lstat(dir); dir == "" || !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends, and its rights with it
+		_ = unix.Setfsgid(a.GID)
+		_ = unix.Setfsuid(a.UID)
+		_ = Folder{Path: dir, Mode: 0o1777}.make(a)
+	}()
+	<-done
 }
 
 // environ is env with HOME as the engine would set it for a: the HOME that is

@@ -130,7 +130,8 @@ type ExecOrder struct {
 	Shell      string `json:"shell"`
 	User       string `json:"user,omitempty"`
 	WorkingDir string `json:"working_dir,omitempty"`
-	Path       string `json:"path,omitempty"` // a folder to add to the end of PATH
+	Path       string `json:"path,omitempty"`   // a folder to add to the end of PATH
+	TMPDIR     string `json:"tmpdir,omitempty"` // made again if it is gone
 	Init       bool   `json:"init"`
 	// NoFile is the soft limit of open files; 0 leaves it. Go's runtime in runc 1.1
 	// may raise it to the hard one, in a race with runc's own setting of limits.

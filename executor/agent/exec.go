@@ -63,6 +63,7 @@ func runScript(input io.Reader) (Outcome, error) {
 	// the agent alone.
 	signals := make(chan os.Signal, 1)
 	notifyStop(signals)
+	a.remake(o.TMPDIR)
 	if err := setNoFile(o.NoFile); err != nil {
 		return Outcome{}, err
 	}
@@ -108,18 +109,8 @@ func (o ExecOrder) start(script *os.File, a account, env []string) (int, error) 
 	}
 	files[0], files[1], files[2] = null.Fd(), os.Stdout.Fd(), os.Stdout.Fd()
 	files[scriptFD] = script.Fd()
-	dir := o.WorkingDir
-	if dir == "" {
-		dir = "/"
-	}
 	argv := []string{o.Shell, "/proc/self/fd/" + strconv.Itoa(scriptFD)}
-	pid, err := syscall.ForkExec(o.Shell, argv, &syscall.ProcAttr{
-		Dir: dir, Env: withPath(a.environ(env), o.Path), Files: files, Sys: a.attributes(),
-	})
-	if err != nil {
-		return 0, fmt.Errorf("starting %s in %s: %w", o.Shell, dir, err)
-	}
-	return pid, nil
+	return a.start(o.Shell, argv, o.WorkingDir, withPath(a.environ(env), o.Path), files)
 }
 
 // withPath adds a folder to the end of the PATH in env, so that nothing of the

@@ -72,13 +72,7 @@ func startEntrypoint(o InitOrder, a account) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("entrypoint %q: %w", argv[0], err)
 	}
-	dir := o.WorkingDir
-	if dir == "" {
-		dir = "/"
-	}
-	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
-		Dir: dir, Env: a.environ(os.Environ()), Files: []uintptr{0, 1, 2}, Sys: a.attributes(),
-	})
+	pid, err := a.start(path, argv, o.WorkingDir, a.environ(os.Environ()), []uintptr{0, 1, 2})
 	if err != nil {
 		return 0, fmt.Errorf("entrypoint %q: %w", argv[0], err)
 	}

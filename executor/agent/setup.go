@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // apply makes what s asks for. It may be applied again: what is there is kept.
@@ -26,19 +27,28 @@ func (s Setup) apply() (account, error) {
 }
 
 func (f Folder) make(a account) error {
-	// Parents that do not exist yet are passable for everyone, whatever the umask.
+	// Parents that do not exist yet are passable for everyone, whatever the umask, and
+	// belong to whoever has the folder that they come into: a job's TMPDIR may be where
+	// git is to make the project's folder.
 	var missing []string
+	uid, gid := -1, -1
 	for dir := filepath.Dir(f.Path); ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-			break
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, dir)
+			continue
 		}
-		missing = append(missing, dir)
+		if err == nil {
+			s := info.Sys().(*syscall.Stat_t)
+			uid, gid = int(s.Uid), int(s.Gid)
+		}
+		break
 	}
 	if err := os.MkdirAll(f.Path, 0o755); err != nil {
 		return err
 	}
 	for _, dir := range missing {
-		if err := os.Chmod(dir, 0o755); err != nil {
+		if err := errors.Join(os.Chown(dir, uid, gid), os.Chmod(dir, 0o755)); err != nil {
 			return err
 		}
 	}

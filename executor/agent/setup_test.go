@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -110,5 +111,96 @@ func TestHomeIsKeptOrGiven(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// A program runs as somebody who cannot enter the folder, and can open its own
+// standard output, as a runtime would have it.
+func TestStartInAFolderOfSomebodyElse(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(here) // back at the end
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	a := account{UID: 1000, GID: 1000, Home: "/"}
+	pid, err := a.start("/bin/sh", []string{"sh", "-c", "pwd; echo opened >/dev/stdout"}, dir, []string{"PATH=/usr/bin:/bin"}, []uintptr{0, w.Fd(), w.Fd()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	out, err := io.ReadAll(r)
+	if err != nil || string(out) != dir+"\nopened\n" {
+		t.Errorf("%q %v", out, err)
+	}
+	if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// A folder for temporary files comes back, with the parents that went with it; what
+// is there keeps its mode.
+func TestRemake(t *testing.T) {
+	parent := t.TempDir()
+	me := account{UID: os.Getuid(), GID: os.Getgid()}
+	if os.Getuid() == 0 { // somebody who may not write everywhere
+		me = account{UID: 1000, GID: 1000}
+		for dir := parent; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chown(parent, 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(parent, "project", "tmp")
+	me.remake(dir)
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o777 || info.Mode()&os.ModeSticky == 0 || int(info.Sys().(*syscall.Stat_t).Uid) != me.UID {
+		t.Fatal(info, err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	me.remake(dir)
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Error(info, err)
+	}
+	me.remake("")
+	if os.Getuid() == 0 {
+		foreign := filepath.Join(t.TempDir(), "foreign")
+		me.remake(foreign)
+		if _, err := os.Stat(foreign); err == nil {
+			t.Error("it was made where its owner may not write")
+		}
+	}
+}
+
+// What is made on the way to a folder belongs to whoever has the folder it is in.
+func TestParentsOfAFolderBelongToTheirFolder(t *testing.T) {
+	builds, uid := t.TempDir(), os.Getuid()
+	if uid == 0 {
+		uid = 1000 // else there is but one owner
+	}
+	if err := os.Chown(builds, uid, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Folder{Path: filepath.Join(builds, "group", "project", "tmp"), Mode: 0o1777}).make(account{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"group", "group/project"} {
+		info, err := os.Stat(filepath.Join(builds, path))
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != uid || info.Mode().Perm() != 0o755 {
+			t.Error(path, info, err)
+		}
 	}
 }
