@@ -61,14 +61,19 @@ var Tools = map[string][]string{
 // Sysbox is the tool that is on the host.
 const Sysbox = "sysbox"
 
-var number = regexp.MustCompile(`\d+\.\d+\.\d+[-+~.0-9A-Za-z]*`)
+var (
+	// versionLine has the tool's own version. Others, such as that of a standard it
+	// follows, are on lines below it.
+	versionLine = regexp.MustCompile(`(?im)^.*(\bversion\b|\d\.\d).*$`)
+	number      = regexp.MustCompile(`\d+(\.\d+)+[-+~.0-9A-Za-z]*`)
+)
 
 // Number is the version in what a tool printed when it was asked for it; empty
-// when there is none.
+// when there is none. crun's may have two parts only.
 func Number(printed string) string {
-	n := number.FindString(printed)
+	n := number.FindString(versionLine.FindString(printed))
 	if _, err := version.NewVersion(n); err != nil {
-		n = regexp.MustCompile(`^\d+\.\d+\.\d+`).FindString(n)
+		n = regexp.MustCompile(`^\d+(\.\d+)+`).FindString(n)
 	}
 	return n
 }

@@ -42,6 +42,8 @@ func TestHits(t *testing.T) {
 		"with an old Sysbox": {map[string]string{"runc": "1.3.3", Sysbox: "0.6.5"}, []string{"before 0.6.6", "unsafe procfs"}},
 		"unknown Sysbox":     {map[string]string{"runc": "1.3.3"}, nil},
 		"Debian's":           {map[string]string{"runc": "1.1.5+ds1", "crun": "1.8.1", "podman": "4.3.1+ds1"}, nil},
+		"a release of two":   {map[string]string{"crun": "1.27", "podman": "5.6.2"}, nil},
+		"an old one of two":  {map[string]string{"crun": "1.6", "podman": "5.6.2"}, []string{"unknown version"}},
 		"a new Podman on it": {map[string]string{"crun": "1.14.1", "podman": "5.6.2"}, []string{"unknown version"}},
 		"BuildKit's own":     {map[string]string{"buildkit-runc": "1.2.1"}, []string{"cgroup"}},
 		"not a version":      {map[string]string{"runc": "unknown"}, nil},
@@ -65,12 +67,22 @@ func TestHits(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for printed, want := range map[string]string{
-		"runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1\nspec: 1.0.2-dev":  "1.1.5+ds1",
-		"buildkitd github.com/moby/buildkit v0.17.0 fa8e6c1":            "0.17.0",
-		"buildah version 1.28.2 (image-spec 1.0.2, runtime-spec 1.0.2)": "1.28.2",
-		"Docker version 20.10.24+dfsg1, build 297e128":                  "20.10.24+dfsg1",
-		"sysbox-runc\n\tedition: \tCommunity\n\tversion: \t0.7.0\n":     "0.7.0",
-		"crun version UNKNOWN": "",
+		"runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1\nspec: 1.0.2-dev":                                                                                  "1.1.5+ds1",
+		"buildkitd github.com/moby/buildkit v0.17.0 fa8e6c1":                                                                                            "0.17.0",
+		"buildah version 1.28.2 (image-spec 1.0.2, runtime-spec 1.0.2)":                                                                                 "1.28.2",
+		"Docker version 20.10.24+dfsg1, build 297e128":                                                                                                  "20.10.24+dfsg1",
+		"sysbox-runc\n\tedition: \tCommunity\n\tversion: \t0.7.0\n":                                                                                     "0.7.0",
+		"crun version 1.27\ncommit: ...\nrundir: /run/crun\nspec: 1.0.0\n+SYSTEMD +SELINUX\n":                                                           "1.27",
+		"crun version 1.25.1\ncommit: 156ae065d4a322d149c7307034f98d9637aa92a2\nrundir: /run/user/502/crun\nspec: 1.0.0\n+SYSTEMD +SELINUX +APPARMOR\n": "1.25.1",
+		"crun version 1.6\ncommit: 18cf2efbb8feb2b2f20e316520e0fd0b6c41ef4d\nspec: 1.0.0\n+SYSTEMD +SELINUX +APPARMOR +CAP\n":                           "1.6",
+		"crun version 1.0\ncommit: 139dc6971e2f1d931af520188763e984d6cdfbf8\nspec: 1.0.0\n+SYSTEMD +SELINUX +APPARMOR +CAP\n":                           "1.0",
+		"crun 0.10.6\nspec: 1.0.0\n+SYSTEMD +SELINUX +CAP +SECCOMP +EBPF +YAJL\n":                                                                       "0.10.6",
+		"crun version 1.27-rc1\nspec: 1.0.0":                                                                                                            "1.27-rc1",
+		"crun version 1.27+ds1\nspec: 1.0.0":                                                                                                            "1.27+ds1",
+		"crun version UNKNOWN\nspec: 1.0.0":                                                                                                             "",
+		"podman version 5.0.0-dev":                                                                                                                      "5.0.0-dev",
+		"crun version UNKNOWN":                                                                                                                          "",
+		"":                                                                                                                                              "",
 	} {
 		if got := Number(printed); got != want {
 			t.Errorf("%q gives %q, want %q", printed, got, want)
