@@ -386,6 +386,7 @@ func (r *removal) look(ctx context.Context, h *holding) {
 		return // it is going, or its removal will tell
 	}
 	h.paths = d.Paths
+	r.usedKept(d.Volumes)
 	for _, v := range d.Volumes {
 		if anonymous(v) {
 			r.note(r.journal.Intend(journal.Resource{Kind: journal.Volume, Name: v, Answered: true}))

@@ -4,52 +4,48 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 )
 
-// dueVolume is a kept volume that is to go, and why.
-type dueVolume struct {
-	KeptVolume
-	reason string
-}
-
-// dueVolumes are those that no job has used for as long as they are kept and, of
-// the others, those longest unused, until the rest has at most o.MostVolumes
-// bytes. One that was used within o.OlderThan stays, and so does one of whose use
-// nothing is known: it is another state folder's.
-func dueVolumes(volumes []KeptVolume, now time.Time, o GCOptions) []dueVolume {
-	var due, rest []dueVolume
+// removeDue has those removed that no job has used for as long as they are kept
+// and, of the others, those longest unused, until the rest has at most
+// o.MostVolumes bytes. One that was used within o.OlderThan stays, and so does one
+// of whose use nothing is known: it is another state folder's. What remove returns
+// false for stays, too, and its size counts.
+func removeDue(volumes []KeptVolume, now time.Time, o GCOptions, remove func(v KeptVolume, reason string) bool) {
+	var rest []KeptVolume
 	var total int64
 	for _, v := range volumes {
 		if v.LastUse.IsZero() {
 			continue
 		}
-		d := dueVolume{v, fmt.Sprintf("%s that no job has used for %s", v.Kind, now.Sub(v.LastUse).Round(time.Hour))}
 		if idle := now.Sub(v.LastUse); o.KeepVolumes > 0 && idle >= max(o.KeepVolumes, o.OlderThan) {
-			due = append(due, d)
+			if !remove(v, fmt.Sprintf("%s that no job has used for %s", v.Kind, strings.ToLower(units.HumanDuration(idle)))) {
+				total += max(v.Size, 0)
+			}
 			continue
 		}
 		total += max(v.Size, 0)
-		rest = append(rest, d)
+		rest = append(rest, v)
 	}
 	if o.MostVolumes <= 0 {
-		return due
+		return
 	}
-	slices.SortFunc(rest, func(a, b dueVolume) int { return a.LastUse.Compare(b.LastUse) })
-	for _, d := range rest {
+	slices.SortFunc(rest, func(a, b KeptVolume) int { return a.LastUse.Compare(b.LastUse) })
+	for _, v := range rest {
 		if total <= o.MostVolumes {
-			break
+			return
 		}
-		if d.Size <= 0 || now.Sub(d.LastUse) < o.OlderThan {
+		if v.Size <= 0 || now.Sub(v.LastUse) < o.OlderThan {
 			continue
 		}
-		d.reason = fmt.Sprintf("%s of %s, the longest unused of more than %s", d.Kind, units.BytesSize(float64(d.Size)), units.BytesSize(float64(o.MostVolumes)))
-		total -= d.Size
-		due = append(due, d)
+		if remove(v, fmt.Sprintf("%s of %s, the longest unused of more than %s", v.Kind, units.BytesSize(float64(v.Size)), units.BytesSize(float64(o.MostVolumes)))) {
+			total -= v.Size
+		}
 	}
-	return due
 }
 
 // collectKept removes volumes with builds and caches that are too old or too large.
@@ -71,20 +67,19 @@ func (x *Executor) collectKept(ctx context.Context, o GCOptions) ([]Collected, e
 		}
 	}
 	var all []Collected
-	for _, v := range dueVolumes(volumes, time.Now(), o) {
-		c := Collected{Name: v.Volume, Action: WouldRemove, Reason: v.reason}
-		if !o.DryRun {
-			removed, err := x.RemoveKept(ctx, v.Volume)
-			switch {
-			case err != nil:
-				c.Action, c.Reason = LeftOver, err.Error()
-			case removed:
-				c.Action = Removed
-			default:
-				c.Action, c.Reason = Kept, "a job has it"
-			}
+	removeDue(volumes, time.Now(), o, func(v KeptVolume, reason string) bool {
+		c := Collected{Name: v.Volume, Action: Removed, Reason: reason}
+		removed, err := x.RemoveKept(ctx, v, o.DryRun)
+		switch {
+		case err != nil:
+			c.Action, c.Reason = LeftOver, err.Error()
+		case !removed:
+			c.Action, c.Reason = Kept, "a job has it, or has just had it"
+		case o.DryRun:
+			c.Action = WouldRemove
 		}
 		all = append(all, c)
-	}
+		return removed
+	})
 	return all, nil
 }

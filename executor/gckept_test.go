@@ -1,12 +1,25 @@
 package executor
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
 )
 
-func TestDueVolumes(t *testing.T) {
+func TestRemoveDue(t *testing.T) {
 	now := time.Now()
 	volume := func(name string, idle time.Duration, size int64) KeptVolume {
 		return KeptVolume{Volume: name, Kind: "builds", LastUse: now.Add(-idle), Size: size}
@@ -18,25 +31,221 @@ func TestDueVolumes(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		o    GCOptions
+		used string
 		want string
 	}{
-		{"nothing asked", GCOptions{}, ""},
-		{"by age", GCOptions{KeepVolumes: 4 * time.Hour}, "older, no size"},
-		{"by age, with a least one", GCOptions{KeepVolumes: 4 * time.Hour, OlderThan: 6 * time.Hour}, "no size"},
-		{"by size, longest unused first", GCOptions{MostVolumes: 250}, "older"},
-		{"by size, two", GCOptions{MostVolumes: 199}, "older, old"},
-		{"size that fits", GCOptions{MostVolumes: 300}, ""},
-		{"by size, but not what is newer", GCOptions{MostVolumes: 1, OlderThan: 4 * time.Hour}, "older"},
-		{"by both", GCOptions{KeepVolumes: 4 * time.Hour, MostVolumes: 150}, "older, no size, old"},
+		{"nothing asked", GCOptions{}, "", ""},
+		{"by age", GCOptions{KeepVolumes: 4 * time.Hour}, "", "older, no size"},
+		{"by age, with a least one", GCOptions{KeepVolumes: 4 * time.Hour, OlderThan: 6 * time.Hour}, "", "no size"},
+		{"by size, longest unused first", GCOptions{MostVolumes: 250}, "", "older"},
+		{"by size, two", GCOptions{MostVolumes: 199}, "", "older, old"},
+		{"size that fits", GCOptions{MostVolumes: 300}, "", ""},
+		{"by size, but not what is newer", GCOptions{MostVolumes: 1, OlderThan: 4 * time.Hour}, "", "older"},
+		{"by both", GCOptions{KeepVolumes: 4 * time.Hour, MostVolumes: 150}, "", "older, no size, old"},
+		{"by size, one in use", GCOptions{MostVolumes: 250}, "older", "old"},
+		{"by size, too much in use", GCOptions{MostVolumes: 50}, "older", "old, new"},
+		{"by both, one in use", GCOptions{KeepVolumes: 4 * time.Hour, MostVolumes: 250}, "older", "no size, old"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var got []string
-			for _, d := range dueVolumes(all, now, tc.o) {
-				got = append(got, d.Volume)
-			}
+			var got, asked []string
+			removeDue(all, now, tc.o, func(v KeptVolume, _ string) bool {
+				asked = append(asked, v.Volume)
+				if v.Volume != tc.used {
+					got = append(got, v.Volume)
+				}
+				return v.Volume != tc.used
+			})
 			if got := strings.Join(got, ", "); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
+			if n := len(slices.Compact(slices.Sorted(slices.Values(asked)))); n != len(asked) {
+				t.Errorf("one twice: %v", asked)
+			}
 		})
+	}
+}
+
+func TestRemoveDueTellsHowLong(t *testing.T) {
+	now := time.Now()
+	for idle, want := range map[time.Duration]string{
+		10 * time.Second: "10 seconds", 20 * time.Minute: "20 minutes", time.Hour: "about an hour", 30 * 24 * time.Hour: "4 weeks",
+	} {
+		removeDue([]KeptVolume{{Kind: "builds", LastUse: now.Add(-idle)}}, now, GCOptions{KeepVolumes: time.Second}, func(_ KeptVolume, reason string) bool {
+			if reason != "builds that no job has used for "+want {
+				t.Errorf("%s: %q", idle, reason)
+			}
+			return true
+		})
+	}
+}
+
+// keptEngine is an engine that has volumes, and containers that have some of them.
+type keptEngine struct {
+	volumes []string
+	users   map[string]bool
+	// removing is called before a volume goes.
+	removing func(volume string)
+}
+
+func (e *keptEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Api-Version", "1.41")
+	w.Header().Set("Content-Type", "application/json")
+	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case r.URL.Path == "/_ping":
+		fmt.Fprint(w, "OK")
+	case path == "volumes":
+		var all []map[string]any
+		for _, v := range e.volumes {
+			all = append(all, map[string]any{"Name": v, "Labels": map[string]string{LabelKept: "builds"}})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": all})
+	case path == "system/df":
+		var all []map[string]any
+		for _, v := range e.volumes {
+			all = append(all, map[string]any{"Name": v, "UsageData": map[string]int64{"Size": 100}})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": all})
+	case path == "containers/json":
+		all := []map[string]any{}
+		for v := range e.users {
+			if strings.Contains(r.URL.Query().Get("filters"), `"`+v+`"`) {
+				all = append(all, map[string]any{"Id": "0123"})
+			}
+		}
+		_ = json.NewEncoder(w).Encode(all)
+	case r.Method == http.MethodDelete && strings.HasPrefix(path, "volumes/"):
+		name := strings.TrimPrefix(path, "volumes/")
+		e.volumes = slices.DeleteFunc(slices.Clone(e.volumes), func(v string) bool { return v == name })
+		if e.removing != nil {
+			e.removing(name)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodGet && strings.HasPrefix(path, "containers/"): // of a job that has them all
+		var all []map[string]string
+		for _, v := range e.volumes {
+			all = append(all, map[string]string{"Type": "volume", "Name": v})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"Mounts": all})
+	default:
+		http.Error(w, `{"message": "no such page"}`, http.StatusNotFound)
+	}
+}
+
+// keeping is an executor with volumes "old" and "new", last used so long ago.
+func keeping(t *testing.T, e *keptEngine) *Executor {
+	t.Helper()
+	e.volumes = []string{"old", "new"}
+	s := httptest.NewUnstartedServer(e)
+	dir := t.TempDir()
+	var err error
+	if s.Listener, err = net.Listen("unix", filepath.Join(dir, "socket")); err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	x := &Executor{StateDir: dir, Log: log}
+	if x.Engine, err = engine.New("unix://"+filepath.Join(dir, "socket"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(x.keptFile("."), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for v, hours := range map[string]int{"old": 3, "new": 2} {
+		then := time.Now().Add(-time.Duration(hours) * time.Hour)
+		if err := os.WriteFile(x.keptFile(v), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(x.keptFile(v), then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return x
+}
+
+// touch has a kept volume look used just now.
+func touch(t *testing.T, x *Executor, volume string) {
+	now := time.Now()
+	if err := os.Chtimes(x.keptFile(volume), now, now); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCollectKept(t *testing.T) {
+	byAge, bySize := GCOptions{KeepVolumes: time.Hour}, GCOptions{MostVolumes: 150}
+	for _, tc := range []struct {
+		name   string
+		o      GCOptions
+		users  string
+		locked string
+		want   map[string]Action
+	}{
+		{name: "by age", o: byAge, want: map[string]Action{"old": Removed, "new": Removed}},
+		{name: "by age, a job has one", o: byAge, users: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by age, a job gets one", o: byAge, locked: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by size", o: bySize, want: map[string]Action{"old": Removed}},
+		{name: "by size, a job has one", o: bySize, users: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by size, a job gets one", o: bySize, locked: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+	} {
+		for _, dryRun := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, dry run %v", tc.name, dryRun), func(t *testing.T) {
+				e := &keptEngine{users: map[string]bool{tc.users: true}}
+				x := keeping(t, e)
+				if tc.locked != "" {
+					use, err := x.holdKept(tc.locked, false)
+					if use == nil || err != nil {
+						t.Fatal(use, err)
+					}
+					defer use.release()
+				}
+				tc.o.DryRun = dryRun
+				all, err := x.collectKept(t.Context(), tc.o)
+				if err != nil || len(all) != len(tc.want) {
+					t.Fatalf("%+v, %v", all, err)
+				}
+				for _, c := range all {
+					want := tc.want[c.Name]
+					if dryRun && want == Removed {
+						want = WouldRemove
+					}
+					if gone := !slices.Contains(e.volumes, c.Name); c.Action != want || gone != (want == Removed) {
+						t.Errorf("%+v, gone %v, want %s", c, gone, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A volume that a job has had between the list and its turn stays.
+func TestCollectKeptLooksAgain(t *testing.T) {
+	e := &keptEngine{}
+	x := keeping(t, e)
+	e.removing = func(string) { touch(t, x, "new") }
+	all, err := x.collectKept(t.Context(), GCOptions{KeepVolumes: time.Hour})
+	if err != nil || len(all) != 2 || all[0].Action != Removed || all[1].Action != Kept || !slices.Equal(e.volumes, []string{"new"}) {
+		t.Errorf("%+v, %v, left %v", all, err, e.volumes)
+	}
+}
+
+// The end of a job counts as use of what it had.
+func TestCleanupIsAUse(t *testing.T) {
+	x := keeping(t, &keptEngine{})
+	began := time.Now().Add(-time.Minute)
+	r := removal{Executor: x}
+	r.look(t.Context(), &holding{target: "0123"})
+	for _, v := range []string{"old", "new"} {
+		if last, err := lastUse(x.keptFile(v)); err != nil || last.Before(began) {
+			t.Errorf("%s: %v, %v", v, last, err)
+		}
+	}
+	if err := os.Remove(x.keptFile("old")); err != nil {
+		t.Fatal(err)
+	}
+	r.look(t.Context(), &holding{target: "0123"})
+	if _, err := os.Stat(x.keptFile("old")); err == nil {
+		t.Error("a volume of another state folder's is taken for one of ours")
 	}
 }

@@ -17,7 +17,7 @@ import (
 // An engine cannot change a volume's labels, so each volume that is kept has a
 // file below the state folder, named like it and empty: its lock is held by
 // whoever is about to use or to remove the volume, and its time of modification
-// says when a job took it last.
+// says when a job last took it or was at its end.
 func (x *Executor) keptFile(volume string) string { return filepath.Join(x.StateDir, "kept", volume) }
 
 // keptUse is a hold on a volume that is kept.
@@ -88,7 +88,7 @@ func (x *Executor) holdKept(volume string, exclusive bool) (*keptUse, error) {
 type KeptVolume struct {
 	Volume string
 	Kind   string // builds or cache
-	// LastUse is when a job took it last; zero when that is not known.
+	// LastUse is when a job last took it or was at its end; zero when that is not known.
 	LastUse time.Time
 	Size    int64 // bytes; -1 when the engine cannot tell, 0 when nobody asked
 }
@@ -110,15 +110,34 @@ func (x *Executor) KeptVolumes(ctx context.Context) ([]KeptVolume, error) {
 	return all, nil
 }
 
-// RemoveKept removes a volume that is kept, and what is remembered of it. It
-// returns false and leaves everything when a job has or is about to get it.
-func (x *Executor) RemoveKept(ctx context.Context, volume string) (bool, error) {
-	use, err := x.holdKept(volume, true)
+// RemoveKept removes a volume that is kept, as it was listed, and what is
+// remembered of it. It returns false and leaves everything when a job has it, is
+// about to get it or has used it since. With dryRun it only tells.
+func (x *Executor) RemoveKept(ctx context.Context, v KeptVolume, dryRun bool) (bool, error) {
+	use, err := x.holdKept(v.Volume, true)
 	if use == nil || err != nil {
 		return false, err
 	}
 	defer use.release()
-	return x.removeHeld(ctx, volume)
+	if last, err := lastUse(x.keptFile(v.Volume)); err != nil || last.After(v.LastUse) {
+		return false, err
+	}
+	if !dryRun {
+		return x.removeHeld(ctx, v.Volume)
+	}
+	use.release() // a look is nothing to wait for
+	users, err := x.Engine.VolumeUsers(ctx, v.Volume)
+	return err == nil && len(users) == 0, err
+}
+
+// usedKept notes that a job has had those of the volumes that are kept up to now.
+func (x *Executor) usedKept(volumes []string) {
+	now := time.Now()
+	for _, v := range volumes {
+		if err := os.Chtimes(x.keptFile(v), now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			x.Log.Debugf("kept volume %s: %v", v, err)
+		}
+	}
 }
 
 // removeHeld is RemoveKept for a volume whose lock is ours alone.

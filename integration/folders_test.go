@@ -41,7 +41,7 @@ func (p *place) keptVolumes(t testing.TB) []executor.KeptVolume {
 
 func (p *place) removeKept(t testing.TB) {
 	for _, k := range p.keptVolumes(t) {
-		if gone, err := p.kept(t).RemoveKept(context.Background(), k.Volume); err != nil || !gone {
+		if gone, err := p.kept(t).RemoveKept(context.Background(), k, false); err != nil || !gone {
 			t.Errorf("%s: gone %v, %v", k.Volume, gone, err)
 		}
 	}
@@ -121,7 +121,7 @@ func TestLiveJobsNeverShareABuildsFolder(t *testing.T) {
 		t.Error(r.Call("prepare"))
 	}
 	for _, k := range p.keptVolumes(t) {
-		if gone, err := p.kept(t).RemoveKept(t.Context(), k.Volume); err != nil || gone {
+		if gone, err := p.kept(t).RemoveKept(t.Context(), k, false); err != nil || gone {
 			t.Errorf("%s was removed under a job: %v, %v", k.Volume, gone, err)
 		}
 	}
