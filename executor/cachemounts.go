@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func (x *Executor) trimAfter(ctx context.Context, i Identity) {
 		if v.Labels[LabelServer] != i.Server || v.Labels[LabelProject] != strconv.FormatInt(i.ProjectID, 10) {
 			continue
 		}
-		t, err := x.trim(ctx, v, false)
+		t, err := x.trim(ctx, v, GCOptions{})
 		if len(t.Folders) > 0 {
 			x.Log.Infof("Cache mounts of the project: of %s the longest unused %s went, to keep within %s (storage.cache_mounts_size).", show(t.Size), show(t.Removed), show(x.CacheMounts))
 		}
@@ -48,8 +49,8 @@ func (x *Executor) trimAfter(ctx context.Context, i Identity) {
 	}
 }
 
-// trim keeps one volume's cache mounts within their limit.
-func (x *Executor) trim(ctx context.Context, v engine.Found, dryRun bool) (storage.Trimmed, error) {
+// trim keeps one volume's cache mounts within their limit, as far as o lets it.
+func (x *Executor) trim(ctx context.Context, v engine.Found, o GCOptions) (storage.Trimmed, error) {
 	if len(v.Paths) == 0 || !strings.HasPrefix(x.Engine.Host(), "unix://") || !exists(v.Paths[0]) {
 		return storage.Trimmed{}, fmt.Errorf("%s is on another machine than this process", v.Name)
 	}
@@ -64,20 +65,26 @@ func (x *Executor) trim(ctx context.Context, v engine.Found, dryRun bool) (stora
 		return storage.Trimmed{}, err
 	}
 	folder := v.Paths[0]
-	c := storage.CacheFolders{Folder: folder, Limit: x.CacheMounts, DryRun: dryRun, Idle: len(users) == 0}
+	c := storage.CacheFolders{Folder: folder, Limit: x.CacheMounts, DryRun: o.DryRun, OlderThan: o.OlderThan, Idle: len(users) == 0}
 	c.InUse = func(path string) (bool, error) {
 		users, err := x.Engine.VolumeUsers(ctx, v.Name)
 		if err != nil || len(users) == 0 {
 			return false, err
 		}
+		mounts, err := teardown.MountedFrom(folder)
 		// Where not even the volume is in another mount table, none tells anything.
-		if whole, err := teardown.MountedFrom(folder); err != nil || !slices.Contains(whole, ".") {
-			return true, err
-		}
-		mounts, err := teardown.MountedFrom(path)
-		return len(mounts) > 0, err
+		return err != nil || !slices.Contains(mounts, ".") || mountedBelow(folder, path, mounts), err
 	}
 	return storage.TrimCacheMounts(ctx, c)
+}
+
+// mountedBelow tells whether path, or what is below it, is one of the mounts, which
+// are relative to folder.
+func mountedBelow(folder, path string, mounts []string) bool {
+	return slices.ContainsFunc(mounts, func(m string) bool {
+		rest, err := filepath.Rel(path, filepath.Join(folder, m))
+		return err == nil && filepath.IsLocal(rest)
+	})
 }
 
 // collectCacheMounts keeps all projects' cache mounts within their limit.
@@ -94,7 +101,7 @@ func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Colle
 		if _, err := os.Stat(x.keptFile(v.Name)); err != nil {
 			continue // another state folder's
 		}
-		t, err := x.trim(ctx, v, o.DryRun)
+		t, err := x.trim(ctx, v, o)
 		c := Collected{Name: v.Name, Action: Removed, Resources: t.Folders}
 		switch {
 		case err != nil && !errors.Is(err, context.DeadlineExceeded):
@@ -102,12 +109,12 @@ func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Colle
 		case len(t.Folders) == 0 && len(t.Busy) == 0:
 			continue
 		case len(t.Folders) == 0:
-			c.Action, c.Reason = Kept, fmt.Sprintf("cache mounts of %s, more than %s, but jobs use them", show(t.Size), show(x.CacheMounts))
+			c.Action, c.Reason = Kept, fmt.Sprintf("cache mounts of %s, more than %s (storage.cache_mounts_size), but jobs use them", show(t.Size), show(x.CacheMounts))
 		default:
 			if o.DryRun {
 				c.Action = WouldRemove
 			}
-			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the longest unused of more than %s", show(t.Removed), show(t.Size), show(x.CacheMounts))
+			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the longest unused of more than %s (storage.cache_mounts_size)", show(t.Removed), show(t.Size), show(x.CacheMounts))
 		}
 		for n, folder := range c.Resources {
 			c.Resources[n] = "folder " + strconv.Quote(folder)

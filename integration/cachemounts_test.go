@@ -141,11 +141,11 @@ func TestKeptCacheMountsAreBounded(t *testing.T) {
 			old := time.Now().Add(-48 * time.Hour)
 			age(t, folder, "one", old.Add(-time.Hour))
 			age(t, folder, "two", old)
+			// On a busy machine the job leaves some of it or all to gc.
 			r := p.succeed(t, filling("three"))
-			if !strings.Contains(r.Log.String(), "to keep within 50MiB (storage.cache_mounts_size)") {
-				t.Error(r)
+			if out := p.gc(t); !strings.Contains(r.Log.String()+out, "50MiB (storage.cache_mounts_size)") {
+				t.Errorf("%s\n%s", r, out)
 			}
-			t.Log(p.gc(t))
 			for id, want := range map[string]bool{"one": true, "two": false, "three": true} {
 				if _, err := os.Stat(filepath.Join(cacheOf(t, folder, id), "big")); (err == nil) != want {
 					t.Errorf("cache %s: %v", id, err)

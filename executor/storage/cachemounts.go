@@ -36,6 +36,8 @@ type CacheFolders struct {
 	Folder string // the kept volume on the host
 	Limit  int64  // bytes
 	DryRun bool
+	// OlderThan keeps what was used within this time.
+	OlderThan time.Duration
 	// Idle tells that no container has the volume; one may get it meanwhile.
 	Idle bool
 	// InUse tells whether somebody has mounted a folder, given as a path on the host.
@@ -70,7 +72,8 @@ func (f cacheFolder) leftover() bool {
 }
 
 // TrimCacheMounts removes the cache folders that were used longest ago until the
-// rest has at most c.Limit bytes. One that is locked or in use stays.
+// rest has at most c.Limit bytes. One that is locked, in use or was used within
+// c.OlderThan stays.
 //
 // What is in the volume was written by jobs, which may be at it now: no link is
 // followed out of it, and a folder, which a tool may be about to mount, is exchanged
@@ -104,6 +107,9 @@ func TrimCacheMounts(ctx context.Context, c CacheFolders) (t Trimmed, err error)
 		}
 		if f.size == 0 || f.isDir && f.entries <= 1 && !c.Idle {
 			continue // such as the empty one that was put in another's place
+		}
+		if !f.leftover() && time.Since(f.used) < c.OlderThan {
+			continue
 		}
 		busy := f.locked || f.name == cacheLockFolder && !c.Idle
 		if !busy {

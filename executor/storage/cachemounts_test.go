@@ -39,6 +39,7 @@ func TestTrimCacheMounts(t *testing.T) {
 		locked  string
 		idle    bool
 		dryRun  bool
+		keep    time.Duration
 		removed []string
 		busy    []string
 	}{
@@ -49,6 +50,8 @@ func TestTrimCacheMounts(t *testing.T) {
 		{name: "one that is in use stays", limit: 1500 << 10, used: "0/old", removed: []string{"1000/middle", "0/new"}, busy: []string{"0/old"}},
 		{name: "one that is locked stays", limit: 2500 << 10, locked: "0/old/deep/" + cacheLockFile, removed: []string{"1000/middle"}, busy: []string{"0/old"}},
 		{name: "one that is locked as Buildah 1.39 does it stays", limit: 2500 << 10, locked: "0/" + cacheLockFolder + "/old/" + cacheLockFile, removed: []string{"1000/middle"}, busy: []string{"0/old"}},
+		{name: "what is newer stays", limit: 1500 << 10, keep: 25 * time.Hour, removed: []string{"0/old"}},
+		{name: "all is newer", limit: 0, keep: 31 * time.Hour, idle: true},
 		{name: "only told", limit: 2500 << 10, idle: true, dryRun: true, removed: []string{"0/old"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -78,7 +81,7 @@ func TestTrimCacheMounts(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: tc.limit, DryRun: tc.dryRun, Idle: tc.idle,
+			got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: tc.limit, DryRun: tc.dryRun, Idle: tc.idle, OlderThan: tc.keep,
 				InUse: func(path string) (bool, error) { return tc.used != "" && path == filepath.Join(dir, tc.used), nil }})
 			if err != nil || !slices.Equal(got.Folders, tc.removed) || !slices.Equal(got.Busy, tc.busy) {
 				t.Errorf("%+v, %v, want %v removed and %v busy", got, err, tc.removed, tc.busy)
