@@ -44,6 +44,8 @@ type ImageFill struct {
 // (image.Whole).
 type ImageChange struct {
 	Pull, Remove []string
+	// Refresh pulls what is in the store, too, when it is this change's turn.
+	Refresh bool
 	// Keep goes on without an image of Pull that cannot be pulled: the store keeps
 	// the one that it has.
 	Keep bool
@@ -70,6 +72,9 @@ func (x *Executor) ChangeImages(ctx context.Context, f ImageFill, c ImageChange)
 		return err
 	}
 	want := wantedImages(current, c)
+	if c.Refresh {
+		c.Pull = want
+	}
 	if len(want) == 0 {
 		if err := x.setCurrentImages(Generation{}); err != nil {
 			return err

@@ -2,17 +2,22 @@ package integration
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/integration/registry"
@@ -352,6 +357,52 @@ func TestJobsBeginWhileImagesChange(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+	s.empty(t)
+}
+
+// A refresh that waits for a removal pulls what is there after it.
+func TestImagesRefreshAfterARemoval(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t, "")
+	stays, goes := s.push(t, "shared/kept", "stays"), s.push(t, "shared/gone", "goes")
+	s.images(t, "pull", stays, goes)
+	lock := flock.New(filepath.Join(s.stateDir, "images"), flock.SetFlag(os.O_RDONLY))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	defer lock.Close()
+	refresh := s.command("refresh")
+	said, err := refresh.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := refresh.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer refresh.Process.Kill()
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if err != nil || !strings.Contains(line, "waiting for its end") {
+		t.Fatal(line, err)
+	}
+	// It stands still, and so is not the next to have the lock.
+	if err := refresh.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	s.images(t, "remove", goes)
+	before := len(s.front.Asked())
+	if err := refresh.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, said); err != nil {
+		t.Error(err)
+	}
+	if err := refresh.Wait(); err != nil {
+		t.Error(err)
+	}
+	if l := s.list(t); len(l.Images) != 1 || l.Images[0].Reference != stays || len(s.front.Asked()) == before {
+		t.Errorf("%+v, asked %v", l, s.front.Asked()[before:])
+	}
 	s.empty(t)
 }
 

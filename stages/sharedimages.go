@@ -68,16 +68,11 @@ func refreshImages(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				for _, i := range current.Images {
-					all = append(all, i.Reference)
-				}
-				slices.Sort(all)
-				all = slices.Compact(all)
-				if len(all) == 0 {
+				if len(all)+len(current.Images) == 0 {
 					x.Log.Info("There is nothing to refresh: the store is empty, and images.references names nothing.")
 					return nil
 				}
-				return a.change(c.Context(), x, file, executor.ImageChange{Pull: all, Keep: true})
+				return a.change(c.Context(), x, file, executor.ImageChange{Pull: all, Refresh: true, Keep: true})
 			})
 		},
 	}
