@@ -68,6 +68,9 @@ func (x *Executor) collectKept(ctx context.Context, o GCOptions) ([]Collected, e
 	}
 	var all []Collected
 	removeDue(volumes, time.Now(), o, func(v KeptVolume, reason string) bool {
+		if ctx.Err() != nil {
+			return false
+		}
 		c := Collected{Name: v.Volume, Action: Removed, Reason: reason}
 		removed, err := x.RemoveKept(ctx, v, o.DryRun)
 		switch {
@@ -81,5 +84,5 @@ func (x *Executor) collectKept(ctx context.Context, o GCOptions) ([]Collected, e
 		all = append(all, c)
 		return removed
 	})
-	return all, nil
+	return all, context.Cause(ctx)
 }

@@ -1,7 +1,9 @@
 package executor
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -226,6 +228,18 @@ func TestCollectKeptLooksAgain(t *testing.T) {
 	e.removing = func(string) { touch(t, x, "new") }
 	all, err := x.collectKept(t.Context(), GCOptions{KeepVolumes: time.Hour})
 	if err != nil || len(all) != 2 || all[0].Action != Removed || all[1].Action != Kept || !slices.Equal(e.volumes, []string{"new"}) {
+		t.Errorf("%+v, %v, left %v", all, err, e.volumes)
+	}
+}
+
+// A gc that is ended goes through no more volumes.
+func TestCollectKeptEnds(t *testing.T) {
+	e := &keptEngine{}
+	x := keeping(t, e)
+	ctx, cancel := context.WithCancel(t.Context())
+	e.removing = func(string) { cancel() }
+	all, err := x.collectKept(ctx, GCOptions{MostVolumes: 1})
+	if !errors.Is(err, context.Canceled) || len(all) != 1 || !slices.Equal(e.volumes, []string{"new"}) {
 		t.Errorf("%+v, %v, left %v", all, err, e.volumes)
 	}
 }
