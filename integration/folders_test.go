@@ -126,8 +126,14 @@ func TestLiveJobsNeverShareABuildsFolder(t *testing.T) {
 		}
 	}
 
+	ends := time.Now()
 	if call := s.Cleanup(); call.Err != nil {
 		t.Fatal(call)
+	}
+	for _, k := range p.keptVolumes(t) {
+		if k.LastUse.Before(ends) {
+			t.Errorf("%s was used last %s before the end of its job", k.Volume, ends.Sub(k.LastUse))
+		}
 	}
 	next := counting(t, project)
 	next.Image.User = "1000"
