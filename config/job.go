@@ -86,7 +86,12 @@ func (j *Job) check(k *checker) {
 	k.jobDir("job.builds_dir", j.BuildsDir, "/builds")
 	k.jobDir("job.cache_dir", j.CacheDir, "/cache")
 	if k.sound("job.builds_dir", "job.cache_dir") && Overlap(j.BuildsDir, j.CacheDir) {
-		k.bad("job.cache_dir", `%q and job.builds_dir %q are one folder or one is inside the other; write for example "/cache" and "/builds"`, j.CacheDir, j.BuildsDir)
+		const text = "%q and %s %q are one folder or one is inside the other; write for example %q and %q"
+		if _, given := k.lines["job.cache_dir"]; given {
+			k.bad("job.cache_dir", text, j.CacheDir, "job.builds_dir", j.BuildsDir, "/cache", "/builds")
+		} else {
+			k.bad("job.builds_dir", text, j.BuildsDir, "job.cache_dir", j.CacheDir, "/builds", "/cache")
+		}
 	}
 	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
 	k.positive("job.systemd_timeout", j.SystemdTimeout, "2m")

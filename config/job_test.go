@@ -61,7 +61,7 @@ func TestJobDirsStayApart(t *testing.T) {
 	}
 	// Only one of them is in the file.
 	wantErrors(t, `job.cache_dir = "/builds"`, `c.toml:1: job.cache_dir: "/builds" and job.builds_dir "/builds"`+right)
-	wantErrors(t, `job.builds_dir = "/cache"`, `c.toml: job.cache_dir: "/cache" and job.builds_dir "/cache"`+right)
+	wantErrors(t, `job.builds_dir = "/cache"`, `c.toml:1: job.builds_dir: "/cache" and job.cache_dir "/cache" are one folder or one is inside the other; write for example "/builds" and "/cache"`)
 	// One fault, not two.
 	wantErrors(t, "job.builds_dir = 5\njob.cache_dir = \"/builds\"",
 		"c.toml:1: job.builds_dir: found a whole number; write a string in quotes")
