@@ -90,7 +90,7 @@ func (c *Config) check(k *checker) {
 	c.Builds.check(k)
 	c.Cache.check(k)
 	c.Helper.check(k)
-	c.Services.check(k)
+	c.checkServices(k)
 	c.Run.check(k)
 	c.Cleanup.check(k)
 	c.GC.check(k)

@@ -52,10 +52,8 @@ func (c *Config) checkContainer(k *checker) {
 	if h := c.Container.Hostname; h != "" && !hostLabel.MatchString(h) {
 		k.bad("container.hostname", `%q is not the name of a host: letters, digits and "-", 63 at most; write for example "ci"`, h)
 	}
-	for _, v := range c.Container.Volumes {
-		c.checkVolume(k, "container.volumes", v, true)
-	}
-	k.tmpfs("container.tmpfs", c.Container.Tmpfs)
+	c.checkVolumes(k, "container.volumes", c.Container.Volumes, true)
+	k.tmpfs("container.tmpfs", c.Container.Tmpfs, c.Container.Volumes)
 	for _, d := range c.Container.Devices {
 		if _, ok := ParseDevice(d); !ok {
 			k.bad("container.devices", `%q is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`, d)
@@ -115,6 +113,20 @@ var ownPlaces = []struct{ path, reason string }{
 	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
 	{"/etc/systemd/system.conf.d/50-gitlab-sysbox-executor.conf", "gives services of systemd's the tools' settings"},
 	{"/etc/systemd/user.conf.d/50-gitlab-sysbox-executor.conf", "gives services of systemd's the tools' settings"},
+}
+
+// checkVolumes checks a list of volumes; jobs is as for checkVolume.
+func (c *Config) checkVolumes(k *checker, key string, list []string, jobs bool) {
+	seen := map[string]string{} // by target: the engine refuses a container with two at one
+	for _, text := range list {
+		c.checkVolume(k, key, text, jobs)
+		v, ok := ParseVolume(text)
+		if first, twice := seen[v.Target]; ok && twice {
+			k.bad(key, "%q: the target is that of %q, too; keep one", text, first)
+		} else {
+			seen[v.Target] = text
+		}
+	}
 }
 
 // checkVolume checks one of the volumes of a list; jobs tells that it is one for
@@ -184,7 +196,15 @@ func ParseTmpfs(text string) (target, options string) {
 	return target, options
 }
 
-func (k *checker) tmpfs(key string, list []string) {
+// tmpfs checks a list of file systems in memory, which are in one container with
+// volumes.
+func (k *checker) tmpfs(key string, list, volumes []string) {
+	seen := map[string]string{} // by target: one would hide the other
+	for _, text := range volumes {
+		if v, ok := ParseVolume(text); ok {
+			seen[v.Target] = strconv.Quote(text) + " in container.volumes"
+		}
+	}
 	for _, text := range list {
 		target, options := ParseTmpfs(text)
 		switch {
@@ -192,7 +212,11 @@ func (k *checker) tmpfs(key string, list []string) {
 			strings.HasSuffix(text, ":") || options != "" && !mountOptions.MatchString(options):
 			k.bad(key, `%q is not path or path:options; write for example "/tmp:size=1g,mode=1777"`, text)
 			continue
+		case seen[target] != "":
+			k.bad(key, "%q: the path is that of %s, too; keep one", text, seen[target])
+			continue
 		}
+		seen[target] = strconv.Quote(text)
 		for _, s := range slices.Concat(systemDirs, ownPlaces) {
 			if Overlap(target, s.path) && s.path != "/run" {
 				k.bad(key, "%q overlaps %s, which %s; choose another path", text, s.path, s.reason)

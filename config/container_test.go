@@ -70,6 +70,18 @@ func TestVolumesStayClearOfOurs(t *testing.T) {
 	}
 }
 
+// Nested mounts are fine; two at one path are not.
+func TestOneMountForEachTarget(t *testing.T) {
+	wantErrors(t, "[container]\nvolumes = [\"/a:/x\", \"/b:/x/y\", \"/x/z\"]\ntmpfs = [\"/x/w\", \"/y\"]\n[services]\ntmpfs = [\"/y\"]\n[images]\nvolumes = [\"/a:/x\"]")
+	wantErrors(t, "[container]\nvolumes = [\"/a:/x\", \"/b:/x:ro\", \"/y\", \"/y\"]\ntmpfs = [\"/x:size=1m\", \"/z\", \"/z:size=1m\"]\n[services]\ntmpfs = [\"/y\"]\n[images]\nvolumes = [\"/a:/x\", \"/b:/x\"]",
+		`c.toml:2: container.volumes: "/b:/x:ro": the target is that of "/a:/x", too; keep one`,
+		`c.toml:2: container.volumes: "/y": the target is that of "/y", too; keep one`,
+		`c.toml:3: container.tmpfs: "/x:size=1m": the path is that of "/b:/x:ro" in container.volumes, too; keep one`,
+		`c.toml:3: container.tmpfs: "/z:size=1m": the path is that of "/z", too; keep one`,
+		`c.toml:5: services.tmpfs: "/y": the path is that of "/y" in container.volumes, too; keep one`,
+		`c.toml:7: images.volumes: "/b:/x": the target is that of "/a:/x", too; keep one`)
+}
+
 func TestServices(t *testing.T) {
 	wantErrors(t, "[services]\nwait_timeout = \"-1s\"\nlimit = 0\nruntime = \"runc\"\n[services.resources]\nmemory = \"1g\"\nmemory_swap = \"2g\"")
 	wantErrors(t, "[services]\nlimit = -2\nruntime = \"a b\"\n[services.resources]\nmemory = 1\nmemory_swap = \"1g\"",

@@ -53,7 +53,5 @@ func (c *Config) checkImages(k *checker) {
 		}
 	}
 	k.environment("images.environment", i.Environment)
-	for _, v := range i.Volumes {
-		c.checkVolume(k, "images.volumes", v, false)
-	}
+	c.checkVolumes(k, "images.volumes", i.Volumes, false)
 }

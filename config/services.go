@@ -31,14 +31,15 @@ func defaultServices() Services {
 	}
 }
 
-func (s *Services) check(k *checker) {
+func (c *Config) checkServices(k *checker) {
+	s := &c.Services
 	if s.Limit < -1 {
 		k.bad("services.limit", "%d is not a number of services; write for example 5, or -1 for no limit", s.Limit)
 	}
 	if s.Runtime != "" {
 		k.runtime("services.runtime", s.Runtime)
 	}
-	k.tmpfs("services.tmpfs", s.Tmpfs)
+	k.tmpfs("services.tmpfs", s.Tmpfs, c.Container.Volumes)
 	s.Resources.check(k, "services.resources")
 }
 
