@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -32,6 +33,21 @@ func TestCleanupBeforeAnything(t *testing.T) {
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	wantCleanup(t, p.configured(t, job(t, "bookworm", "true")))
+	compare()
+}
+
+// A Runner's temporary folder may be swept before its job is over.
+func TestCleanupWithoutThePayload(t *testing.T) {
+	p := newPlace(t, settings{})
+	compare := p.unchanged(t)
+	s := p.ready(t, job(t, "bookworm", "true"))
+	if err := os.Remove(s.ResponseFile()); err != nil {
+		t.Fatal(err)
+	}
+	if call := s.Run(t.Context(), runner.StageBuild); call.Exit != 2 {
+		t.Errorf("without knowing the job: %s", call)
+	}
+	wantCleanup(t, s)
 	compare()
 }
 

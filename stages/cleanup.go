@@ -8,7 +8,7 @@ import (
 
 // Cleanup removes whatever the job has on this machine.
 func Cleanup(ctx context.Context, c *Call, x *executor.Executor) error {
-	id, err := c.Identity()
+	id, err := c.cleanupIdentity(x.Log)
 	if err != nil {
 		return err
 	}

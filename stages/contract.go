@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sirupsen/logrus"
 	"gitlab.com/gitlab-org/gitlab-runner/executors/custom/api"
 
 	"gitlab-sysbox-executor/executor"
@@ -23,12 +24,14 @@ type Call struct {
 	SystemFailure int    // exit code for a failure of the system's
 	ExitCodeFile  string // where a script's own exit code goes; empty before Runner 17
 	Job           *Job   // nil when the Runner gives no payload (cleanup after a failed config may lack it)
+	unread        error  // why the payload that the Runner names could not be read; Job is nil then
 	// Variables are the job's, expanded, as the Runner gives them. The content of
 	// a file-type variable stands for its path. The job's author can override any.
 	Variables map[string]string
 }
 
-// ReadCall reads the contract from environ ("NAME=value" each).
+// ReadCall reads the contract from environ ("NAME=value" each). A payload whose
+// file cannot be read is Identity's error; one that makes no sense is one here.
 func ReadCall(environ []string) (*Call, error) {
 	c := &Call{Variables: map[string]string{}}
 	own := map[string]string{}
@@ -46,7 +49,8 @@ func ReadCall(environ []string) (*Call, error) {
 	if path := own[api.JobResponseFileVariable]; path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("the job's payload (%s): %w", api.JobResponseFileVariable, err)
+			c.unread = fmt.Errorf("the job's payload (%s): %w", api.JobResponseFileVariable, err)
+			return c, nil
 		}
 		if c.Job, err = ParseJob(text); err != nil {
 			return nil, fmt.Errorf("the job's payload (%s): %w", api.JobResponseFileVariable, err)
@@ -77,6 +81,9 @@ func ExitCodes(environ []string) (build, system int) {
 // Identity tells which job this is: from the payload, which the job's author
 // cannot write, or else from the variables.
 func (c *Call) Identity() (executor.Identity, error) {
+	if c.unread != nil {
+		return executor.Identity{}, c.unread
+	}
 	if c.Job != nil && c.Job.ID > 0 {
 		return executor.Identity{
 			Server:     c.Job.server(),
@@ -98,6 +105,22 @@ func (c *Call) Identity() (executor.Identity, error) {
 			api.JobResponseFileVariable, customPrefix, customPrefix)
 	}
 	return i, nil
+}
+
+// cleanupIdentity is Identity, and comes from the variables also when the payload's
+// file cannot be read, which is told: what the job has here has to go all the same.
+// The job's author can override those variables, and so lead a cleanup to another
+// job, as where the Runner names no file; but it takes the Runner to lose its file.
+// A payload that was read never gives way to them, as its content is partly the
+// author's.
+func (c *Call) cleanupIdentity(log logrus.FieldLogger) (executor.Identity, error) {
+	if c.unread == nil {
+		return c.Identity()
+	}
+	log.Warnf("Cleaning up without %v; which job to clean up after is taken from its variables.", c.unread)
+	known := *c
+	known.unread = nil
+	return known.Identity()
 }
 
 // number is a variable's value as a number, 0 when it is none.

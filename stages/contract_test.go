@@ -1,10 +1,13 @@
 package stages
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor"
 )
@@ -70,6 +73,49 @@ func TestIdentityFallsBackToVariables(t *testing.T) {
 			}
 			if tc.ok && (got.JobID != 2046 || got.ProjectID != 42 || got.Server != "gitlab.example.com:8443") {
 				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// What is there goes even when the payload is there no more; nothing else is done
+// without it. What the job's author has a hand in must not lead to other jobs.
+func TestCleanupIdentityWithoutThePayload(t *testing.T) {
+	gone := filepath.Join(t.TempDir(), "gone")
+	wrong := writePayload(t, `{"image": {"executor_opts": {"docker": {"user": 1.5}}}}`)
+	numbers := []string{"CUSTOM_ENV_CI_JOB_ID=2046", "CUSTOM_ENV_CI_PROJECT_ID=42", "CUSTOM_ENV_CI_REPOSITORY_URL=https://gitlab.example.com:8443/g/p.git"}
+	for _, tc := range []struct {
+		name, payload string
+		numbers, ok   bool
+		told          string
+	}{
+		{"gone", gone, true, true, gone},
+		{"gone, and no variables", gone, false, false, gone},
+		{"wrong", wrong, true, false, ""},
+		{"there", writePayload(t, payload), true, true, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			environ := []string{"JOB_RESPONSE_FILE=" + tc.payload}
+			if tc.numbers {
+				environ = append(environ, numbers...)
+			}
+			c, err := ReadCall(environ)
+			if err != nil {
+				if tc.ok {
+					t.Error(err)
+				}
+				return
+			}
+			var log bytes.Buffer
+			got, err := c.cleanupIdentity(&logrus.Logger{Out: &log, Formatter: &logrus.TextFormatter{}, Level: logrus.InfoLevel})
+			if (err == nil) != tc.ok || tc.ok && got.Name() != (executor.Identity{Server: "gitlab.example.com:8443", ProjectID: 42, JobID: 2046}).Name() {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if (log.Len() > 0) != (tc.told != "") || strings.Count(log.String(), "\n") > 1 || !strings.Contains(log.String(), tc.told) {
+				t.Errorf("told %q", log.String())
+			}
+			if _, err := c.Identity(); (err == nil) != (tc.told == "") {
+				t.Errorf("prepare and run: %v", err)
 			}
 		})
 	}
