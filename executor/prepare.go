@@ -328,10 +328,12 @@ func (x *Executor) tellEntrypoint(ctx context.Context, id string, p Plan, r agen
 			x.Log.Info(strings.TrimRight(line, "\r\n"))
 		}
 	}
-	switch r.Entrypoint {
-	case agent.EntrypointExited:
+	switch {
+	case r.EntrypointFault != "":
+		x.Log.Warnf("The image's entrypoint could not be started: %s; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", fault.Brief(r.EntrypointFault))
+	case r.Entrypoint == agent.EntrypointExited:
 		x.Log.Warnf("The image's entrypoint ended with exit code %d without running the command behind it; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", r.EntrypointCode)
-	case agent.EntrypointIgnores:
+	case r.Entrypoint == agent.EntrypointIgnores:
 		x.Log.Warnf("The image's entrypoint has not run the command behind it within %s; the job goes on beside it. (image: entrypoint: [\"\"] leaves it out.)", p.EntrypointTimeout)
 	}
 }

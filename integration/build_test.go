@@ -154,6 +154,17 @@ func TestRowEntrypointKept(t *testing.T) {
 	}
 }
 
+// The reason is told, and the job goes on as with any entrypoint that fails.
+func TestRowEntrypointThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", "echo the job goes on")
+	j.Image.Entrypoint = []string{"/no/such"}
+	r := p.succeed(t, j)
+	wantLines(t, r, "the job goes on")
+	wantTold(t, r.Call("prepare"), `The image's entrypoint could not be started: entrypoint "/no/such": `, "no such file or directory")
+}
+
 // An image with sh alone, with the escapes a Runner writes for bash and with
 // those it writes for sh.
 func TestShellWithoutBash(t *testing.T) {

@@ -113,6 +113,8 @@ type Report struct {
 	UID            int             `json:"uid"`
 	GID            int             `json:"gid"`
 	Git            bool            `json:"git"`
+	// EntrypointFault is why the entrypoint could not be started.
+	EntrypointFault string `json:"entrypoint_fault,omitempty"`
 	// OverlayFault is why native overlay does not work; empty when it does.
 	OverlayFault string `json:"overlay_fault,omitempty"`
 	// VolumeUsed is what the file system of the storage volume uses, in bytes.

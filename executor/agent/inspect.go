@@ -40,7 +40,7 @@ func (o InspectOrder) report() Report {
 		if err != nil {
 			return Report{Error: err.Error()}
 		}
-		r.Entrypoint, r.EntrypointCode = h.State, h.Code
+		r.Entrypoint, r.EntrypointCode, r.EntrypointFault = h.State, h.Code, h.Fault
 		if h.Account != nil {
 			a = *h.Account // what the entrypoint made of the user
 			r.UID, r.GID = a.UID, a.GID
