@@ -1,15 +1,38 @@
 package executor
 
 import (
+	"encoding/json"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/storage"
 )
+
+// The order is one word of a command line, which Linux bounds.
+func TestInitOrderFitsOneWord(t *testing.T) {
+	for character, ok := range map[string]bool{"&": true, "<": true, "ü": true, "\u2028": false, "\x01": false} {
+		given := agent.InitOrder{Entrypoint: []string{strings.Repeat(character, 100_000/len(character))}}
+		text, err := orderWord(given)
+		if !ok {
+			if err == nil || fault.ClassOf(err) != fault.Job || len(err.Error()) > 500 {
+				t.Errorf("%q: %.600v", character, err)
+			}
+			continue
+		}
+		var got agent.InitOrder
+		if err != nil || len(text) > agent.LongestWord || json.Unmarshal([]byte(text), &got) != nil || !slices.Equal(got.Entrypoint, given.Entrypoint) {
+			t.Errorf("%q: %d bytes, %v", character, len(text), err)
+		}
+	}
+}
 
 // An administrator's volume on a place of ours would make every job fail.
 func TestOurMountsAreReserved(t *testing.T) {

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -107,7 +106,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 			{Path: helperHome, Mode: 0o700, Owned: true},
 		},
 	}
-	order, err := json.Marshal(agent.InitOrder{Setup: setup})
+	order, err := orderWord(agent.InitOrder{Setup: setup})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +118,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		Name: helperName(p.Identity), Image: img.ID, Runtime: p.Runtime, Hostname: p.Hostname,
 		User: "0:0", WorkingDir: "/",
 		Entrypoint: agent.Command("init"),
-		Cmd:        []string{string(order)},
+		Cmd:        []string{order},
 		Env:        append(withStorage(p.Environment, p.Storage), "HOME="+helperHome),
 		Labels:     labels(p, "helper"),
 		Mounts:     x.sharedMounts(p),

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	images, err := image.All(ctx, x.Engine, p.requests(), x.Log)
 	if err != nil {
 		return err
+	}
+	if _, err := orderWord(initOrder(p, images[0], nil)); err != nil {
+		return err // before there is anything to remove
 	}
 	if err := x.makeFolder(p); err != nil {
 		return err
@@ -200,7 +204,9 @@ func (x *Executor) makeFolder(p Plan) error {
 	return x.writeContainers(p, sysbox.Containers{Limits: certainLimits(p)})
 }
 
-func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
+// initOrder is what the first process of the job's container is to do, which has
+// these mounts.
+func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder {
 	setup := agent.Setup{
 		User: firstOf(p.User, img.User),
 		Folders: []agent.Folder{
@@ -213,11 +219,33 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 	if p.Folders.cacheMountsVolume != "" {
 		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
 	}
-	mounts := x.sharedMounts(p)
-	order, err := json.Marshal(agent.InitOrder{
+	return agent.InitOrder{
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
 		Binds: engineFolders(p, mounts),
-	})
+	}
+}
+
+// orderWord is o as the agent's argument. One that Linux passes on to no process
+// is the job's fault: its entrypoint and its TMPDIR are what can be long in it.
+func orderWord(o agent.InitOrder) (string, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // it would make six characters of some
+	if err := e.Encode(o); err != nil {
+		return "", err
+	}
+	word := strings.TrimSuffix(text.String(), "\n")
+	if len(word) > agent.LongestWord {
+		return "", fault.Jobf("the image's entrypoint or the TMPDIR is too long: as JSON, with what else the container's first process is told, it has %d bytes of at most %d; put a long entrypoint into a file in the image", len(word), agent.LongestWord)
+	}
+	return word, nil
+}
+
+func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
+	mounts := x.sharedMounts(p)
+	o := initOrder(p, img, mounts)
+	setup := o.Setup
+	order, err := orderWord(o)
 	if err != nil {
 		return engine.Container{}, setup, err
 	}
@@ -231,7 +259,7 @@ func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.
 		User:       "0:0",
 		WorkingDir: firstOf(img.WorkingDir, "/"),
 		Entrypoint: agent.Command("init"),
-		Cmd:        []string{string(order)},
+		Cmd:        []string{order},
 		Env:        withToolDefaults(withStorage(p.Environment, p.Storage), setup.User),
 		Labels:     labels(p, "build"),
 		Mounts:     mounts,

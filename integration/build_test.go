@@ -154,6 +154,25 @@ func TestRowEntrypointKept(t *testing.T) {
 	}
 }
 
+// A word of 100 kB is one that a process takes; what it is as JSON may be too long,
+// which is told before anything is made.
+func TestRowEntrypointLong(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{})
+	j := job(t, "bookworm", `echo "length ${#LONG}"`)
+	word := func(character string) []string {
+		return []string{"sh", "-c", `LONG=$0 exec "$@"`, strings.Repeat(character, 100_000)}
+	}
+	j.Image.Entrypoint = word("&")
+	wantLines(t, p.succeed(t, j), "length 100000")
+	j.Image.Entrypoint = word("\x01")
+	_, c := p.prepared(t, j)
+	wantRefused(t, c, "entrypoint")
+	if entries, err := os.ReadDir(filepath.Join(p.stateDir, "jobs")); err == nil && len(entries) > 0 {
+		t.Errorf("made before it was refused: %v", entries)
+	}
+}
+
 // The reason is told, and the job goes on as with any entrypoint that fails.
 func TestRowEntrypointThatIsNotThere(t *testing.T) {
 	t.Parallel()

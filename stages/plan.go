@@ -54,6 +54,9 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 	if p.Image, err = images.forJob(job.Image); err != nil {
 		return executor.Plan{}, err
 	}
+	if err := possible(job.Image, nil); err != nil {
+		return executor.Plan{}, fault.Jobf("image: %w", err)
+	}
 	limits, err := overridden(c.Variables, cfg)
 	if err != nil {
 		return executor.Plan{}, err

@@ -56,6 +56,20 @@ func TestPlanNeedsAnImage(t *testing.T) {
 	}
 }
 
+// What no process can be started with is refused before anything is made, as for services.
+func TestPlanRefusesAnImpossibleEntrypoint(t *testing.T) {
+	for name, word := range map[string]string{"long": strings.Repeat("x", 140_000), "NUL": "a\x00b"} {
+		c := &Call{
+			Variables: map[string]string{"CI_JOB_IMAGE": "debian:12"},
+			Job:       &Job{ID: 1, Image: Image{Name: "debian:12", Entrypoint: []string{"sh", word}}},
+		}
+		_, err := plan(c, config.Default(), logrus.New())
+		if err == nil || fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), "entrypoint[1]") || len(err.Error()) > 500 {
+			t.Errorf("%s: %.600v", name, err)
+		}
+	}
+}
+
 func TestPlanTMPDIR(t *testing.T) {
 	for _, tc := range []struct {
 		name, job, want string

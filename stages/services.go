@@ -11,6 +11,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/service"
 )
@@ -130,9 +131,8 @@ func serviceVariables(c *Call, s Image, job map[string]string) (map[string]strin
 	return all, nil
 }
 
-// longest is what Linux passes on to a process in one argument or variable
-// (MAX_ARG_STRLEN), in bytes.
-const longest = 128<<10 - 1
+// longest is that of an argument or a variable, in bytes.
+const longest = agent.LongestWord
 
 // expander replaces references to variables as the Runner does (common/spec,
 // Variables.ExpandValue): once, and with nothing where there is none.

@@ -46,7 +46,11 @@ type Setup struct {
 	CacheMounts *CacheMounts `json:"cache_mounts,omitempty"`
 }
 
-// InitOrder is what the first process is to do.
+// LongestWord is what Linux passes on to a process in one argument or variable
+// (MAX_ARG_STRLEN, execve(2)), in bytes.
+const LongestWord = 128<<10 - 1
+
+// InitOrder is what the first process is to do; as JSON it is one argument.
 type InitOrder struct {
 	Setup
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
