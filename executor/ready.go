@@ -73,6 +73,9 @@ func (x *Executor) awaitService(ctx context.Context, build string, timeout time.
 	return err
 }
 
+// answerTime is what the agent has beyond the service's time to begin and to answer.
+const answerTime = 5 * time.Second
+
 // awaitPorts has the agent in the job container dial: what the job cannot reach
 // is not ready.
 func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Duration, s running) error {
@@ -84,7 +87,7 @@ func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Du
 		order.Addresses = append(order.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
 	}
 	// The agent ends by itself in time, and tells why; ctx is for a death before.
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), order.Timeout+5*time.Second)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), order.Timeout+answerTime)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -92,7 +95,11 @@ func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Du
 		}
 	})()
 	var answer agent.AwaitReport
-	if err := x.ask(late, build, agent.Command("await"), order, &answer); err != nil {
+	err := x.ask(late, build, agent.Command("await"), order, &answer)
+	switch {
+	case err != nil && errors.Is(late.Err(), context.DeadlineExceeded): // the machine is busy
+		answer.Error = fmt.Sprintf("the job's container has not answered: %v", err)
+	case err != nil:
 		return err
 	}
 	if answer.Error != "" {
