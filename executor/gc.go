@@ -266,8 +266,13 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 				owner = p
 			}
 		}
-		if len(found) == 0 {
-			over = "it has no journal that can be read, and nothing on the engine" // a journal comes first
+		others := func(f thing) bool { return f.Labels[LabelState] == "" || f.Labels[LabelState] != x.stateID() }
+		switch { // a journal comes first
+		case len(found) == 0:
+			over = "it has no journal that can be read, and nothing on the engine"
+		case there || exists(filepath.Join(x.StateDir, "jobs", name)) || slices.ContainsFunc(found, others):
+		case owner.State() == journal.Alive: // else the number of our folder may be another machine's
+			over = "its cleanup has ended, and the engine made it later"
 		}
 	}
 	idle := idleSince(last, owner)

@@ -143,7 +143,7 @@ func (x *Executor) createVolume(ctx context.Context, j *journal.Journal, name st
 	if err := j.Intend(intent(journal.Volume, name)); err != nil {
 		return err
 	}
-	err := x.Engine.CreateVolume(ctx, name, options, labels)
+	err := x.Engine.CreateVolume(ctx, name, options, x.mark(labels))
 	answered(j, journal.Volume, name, err)
 	return err
 }
@@ -153,6 +153,7 @@ func (x *Executor) createNetwork(ctx context.Context, j *journal.Journal, n engi
 	if err := j.Intend(intent(journal.Network, n.Name)); err != nil {
 		return err
 	}
+	n.Labels = x.mark(n.Labels)
 	err := x.Engine.CreateNetwork(ctx, n)
 	answered(j, journal.Network, n.Name, err)
 	return err
@@ -162,6 +163,16 @@ func (x *Executor) createNetwork(ctx context.Context, j *journal.Journal, n engi
 func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c engine.Container) (id string, err error) {
 	if err := j.Intend(intent(journal.Container, c.Name)); err != nil {
 		return "", err
+	}
+	c.Labels = x.mark(c.Labels)
+	// A cleanup may remove the job's own volumes before the engine, slow with the
+	// container, looks for them: it makes them anew then.
+	for _, r := range j.Resources() {
+		for n, m := range c.Mounts {
+			if r.Kind == journal.Volume && m.Kind == engine.Volume && m.Source == r.Name {
+				c.Mounts[n].Labels = c.Labels
+			}
+		}
 	}
 	id, err = x.Engine.CreateContainer(ctx, c)
 	if answered(j, journal.Container, c.Name, err); err != nil {

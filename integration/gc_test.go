@@ -144,7 +144,8 @@ func TestGCBesideACleanupThatEnds(t *testing.T) {
 	p.patient.orphaned(t, second)
 	ending := p.patient.session(t, second)
 	name := jobName(t, ending)
-	p.proxy.Spoil("DELETE /containers/*", lyingengine.Fault{Delay: 5 * time.Second, Done: true}, 1)
+	ended := make(chan struct{})
+	p.proxy.Spoil("DELETE /containers/*", lyingengine.Fault{Hold: ended, Done: true}, 1)
 	said := make(chan string)
 	go func() { said <- p.patient.gc(t) }()
 	for end := time.Now().Add(time.Minute); p.proxy.Seen()["DELETE /containers/*"] == 0; time.Sleep(20 * time.Millisecond) {
@@ -153,9 +154,38 @@ func TestGCBesideACleanupThatEnds(t *testing.T) {
 		}
 	}
 	wantCleanup(t, ending)
+	close(ended)
 	out := <-said
 	if !strings.Contains(out, "removed  "+dead) || strings.Contains(out, name) {
 		t.Errorf("%s", out)
+	}
+}
+
+// The engine makes what a killed prepare asked for when the cleanup has given up
+// waiting for it and has forgotten the job: gc removes it while the Runner lives.
+func TestGCOfWhatComesAfterCleanup(t *testing.T) {
+	t.Parallel()
+	l := newLiar(t)
+	j := job(t, "bookworm", "true")
+	j.ID = newProject()
+	s := l.session(t, j)
+	late := make(chan struct{})
+	l.proxy.Spoil("POST /networks/create", lyingengine.Fault{Reset: true, Hold: late, Done: true}, 1)
+	if call := s.Prepare(t.Context()); call.Err == nil {
+		t.Error(call)
+	}
+	wantCleanup(t, s)
+	if left := l.left(t, j.ID); len(left) > 0 {
+		t.Errorf("left before the network came: %v", left)
+	}
+	close(late)
+	l.proxy.Heal()
+	if left := l.left(t, j.ID); len(left) == 0 {
+		t.Error("the network has not come")
+	}
+	out := l.patient.gc(t)
+	if left := l.left(t, j.ID); len(left) > 0 {
+		t.Errorf("left: %v\n%s", left, out)
 	}
 }
 

@@ -157,3 +157,46 @@ func TestStopThatIsDenied(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// Cleanup removes the volumes of a killed prepare before the container comes that
+// the engine is still making: the volumes that it makes anew for it go, too.
+func TestVolumesMadeAnew(t *testing.T) {
+	t.Parallel()
+	l := newLiar(t)
+	j := job(t, "bookworm", "true")
+	j.ID = newProject()
+	s := l.session(t, j)
+	late := make(chan struct{})
+	l.proxy.Spoil("POST /containers/create", lyingengine.Fault{Reset: true, Hold: late, Done: true}, 1)
+	if call := s.Prepare(t.Context()); call.Err == nil {
+		t.Error(call)
+	}
+	first, err := world.engine.Volumes(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", j.ID))
+	if err != nil || len(first) < 2 {
+		t.Fatal(first, err)
+	}
+	for _, v := range first {
+		ask(t, "DELETE", "/volumes/"+v.Name, nil)
+	}
+	close(late)
+	l.proxy.Heal()
+	all := func() (names []string) {
+		volumes, err := world.engine.Volumes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range volumes {
+			if strings.Contains(v.Name, fmt.Sprintf("-j%d", j.ID)) {
+				names = append(names, v.Name)
+			}
+		}
+		return names
+	}
+	if len(all()) < len(first) {
+		t.Errorf("the engine has made only %v anew", all())
+	}
+	wantCleanup(t, s)
+	if left := append(l.left(t, j.ID), all()...); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}

@@ -83,6 +83,7 @@ type Mount struct {
 	Source   string // host path or volume name; empty for tmpfs
 	Target   string
 	ReadOnly bool
+	Labels   map[string]string // of a volume that the engine lacks, and makes for the mount
 }
 
 // Resources are the limits of a container; zero values set none. Sizes are bytes.
@@ -189,7 +190,7 @@ func (c Container) host() (*container.HostConfig, error) {
 		if m.Kind == Volume {
 			// What the image has there would be copied in, a store of another
 			// storage driver with its database for one.
-			made.VolumeOptions = &mount.VolumeOptions{NoCopy: true}
+			made.VolumeOptions = &mount.VolumeOptions{NoCopy: true, Labels: m.Labels}
 		}
 		host.Mounts = append(host.Mounts, made)
 	}

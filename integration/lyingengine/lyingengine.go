@@ -44,6 +44,16 @@ type Fault struct {
 	Reset   bool          // the connection is reset in place of an answer
 	Half    bool          // the connection is reset in the middle of the answer
 	Delay   time.Duration // before the engine hears of it
+	// Hold keeps the call from the engine until it is closed.
+	Hold <-chan struct{}
+}
+
+// wait lasts until the engine is to hear of the call.
+func (f *Fault) wait() {
+	time.Sleep(f.Delay)
+	if f.Hold != nil {
+		<-f.Hold
+	}
 }
 
 // Faults are those that an engine is known to show.
@@ -178,7 +188,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.pass().ServeHTTP(w, r)
 		return
 	}
-	if f.Delay > 0 && f.Reset {
+	if (f.Delay > 0 || f.Hold != nil) && f.Reset {
 		// The engine hears of it after the caller has lost its connection.
 		r = r.Clone(context.WithoutCancel(r.Context()))
 		body := &keep{header: http.Header{}}
@@ -187,14 +197,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 		r.Body = text
+		p.mu.Lock() // Heal waits for what is begun before it
 		p.later.Go(func() {
 			defer func() { _ = recover() }() // the proxy's way to say that the engine broke off
-			time.Sleep(f.Delay)
+			f.wait()
 			p.pass().ServeHTTP(body, r)
 		})
+		p.mu.Unlock()
 		panic(http.ErrAbortHandler)
 	}
-	time.Sleep(f.Delay)
+	f.wait()
 	switch {
 	case f.Half:
 		answer := &keep{header: http.Header{}}

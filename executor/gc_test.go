@@ -1,0 +1,57 @@
+package executor
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+)
+
+// Where a job has labels only, those of this state folder tell that it is over.
+func TestGCOfLabelsAlone(t *testing.T) {
+	x := &Executor{StateDir: t.TempDir()}
+	other := &Executor{StateDir: t.TempDir()}
+	here := journal.Owner()
+	elsewhere := here
+	elsewhere.Machine = "other"
+	found := func(x *Executor, owner journal.Process) thing {
+		labels := map[string]string{LabelOwner: owner.String()}
+		if x != nil {
+			x.mark(labels)
+		}
+		return thing{journal.Network, engine.Found{Labels: labels}}
+	}
+	for name, tc := range map[string]struct {
+		found  []thing
+		folder bool
+		lives  bool
+	}{
+		"ours":                           {[]thing{found(x, here)}, false, false},
+		"ours, with its folder":          {[]thing{found(x, here)}, true, true},
+		"another's":                      {[]thing{found(other, here)}, false, true},
+		"of an older version":            {[]thing{found(nil, here)}, false, true},
+		"ours and another's":             {[]thing{found(x, here), found(other, here)}, false, true},
+		"of a machine with such numbers": {[]thing{found(x, elsewhere)}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(x.StateDir, "jobs", "gsx-1")
+			if tc.folder {
+				if err := os.MkdirAll(folder, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				defer os.Remove(folder)
+			}
+			tc.found[0].Made = time.Now()
+			if lives, why := x.lives("gsx-1", tc.found, 0); lives != tc.lives {
+				t.Errorf("%v: %s", lives, why)
+			}
+		})
+	}
+	gone := &Executor{StateDir: filepath.Join(x.StateDir, "none")}
+	if lives, why := gone.lives("gsx-1", []thing{found(gone, here)}, 0); !lives {
+		t.Errorf("of no state folder: %s", why)
+	}
+}
