@@ -83,14 +83,16 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 		return nil, err
 	}
 	for name := range found {
-		names[name] = true
+		if !names[name] {
+			names[name] = false // there is nothing of it below our state folder
+		}
 	}
 	var all []Collected
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if ctx.Err() != nil {
 			return all, fmt.Errorf("gc was ended: %w", context.Cause(ctx))
 		}
-		if c := x.collect(ctx, name, found[name], o); c != nil {
+		if c := x.collect(ctx, name, names[name], found[name], o); c != nil {
 			all = append(all, *c)
 		}
 	}
@@ -176,8 +178,23 @@ func (x *Executor) jobNames() (map[string]bool, error) {
 }
 
 // collect removes one job that runs no more; nil when there is nothing to tell.
-func (x *Executor) collect(ctx context.Context, name string, found []thing, o GCOptions) *Collected {
+// Ours tells that there is something of it below the state folder.
+func (x *Executor) collect(ctx context.Context, name string, ours bool, found []thing, o GCOptions) *Collected {
 	c := &Collected{Name: name, Action: Kept}
+	var alive bool
+	if !ours { // one that lives gets no lock, which is a file
+		things, err := x.findThings(ctx, name)
+		if err != nil {
+			c.Reason = err.Error()
+			return c
+		}
+		if len(things[name]) == 0 {
+			return nil
+		}
+		if alive, c.Reason = x.lives(name, things[name], o.OlderThan); alive {
+			return c
+		}
+	}
 	// From here on no prepare of this job begins, and no cleanup is at work on it.
 	unlock, ok, err := x.tryLock(name)
 	switch {
@@ -198,9 +215,7 @@ func (x *Executor) collect(ctx context.Context, name string, found []thing, o GC
 		}
 		found = things[name]
 	}
-	alive, reason := x.lives(name, found, o.OlderThan)
-	c.Reason = reason
-	if alive {
+	if alive, c.Reason = x.lives(name, found, o.OlderThan); alive {
 		return c
 	}
 	c.Resources = x.held(name, found)

@@ -1,8 +1,10 @@
 package executor
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,5 +55,27 @@ func TestGCOfLabelsAlone(t *testing.T) {
 	gone := &Executor{StateDir: filepath.Join(x.StateDir, "none")}
 	if lives, why := gone.lives("gsx-1", []thing{found(gone, here)}, 0); !lives {
 		t.Errorf("of no state folder: %s", why)
+	}
+}
+
+// Another state folder's job that lives leaves no trace in this one, not even for the
+// moment in which a kill would make it last.
+func TestGCWritesNothingForAnothersJob(t *testing.T) {
+	owner := journal.Owner()
+	networks := []engine.Found{{Name: "gsx-1", Labels: map[string]string{LabelName: "gsx-1", LabelOwner: owner.String()}}}
+	var x *Executor
+	asked := 0
+	x = standIn(t, networks, func(r *http.Request) {
+		if !strings.Contains(r.URL.Query().Get("filters"), LabelName+"=gsx-1") {
+			return
+		}
+		asked++
+		if all, err := filepath.Glob(filepath.Join(x.journals(), "*")); err != nil || len(all) > 0 {
+			t.Errorf("%s: %v %v", r.URL, all, err)
+		}
+	})
+	all, err := x.GC(t.Context(), GCOptions{})
+	if err != nil || len(all) != 1 || all[0].Action != Kept || asked == 0 {
+		t.Errorf("%+v %v, asked %d times", all, err, asked)
 	}
 }
