@@ -15,9 +15,9 @@ import (
 
 // A Runner that dies calls no cleanup and takes its job up no more: the stage
 // that it left running ends, and takes everything with it. A shell between the
-// harness and the product is the Runner that dies here. It ends with each call: not
-// parallel, for another test's gc would rightly take such a job.
+// harness and the product is the Runner that dies here.
 func TestRunnerKilledDuringRun(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{run: `kill_grace = "2s"`})
 	shell := filepath.Join(p.dir, "runner")
 	if err := os.WriteFile(shell, fmt.Appendf(nil, "#!/bin/bash\n%s \"$@\"\nexit $?\n", world.binary), 0o755); err != nil {

@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +132,48 @@ func TestOwnerAndItsEnd(t *testing.T) {
 	}
 	if p := ParseProcess("nonsense"); p != (Process{}) {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestDriver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		programs []string // of the ancestors 10, 11, ..., nearest first; the last one is PID 1
+		want     int
+	}{
+		"the Runner":                   {[]string{"gitlab-runner", "systemd"}, 10},
+		"behind a shell":               {[]string{"dash", "gitlab-runner", "systemd"}, 11},
+		"the first process":            {[]string{"bash", "gitlab-runner"}, 11},
+		"behind a program named alike": {[]string{"gitlab-runner-prepare", "gitlab-runner", "systemd"}, 11},
+		"another program":              {[]string{"sh", "timeout", "integration.test", "make", "systemd"}, 11},
+		"another as the first process": {[]string{"sh", "runner"}, 11},
+		"nothing but shells":           {[]string{"sh", "bash"}, os.Getppid()},
+		"nothing at all":               {nil, os.Getppid()},
+	} {
+		var ancestors []int
+		for n := range tc.programs {
+			ancestors = append(ancestors, 10+n)
+		}
+		if got := driver(ancestors, func(pid int) string { return tc.programs[pid-10] }); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
+// A script is the shell that runs it, whatever its name is.
+func TestOwnerAboveAScript(t *testing.T) {
+	if os.Getenv("GSX_TEST_OWNER") != "" {
+		fmt.Println("owner", Owner().PID)
+		return
+	}
+	path := filepath.Join(t.TempDir(), "gitlab-runner-prepare.sh")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n\"$@\"\nexit $?\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := exec.Command(path, os.Args[0], "-test.run", "^"+t.Name()+"$")
+	script.Env = append(os.Environ(), "GSX_TEST_OWNER=1")
+	out, err := script.CombinedOutput()
+	said := func(pid int) bool { return strings.Contains(string(out), fmt.Sprintf("owner %d\n", pid)) }
+	if err != nil || !said(os.Getpid()) && !said(Owner().PID) { // the latter below a Runner
+		t.Errorf("%v\n%s", err, out)
 	}
 }

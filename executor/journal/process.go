@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,40 +65,57 @@ const (
 var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env", "sudo", "nice"}
 
 // Owner is the process that drives the caller's job: GitLab Runner, which is
-// this process's parent or, where scripts lie between, further up.
+// this process's parent or, where scripts lie between, further up, and may be the
+// first process of a container. Of several, the one furthest up lives longest.
 func Owner() Process {
-	var chain []Process
-	for pid := os.Getppid(); pid > 1 && len(chain) < 16; {
-		p := describe(pid)
-		if strings.Contains(p.Command, "gitlab-runner") {
-			return p
-		}
-		chain = append(chain, p)
+	var chain []int
+	for pid := os.Getppid(); pid > 0 && len(chain) < 64; {
+		chain = append(chain, pid)
 		_, up, err := stat(pid)
 		if err != nil {
 			break
 		}
 		pid = up
 	}
-	for _, p := range chain {
-		if !slices.Contains(shells, p.Command) {
-			return p
+	return describe(driver(chain, program))
+}
+
+// driver is the one of a process's ancestors, nearest first, that is GitLab Runner
+// or, where none is, the nearest that is no shell.
+func driver(ancestors []int, program func(pid int) string) int {
+	for _, pid := range slices.Backward(ancestors) {
+		if strings.Contains(program(pid), "gitlab-runner") {
+			return pid
 		}
 	}
-	if len(chain) > 0 {
-		return chain[0]
+	for _, pid := range ancestors {
+		if !slices.Contains(shells, program(pid)) {
+			return pid
+		}
 	}
-	return describe(os.Getppid())
+	return os.Getppid()
+}
+
+// program is the name of the file that a process runs: of a script that is its
+// interpreter, where the kernel's name for the process (comm) is the script's.
+func program(pid int) string {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil { // another user's
+		return command(pid)
+	}
+	return strings.TrimSuffix(filepath.Base(path), " (deleted)")
 }
 
 func describe(pid int) Process {
 	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine(), At: int64(sinceBoot() / time.Second)}
 	p.Started, _, _ = stat(pid)
-	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err == nil {
-		p.Command = strings.TrimSpace(string(name))
-	}
+	p.Command = command(pid)
 	return p
+}
+
+func command(pid int) string {
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSpace(string(name))
 }
 
 // State tells whether the process still lives. The clock plays no part in it.
