@@ -40,10 +40,10 @@ const (
 // error tells that it could not do its work.
 func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	left, err := x.clear(ctx, i.Name(), nil)
+	x.tellLeft(left)
 	if err != nil {
 		return err
 	}
-	x.tellLeft(left)
 	x.trimAfter(ctx, i)
 	// The job may have been the last that had an older generation of shared images.
 	if _, err := x.dropOldImages(ctx); err != nil {
@@ -97,9 +97,10 @@ func (x *Executor) clear(ctx context.Context, name string, then func() error) ([
 func (x *Executor) clearLocked(ctx context.Context, name string, then func() error) ([]journal.Resource, error) {
 	r := &removal{Executor: x, name: name, grips: map[string]teardown.Grip{}}
 	var aside string
-	var err error
-	if r.journal, aside, err = journal.Open(x.journals(), name); err != nil {
-		x.Log.Warnf("%v; what the job has on this machine is found by its labels", err)
+	var unread error
+	if r.journal, aside, unread = journal.Open(x.journals(), name); unread != nil {
+		x.Log.Warnf("%v; what the job has on this machine is found by its labels", unread)
+		r.noted = true
 	}
 	if aside != "" {
 		x.Log.Warnf("The job's journal could not be read; it was set aside as %s. What the job has on this machine is found by its labels.", aside)
@@ -111,9 +112,15 @@ func (x *Executor) clearLocked(ctx context.Context, name string, then func() err
 	if on := r.journal.Content().Engine; on != "" && !sameHost(on, x.Engine.Host()) {
 		return nil, fmt.Errorf("the things of %s are on the engine at %s, and the configuration names %s: run gc with a configuration that names the former", name, on, x.Engine.Host())
 	}
-	left, err := r.run(ctx, aside != "")
+	left, err := r.run(ctx, aside != "" || unread != nil)
 	if err != nil {
 		return left, err
+	}
+	if unread != nil {
+		if _, _, err := journal.Read(x.journals(), name); err != nil {
+			return left, unread // what only the journal knows is still there
+		}
+		return x.clearLocked(ctx, name, then)
 	}
 	if len(left) == 0 {
 		if err := r.journal.Forget(); err != nil {

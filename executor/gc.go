@@ -258,6 +258,9 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 		return true, "one of its stages runs"
 	}
 	content, there, err := journal.Read(x.journals(), name)
+	if err != nil && !there {
+		return true, err.Error()
+	}
 	var owner journal.Process
 	var last time.Time
 	over := ""

@@ -2,7 +2,9 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -72,10 +74,10 @@ func (x *Executor) use(name string) (done func()) {
 	return func() { l.Close() }
 }
 
-// used tells whether a process has marked the job so.
+// used tells whether a process has marked the job so, or may have.
 func (x *Executor) used(name string) bool {
 	l := flock.New(filepath.Join(x.StateDir, "jobs", name), flock.SetFlag(os.O_RDONLY))
 	defer l.Close()
 	ok, err := l.TryLock()
-	return err == nil && !ok
+	return !ok && !errors.Is(err, fs.ErrNotExist)
 }

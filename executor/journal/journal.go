@@ -84,6 +84,8 @@ type Journal struct {
 	file Content
 	// written is what is on disk, without the blanks that fill it up.
 	written []byte
+	// unread is why it is not known what is on disk, which then stays as it is.
+	unread error
 }
 
 const (
@@ -140,7 +142,9 @@ func Read(dir, name string) (Content, bool, error) {
 
 // Open reads the journal of the named job, or starts an empty one, which is
 // written with its first record. A file that cannot be understood is set aside
-// beside it and reported in aside; the journal is then empty.
+// beside it and reported in aside; the journal is then empty. With an error it is
+// empty, too, and nothing changes what is on disk: each method that would gives the
+// error again.
 func Open(dir, name string) (j *Journal, aside string, err error) {
 	j = &Journal{path: Path(dir, name), file: Content{Schema: Schema, Name: name}}
 	c, there, err := Read(dir, name)
@@ -148,10 +152,12 @@ func Open(dir, name string) (j *Journal, aside string, err error) {
 	case err != nil && there:
 		aside = j.path + asideSuffix + time.Now().UTC().Format("20060102T150405.000000000")
 		if err := os.Rename(j.path, aside); err != nil {
-			return j, "", fmt.Errorf("journal: setting aside: %w", err)
+			j.unread = fmt.Errorf("journal: setting aside: %w", err)
+			return j, "", j.unread
 		}
 		return j, aside, nil
 	case err != nil:
+		j.unread = err
 		return j, "", err
 	case there:
 		j.file = c
@@ -271,6 +277,9 @@ func (j *Journal) Resources() []Resource { return j.Content().Resources }
 func (j *Journal) Forget() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.unread != nil {
+		return j.unread
+	}
 	seam()
 	for _, path := range []string{j.path, j.path + spareSuffix} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -303,6 +312,9 @@ func (j *Journal) change(edit func(*Content)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	edit(&j.file)
+	if j.unread != nil {
+		return j.unread
+	}
 	text, err := json.MarshalIndent(j.file, "", "  ")
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
