@@ -39,6 +39,8 @@ const (
 // and is taken up by gc: that is no error, for the job is over all the same. An
 // error tells that it could not do its work.
 func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
+	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
+	defer cancel()
 	left, err := x.clear(ctx, i.Name(), nil)
 	x.tellLeft(left)
 	if err != nil {
@@ -75,12 +77,14 @@ func (x *Executor) fresh(ctx context.Context, i Identity, begin func() error) er
 // blocks tells whether a thing that is left is in the way of another attempt.
 func blocks(left journal.Resource) bool { return engineKind(left.Kind) }
 
+// tellTime is what of a cleanup's time is for finding out who holds what is left.
+func (x *Executor) tellTime() time.Duration { return min(3*time.Second, x.CleanupTimeout/5) }
+
 // clear removes what the named job has, within the time configured, and returns
 // what is left. When nothing is in the way of another attempt, it calls then, still
 // under the job's lock.
 func (x *Executor) clear(ctx context.Context, name string, then func() error) ([]journal.Resource, error) {
-	// The rest of the time is for finding out who holds what is left.
-	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout-min(3*time.Second, x.CleanupTimeout/10))
+	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout-x.tellTime())
 	defer cancel()
 	unlock, err := x.lock(ctx, name)
 	switch {
@@ -441,11 +445,13 @@ func (r *removal) fail(h holding, err error) {
 
 // leave writes down what is left, and who holds it, and sets aside what can be.
 func (r *removal) leave() []journal.Resource {
+	ctx, cancel := context.WithTimeout(context.Background(), r.tellTime()) // the cleanup's own time is up
+	defer cancel()
 	var left []journal.Resource
 	for _, f := range r.failed {
 		f.holding = r.setAside(f.holding)
 		f.Left = strings.TrimSuffix(f.err.Error(), ".")
-		if holders := r.holders(f.holding); len(holders) > 0 && !strings.Contains(f.Left, "held by ") {
+		if holders := r.holders(ctx, f.holding); len(holders) > 0 && !strings.Contains(f.Left, "held by ") {
 			f.Left += "; held by " + strings.Join(holders, ", ")
 		}
 		r.note(r.journal.Left(f.Resource))
@@ -457,9 +463,7 @@ func (r *removal) leave() []journal.Resource {
 	return left
 }
 
-func (r *removal) holders(h holding) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // the cleanup's own time is up
-	defer cancel()
+func (r *removal) holders(ctx context.Context, h holding) []string {
 	paths := h.paths
 	var holders []string
 	if engineKind(h.Kind) {

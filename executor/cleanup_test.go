@@ -1,6 +1,11 @@
 package executor
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,5 +28,47 @@ func TestLostLabels(t *testing.T) {
 		if got := lostLabels(c.found, asked); got != c.want {
 			t.Errorf("%s: got %t", name, got)
 		}
+	}
+}
+
+// However the engine hangs, cleanup ends with its time.
+func TestCleanupEndsInTime(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	defer close(hang)
+	x := standIn(t, nil, func(r *http.Request) {
+		if f := r.URL.Query().Get("filters"); strings.Contains(f, LabelKept) || strings.Contains(f, LabelImages) || strings.Contains(f, `"volume"`) {
+			select {
+			case <-hang:
+			case <-r.Context().Done():
+			}
+		}
+	})
+	x.CleanupTimeout, x.CacheMounts = time.Second, 1
+	if err := os.MkdirAll(x.imagesFolder(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := x.Cleanup(t.Context(), Identity{}); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+
+	// What is left has holders, which the engine does not tell.
+	r := &removal{Executor: x, name: "gsx-1"}
+	if r.journal, _, _ = journal.Open(x.journals(), r.name); r.journal == nil {
+		t.Fatal("no journal")
+	}
+	for n := range 15 {
+		r.fail(holding{Resource: journal.Resource{Kind: journal.Volume, Name: fmt.Sprint(n)}, target: fmt.Sprint(n)}, errors.New("busy"))
+	}
+	began = time.Now()
+	if left := r.leave(); len(left) != 15 {
+		t.Errorf("left: %v", left)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("to tell what is left took %s", took)
 	}
 }
