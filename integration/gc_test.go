@@ -165,26 +165,17 @@ func TestGCBesideACleanupThatEnds(t *testing.T) {
 // waiting for it and has forgotten the job: gc removes it while the Runner lives.
 func TestGCOfWhatComesAfterCleanup(t *testing.T) {
 	t.Parallel()
-	l := newLiar(t)
-	j := job(t, "bookworm", "true")
-	j.ID = newProject()
-	s := l.session(t, j)
-	late := make(chan struct{})
-	l.proxy.Spoil("POST /networks/create", lyingengine.Fault{Reset: true, Hold: late, Done: true}, 1)
-	if call := s.Prepare(t.Context()); call.Err == nil {
-		t.Error(call)
-	}
+	l, s, come := belated(t, "POST /networks/create")
 	wantCleanup(t, s)
-	if left := l.left(t, j.ID); len(left) > 0 {
+	if left := l.left(t, s.Job.ID); len(left) > 0 {
 		t.Errorf("left before the network came: %v", left)
 	}
-	close(late)
-	l.proxy.Heal()
-	if left := l.left(t, j.ID); len(left) == 0 {
+	come()
+	if left := l.left(t, s.Job.ID); len(left) == 0 {
 		t.Error("the network has not come")
 	}
 	out := l.patient.gc(t)
-	if left := l.left(t, j.ID); len(left) > 0 {
+	if left := l.left(t, s.Job.ID); len(left) > 0 {
 		t.Errorf("left: %v\n%s", left, out)
 	}
 }

@@ -158,35 +158,45 @@ func TestStopThatIsDenied(t *testing.T) {
 	}
 }
 
+// belated is a job whose prepare ended while the engine was asked for something, which
+// it makes when come is called.
+func belated(t *testing.T, c lyingengine.Call) (l liar, s *runner.Session, come func()) {
+	t.Helper()
+	l = newLiar(t)
+	j := job(t, "bookworm", "true")
+	j.ID = newProject()
+	s = l.session(t, j)
+	late := make(chan struct{})
+	l.proxy.Spoil(c, lyingengine.Fault{Reset: true, Hold: late, Done: true}, 1)
+	if call := s.Prepare(t.Context()); call.Err == nil {
+		t.Error(call)
+	}
+	return l, s, func() {
+		close(late)
+		l.proxy.Heal()
+	}
+}
+
 // Cleanup removes the volumes of a killed prepare before the container comes that
 // the engine is still making: the volumes that it makes anew for it go, too.
 func TestVolumesMadeAnew(t *testing.T) {
 	t.Parallel()
-	l := newLiar(t)
-	j := job(t, "bookworm", "true")
-	j.ID = newProject()
-	s := l.session(t, j)
-	late := make(chan struct{})
-	l.proxy.Spoil("POST /containers/create", lyingengine.Fault{Reset: true, Hold: late, Done: true}, 1)
-	if call := s.Prepare(t.Context()); call.Err == nil {
-		t.Error(call)
-	}
-	first, err := world.engine.Volumes(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", j.ID))
+	l, s, come := belated(t, "POST /containers/create")
+	first, err := world.engine.Volumes(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", s.Job.ID))
 	if err != nil || len(first) < 2 {
 		t.Fatal(first, err)
 	}
 	for _, v := range first {
 		ask(t, "DELETE", "/volumes/"+v.Name, nil)
 	}
-	close(late)
-	l.proxy.Heal()
+	come()
 	all := func() (names []string) {
 		volumes, err := world.engine.Volumes(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range volumes {
-			if strings.Contains(v.Name, fmt.Sprintf("-j%d", j.ID)) {
+			if strings.Contains(v.Name, fmt.Sprintf("-j%d", s.Job.ID)) {
 				names = append(names, v.Name)
 			}
 		}
@@ -196,7 +206,7 @@ func TestVolumesMadeAnew(t *testing.T) {
 		t.Errorf("the engine has made only %v anew", all())
 	}
 	wantCleanup(t, s)
-	if left := append(l.left(t, j.ID), all()...); len(left) > 0 {
+	if left := append(l.left(t, s.Job.ID), all()...); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
