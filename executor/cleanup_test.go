@@ -44,7 +44,7 @@ func TestCleanupEndsInTime(t *testing.T) {
 			}
 		}
 	})
-	x.CleanupTimeout, x.CacheMounts = time.Second, 1
+	x.CleanupTimeout, x.CacheMounts = 5*time.Second, 1
 	if err := os.MkdirAll(x.imagesFolder(), 0o755); err != nil {
 		t.Fatal(err)
 	}
