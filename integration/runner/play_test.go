@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -317,4 +318,23 @@ func TestLinesArriveAsTheyAreWritten(t *testing.T) {
 	if gap := at[1].Sub(at[0]); gap < 400*time.Millisecond {
 		t.Errorf("two came %s after one", gap)
 	}
+}
+
+// What a driver's process takes of memory at its peak is known, also when the test
+// itself has had more.
+func TestPeakOfMemory(t *testing.T) {
+	t.Parallel()
+	own := make([]byte, 96<<20)
+	for n := range own {
+		own[n] = 1
+	}
+	r := hostRunner(t).Play(hostJob("true").on("PREPARE", `big=$(head -c 48000000 /dev/zero | tr '\0' x); unset big`))
+	wantOutcome(t, r, Success, 0)
+	if peak := r.Call("prepare").MaxRSS; peak < 48_000_000 {
+		t.Errorf("prepare took 48 MB of memory, and %d bytes were seen", peak)
+	}
+	if peak := r.Call("cleanup").MaxRSS; peak < 1<<20 || peak > 40<<20 {
+		t.Errorf("cleanup took little memory, and %d bytes were seen", peak)
+	}
+	runtime.KeepAlive(own)
 }

@@ -21,6 +21,7 @@ type Call struct {
 	Exit     int            // -1: ended by a signal, not started, or abandoned
 	Signal   syscall.Signal // that ended it
 	Err      error          // the Runner's reading of the exit status: nil or a *Failure
+	MaxRSS   int64          // the driver's peak of resident memory, in bytes; 0 when it did not start
 	Output   *Output
 }
 
@@ -58,6 +59,7 @@ func (s *Session) start(stage string, args []string) *Process {
 		close(p.done)
 		return p
 	}
+	peak := watchMemory(p.Pid())
 	go func() {
 		// As in the Runner, this also waits for whoever else holds the streams.
 		err := p.cmd.Wait()
@@ -65,6 +67,9 @@ func (s *Session) start(stage string, args []string) *Process {
 		stderr.flush()
 		p.call.Duration = time.Since(p.call.Started)
 		p.call.Exit = p.cmd.ProcessState.ExitCode()
+		if usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			p.call.MaxRSS = peak(usage.Maxrss)
+		}
 		if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			p.call.Signal = status.Signal()
 		}
