@@ -28,11 +28,15 @@ const sampleEvery = 10 * time.Millisecond
 func watchMemory(pid int) (end func(maxrss int64) int64) {
 	own, _ := peakMemory("self") // unknown: the figure is too high rather than too low
 	m := &memory{own: own, stop: make(chan struct{})}
+	sample := func() {
+		if peak, err := peakMemory(strconv.Itoa(pid)); err == nil && peak > m.seen.Load() {
+			m.seen.Store(peak)
+		}
+	}
+	sample()
 	go func() {
 		for {
-			if peak, err := peakMemory(strconv.Itoa(pid)); err == nil && peak > m.seen.Load() {
-				m.seen.Store(peak)
-			}
+			sample()
 			select {
 			case <-m.stop:
 				return

@@ -21,7 +21,7 @@ type Call struct {
 	Exit     int            // -1: ended by a signal, not started, or abandoned
 	Signal   syscall.Signal // that ended it
 	Err      error          // the Runner's reading of the exit status: nil or a *Failure
-	MaxRSS   int64          // the driver's peak of resident memory, in bytes; 0 when it did not start
+	MaxRSS   int64          // the driver's peak of resident memory, in bytes; 0 when it did not start, or ended before it could be seen
 	Output   *Output
 }
 
