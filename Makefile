@@ -30,16 +30,16 @@ test-unit:
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration$$)
 
 test-integration:
-	$(GO) test -race -count=1 -timeout 60m -v ./integration
+	$(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
 
 # The same integration tests on a Docker Engine 29, built from its module.
 test-engine-29: packages
-	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -count=1 -timeout 60m -v ./integration
+	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
 
 # The same integration tests under the real Sysbox, which must be installed and running.
 test-sysbox:
 	@scripts/engine.sh sysbox
-	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -count=1 -timeout 60m -v ./integration
+	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
 
 # Every fault of a lying engine at every call; `make test` tries some of them.
 test-lies: packages

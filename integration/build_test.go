@@ -41,8 +41,9 @@ func wantBuilt(t *testing.T, output string) {
 	}
 }
 
-// Issue 2, 1: a job builds an image with vfs, and nothing of it is left.
+// A job builds an image with vfs, and nothing of it is left.
 func TestBuildahBuildsAndNothingIsLeft(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"buildah", "buildah-trixie"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, settings{})
@@ -54,8 +55,9 @@ func TestBuildahBuildsAndNothingIsLeft(t *testing.T) {
 	}
 }
 
-// Issue 2, 1: the same through `try`, which needs no Runner.
+// The same through `try`, which needs no Runner.
 func TestTryBuilds(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{job: localImages})
 	reference := image(t, "buildah")
 	compare := p.unchanged(t)
@@ -89,7 +91,7 @@ func TestTryGivesTheScriptsExitCode(t *testing.T) {
 	}
 }
 
-// Issue 2, 5: five run stages cost one container start.
+// Five run stages cost one container start.
 func TestOneContainerStart(t *testing.T) {
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm", "true")

@@ -95,9 +95,10 @@ func (p *place) gc(t testing.TB, flags ...string) string {
 	return string(out)
 }
 
-// Issue 5, 2: what is busy for real. The holder is named, the cleanup gives up in
+// What is busy for real. The holder is named, the cleanup gives up in
 // time and gc finishes; where the holder lets go after 3 s, cleanup does it alone.
 func TestBusy(t *testing.T) {
+	t.Parallel()
 	const bound = 8 * time.Second
 	cases := []struct {
 		name   string

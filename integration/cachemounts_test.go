@@ -28,7 +28,7 @@ func marking(tool string) []string {
 		`echo "marks: $(cat "$(find -L "$TMPDIR/buildah-cache-$(id -u)" -name mark)" | tr -d '\n')"`)
 }
 
-// Issue 4: cache mounts go from job to job of one project, and nowhere else.
+// Cache mounts go from job to job of one project, and nowhere else.
 func TestKeptCacheMounts(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"buildah", "buildah-trixie"} {

@@ -2,7 +2,7 @@ package integration
 
 import "testing"
 
-// Issue 6, Buildah: everything that jobs do with it, as the container's root and
+// Everything that jobs do with it, as the container's root and
 // as another user, in an image without a configuration of its own and in images
 // laid out as the public ones of Buildah and Podman are (integration/images/escape.bash).
 // It pushes to a registry on the job's own loopback.

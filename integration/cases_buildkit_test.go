@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 6, BuildKit: ranges of user IDs that a container does not have are made to
+// Ranges of user IDs that a container does not have are made to
 // fit, so that newuidmap, which rootlesskit and Buildah call, takes them.
 func TestSubIDsFitTheUserNamespace(t *testing.T) {
 	t.Parallel()
@@ -27,7 +27,7 @@ func TestSubIDsFitTheUserNamespace(t *testing.T) {
 	}
 }
 
-// Issue 6, BuildKit: without a flag but those that every job has in BUILDKITD_FLAGS
+// Without a flag but those that every job has in BUILDKITD_FLAGS
 // it builds with RUN steps and cache mounts, as the container's root and, under
 // rootlesskit, as the user of an image like moby/buildkit:rootless.
 func TestBuildKitBuilds(t *testing.T) {

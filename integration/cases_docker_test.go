@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 6, an inner Docker engine in the job: it builds and runs, with its data on
+// It builds and runs, with its data on
 // the job's storage volume, and ends within ten seconds.
 func TestDockerInTheJob(t *testing.T) {
 	t.Parallel()
@@ -21,7 +21,7 @@ func TestDockerInTheJob(t *testing.T) {
 	wantLines(t, p.succeed(t, j), "ran: a step with /bin/sh", "overlay2 in /var/lib/docker", "/var/lib/containers/docker/overlay2", "stopped in time")
 }
 
-// Issue 6, an inner Docker engine as a service like docker:dind: without TLS, its
+// An inner Docker engine as a service like docker:dind: without TLS, its
 // data on the job's storage volume, and with the certificates that it makes for its
 // clients. Nothing is configured.
 func TestDockerAsService(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 6, hints: one line when a failure is known, none otherwise.
+// One line when a failure is known, none otherwise.
 func TestHints(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
@@ -38,7 +38,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// Issue 6, hints: a failure in after_script is no failure of the job's, unless the
+// A failure in after_script is no failure of the job's, unless the
 // job says so.
 func TestHintsInAfterScript(t *testing.T) {
 	t.Parallel()
@@ -54,7 +54,7 @@ func TestHintsInAfterScript(t *testing.T) {
 	}
 }
 
-// Issue 6, versions: known bad ones are told, one line each, and good ones are not.
+// Known bad ones are told, one line each, and good ones are not.
 func TestKnownBadVersions(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})

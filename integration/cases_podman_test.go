@@ -33,7 +33,7 @@ func cacheContext() string {
 	)
 }
 
-// Issue 6, Podman: build and run without any flag, as the container's root and as
+// Build and run without any flag, as the container's root and as
 // another user of the image.
 func TestPodmanBuildsAndRuns(t *testing.T) {
 	t.Parallel()
@@ -60,7 +60,7 @@ func TestPodmanBuildsAndRuns(t *testing.T) {
 	}
 }
 
-// Issue 6, 3: two jobs of one project that run at the same time, with one
+// Two jobs of one project that run at the same time, with one
 // Dockerfile, see nothing of each other's cache mounts, in local builds and in
 // remote ones; a job's second build sees its own. Remotely they lie below the
 // job's TMPDIR, which the client does not forward.
@@ -126,7 +126,7 @@ func TestCacheMountsOfParallelJobs(t *testing.T) {
 	}
 }
 
-// Issue 6, 2: a job without variables builds what its repository holds, pushes it
+// A job without variables builds what its repository holds, pushes it
 // and runs what it pushed.
 func TestBuildPushRun(t *testing.T) {
 	t.Parallel()

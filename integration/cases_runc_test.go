@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 6, runc: what docs/cases/runc.md says runs and is removed, as root and as
+// What docs/cases/runc.md says runs and is removed, as root and as
 // another user.
 func TestRuncRunsAndDeletes(t *testing.T) {
 	t.Parallel()

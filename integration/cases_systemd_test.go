@@ -39,8 +39,9 @@ func wantPrepared(t *testing.T, r *runner.Result, text string) {
 	}
 }
 
-// Issue 6, systemd: an image that starts it, as it should or within a shell.
+// An image that starts it, as it should or within a shell.
 func TestSystemdIsTheFirstProcess(t *testing.T) {
+	t.Parallel()
 	for name, said := range map[string]string{
 		"systemd":       "Booting systemd",
 		"systemd-shell": `The command "sh -c exec /sbin/init" starts systemd in a way that Sysbox does not see; /sbin/init is started directly instead.`,
@@ -63,7 +64,7 @@ func TestSystemdIsTheFirstProcess(t *testing.T) {
 	}
 }
 
-// Issue 6, systemd: an image that asks for it by its label, and one of whose
+// An image that asks for it by its label, and one of whose
 // units fails.
 func TestSystemdByLabelNamesFailedUnits(t *testing.T) {
 	t.Parallel()
@@ -74,7 +75,7 @@ func TestSystemdByLabelNamesFailedUnits(t *testing.T) {
 	wantPrepared(t, r, "failed units: fails.service.")
 }
 
-// Issue 6, systemd: the job's own word counts most.
+// The job's own word counts most.
 func TestSystemdByVariable(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ image, value, entrypoint, want string }{
@@ -124,7 +125,7 @@ func TestSystemdWhereThereIsNone(t *testing.T) {
 	wantPrepared(t, r, "has no /sbin/init, which systemd as the first process needs")
 }
 
-// Issue 6, mounts: what something in the image mounts over is refused, by name.
+// What something in the image mounts over is refused, by name.
 func TestHiddenMountIsRefused(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{job: `entrypoint_timeout = "60s"`})
@@ -148,7 +149,7 @@ func TestHiddenMountOfAServiceIsRefused(t *testing.T) {
 	wantPrepared(t, r, "a mount of the container of service gsx-test/hiding:latest is not visible in it: /etc/containers/storage.conf: it is hidden by a tmpfs that was mounted on /etc/containers afterwards")
 }
 
-// Issue 6, 4: the administrator's secret under /run/secrets is readable in a
+// The administrator's secret under /run/secrets is readable in a
 // systemd job, also where something in the image mounts over it at boot; so are
 // the administrator's tmpfs, and the job's services have all of it, too.
 func TestSecretUnderRunInASystemdJob(t *testing.T) {
@@ -191,9 +192,10 @@ func TestSecretUnderRunInASystemdJob(t *testing.T) {
 	}
 }
 
-// Issue 6, systemd: a service boots it as the job does, whatever starts it there,
+// A service boots it as the job does, whatever starts it there,
 // and is stopped with it. A unit of it has the job's storage driver and TMPDIR.
 func TestSystemdInServices(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm",
 		"cat $TMPDIR/unit-*", `ls $TMPDIR | grep -c ^unit- | sed 's/^/services that booted: /'`)

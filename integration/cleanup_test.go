@@ -8,8 +8,6 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// None of these tests is parallel: each compares the whole machine.
-
 // wantCleanup calls cleanup and wants it to be content.
 func wantCleanup(t *testing.T, s *runner.Session) {
 	t.Helper()
@@ -19,6 +17,7 @@ func wantCleanup(t *testing.T, s *runner.Session) {
 }
 
 func TestCleanupAfterAFailedPrepare(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm", "true")
 	j.Image = runner.Image{Name: "gsx-test/nonexistent:latest", PullPolicies: []string{"never"}}
@@ -30,6 +29,7 @@ func TestCleanupAfterAFailedPrepare(t *testing.T) {
 }
 
 func TestCleanupBeforeAnything(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	wantCleanup(t, p.configured(t, job(t, "bookworm", "true")))
@@ -38,6 +38,7 @@ func TestCleanupBeforeAnything(t *testing.T) {
 
 // A Runner's temporary folder may be swept before its job is over.
 func TestCleanupWithoutThePayload(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	s := p.ready(t, job(t, "bookworm", "true"))
@@ -53,6 +54,7 @@ func TestCleanupWithoutThePayload(t *testing.T) {
 
 // Prepare is killed at one moment after the other, until it is over.
 func TestCleanupAfterAKilledPrepare(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm", "true")
 	compare := p.unchanged(t)
@@ -79,6 +81,7 @@ func TestCleanupAfterAKilledPrepare(t *testing.T) {
 }
 
 func TestPrepareAgainAfterAKilledOne(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm", "true")
 	compare := p.unchanged(t)
@@ -97,6 +100,7 @@ func TestPrepareAgainAfterAKilledOne(t *testing.T) {
 }
 
 func TestCleanupTwice(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	s := p.ready(t, job(t, "bookworm", "true"))
@@ -107,6 +111,7 @@ func TestCleanupTwice(t *testing.T) {
 }
 
 func TestTwoCleanupsAtOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	s := p.ready(t, job(t, "bookworm", "true"))
@@ -121,6 +126,7 @@ func TestTwoCleanupsAtOnce(t *testing.T) {
 
 // A killed cleanup is finished by the next.
 func TestCleanupAfterAKilledCleanup(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	for _, delay := range []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
@@ -137,6 +143,7 @@ func TestCleanupAfterAKilledCleanup(t *testing.T) {
 }
 
 func TestCleanupWhileRunLives(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{run: `kill_grace = "2s"`})
 	compare := p.unchanged(t)
 	s, process := p.running(t)
@@ -153,6 +160,7 @@ func TestCleanupWhileRunLives(t *testing.T) {
 
 // Everything of Buildah's is mounted and running when the job is ended.
 func TestCleanupInTheMiddleOfABuild(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{run: `kill_grace = "2s"`})
 	j := job(t, "buildah", append(buildScript()[:1], lines(
 		`echo 'RUN echo ready; sleep 3600' >>context/Dockerfile`,

@@ -38,7 +38,7 @@ func (p *place) running(t *testing.T) (*runner.Session, *runner.Process) {
 	return s, process
 }
 
-// Issue 2, 4: TERM ends what runs in the container within the grace, and the
+// TERM ends what runs in the container within the grace, and the
 // container goes on.
 func TestTerminatedRun(t *testing.T) {
 	t.Parallel()
@@ -60,7 +60,7 @@ func TestTerminatedRun(t *testing.T) {
 	}
 }
 
-// Issue 2, 4: a driver that is killed leaves no process behind either.
+// A driver that is killed leaves no process behind either.
 func TestKilledRun(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{run: `kill_grace = "2s"`})

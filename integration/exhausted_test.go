@@ -55,7 +55,7 @@ func growing(t *testing.T, try func(limit int) *runner.Call) {
 	}
 }
 
-// Issue 5, limits of the host: each stage without enough descriptors fails as the
+// Each stage without enough descriptors fails as the
 // system's failure, and one cleanup leaves nothing.
 func TestFewDescriptorsInPrepare(t *testing.T) {
 	t.Parallel()

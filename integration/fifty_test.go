@@ -10,9 +10,10 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 5, 5: fifty jobs, ten at a time, of which some are cancelled, some time
+// Fifty jobs, ten at a time, of which some are cancelled, some time
 // out and some have their driver killed.
 func TestFiftyJobs(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{run: "kill_grace = \"2s\"", other: "[storage]\nsize = \"1GiB\""})
 	p.runner.FinishWait = 30 * time.Second
 	template := job(t, "bookworm", "echo ready", "sleep 2")

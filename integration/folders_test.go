@@ -91,6 +91,7 @@ func TestKeptFoldersAreApart(t *testing.T) {
 }
 
 func TestFoldersThatAreNotKept(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	project := newProject()
 	j := counting(t, project)
@@ -146,6 +147,7 @@ func TestLiveJobsNeverShareABuildsFolder(t *testing.T) {
 }
 
 func TestRowHelperImage(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{other: fmt.Sprintf("[helper]\nmode = \"container\"\nimage = %q\n", image(t, "bookworm"))})
 	compare := p.unchanged(t)
 	j := job(t, "user1000", "id -u")

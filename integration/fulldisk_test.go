@@ -73,9 +73,10 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-// Issue 5, limits of the host: what is gone is struck though the disk is full to
+// What is gone is struck though the disk is full to
 // its last block.
 func TestJournalOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			dir := t.TempDir()
@@ -117,6 +118,7 @@ const onThisDisk = "[storage]\nbackend = \"volume\""
 
 // The state folder's disk is full at the start of prepare, of run, or of cleanup.
 func TestFullDiskOfTheStateFolder(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"prepare", "run", "cleanup"} {
 		t.Run(stage, func(t *testing.T) {
 			p := newPlace(t, settings{other: onThisDisk})
@@ -165,6 +167,7 @@ func TestFullDiskOfTheStateFolder(t *testing.T) {
 
 // A state folder that became read-only keeps nothing on the engine.
 func TestReadOnlyStateFolder(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{other: onThisDisk})
 	smallDisk(t, p.stateDir, "ext4")
 	compare := p.unchanged(t)

@@ -31,18 +31,18 @@ func (p *place) orphaned(t *testing.T, j runner.Job) *runner.Session {
 	return s
 }
 
-// Issue 5: gc removes what a killed Runner left, and touches neither a running job
+// Gc removes what a killed Runner left, and touches neither a running job
 // nor anything without our labels.
 func TestGC(t *testing.T) {
 	p := newPlace(t, settings{other: "[gc]\ninterval = \"0s\""})
-	compare := p.unchanged(t)
+	compare := p.machineUnchanged(t)
 	live := p.session(t, job(t, "bookworm", "true"))
 	if call := live.Prepare(t.Context()); call.Err != nil {
 		t.Fatal(call)
 	}
 	ask(t, "POST", "/volumes/create", map[string]any{"Name": "gsx-test-unlabelled"})
 	ask(t, "POST", "/volumes/create", map[string]any{"Name": "gsx-test-other", "Labels": map[string]string{"com.example.name": "x"}})
-	before := p.snapshot(t)
+	before := snapshot(t, scope(p.stateDir))
 	dead := jobName(t, p.orphaned(t, job(t, "bookworm", "true")))
 	lost := jobName(t, p.orphaned(t, job(t, "bookworm", "true")))
 	j, _, err := journal.Open(filepath.Join(p.stateDir, "journal"), lost)
@@ -55,10 +55,10 @@ func TestGC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := p.snapshot(t)
+	all := snapshot(t, scope(p.stateDir))
 	unchanged := func(want leftovers.Snapshot, what string) {
 		t.Helper()
-		if diff := leftovers.Diff(want, p.snapshot(t)); diff != "" {
+		if diff := leftovers.Diff(want, snapshot(t, scope(p.stateDir))); diff != "" {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}
@@ -105,7 +105,7 @@ func TestGC(t *testing.T) {
 // A stage that runs keeps gc away also where the process that drove prepare is gone.
 func TestGCBesideARunningStage(t *testing.T) {
 	p := newPlace(t, settings{run: `kill_grace = "2s"`})
-	compare := p.unchanged(t)
+	compare := p.machineUnchanged(t)
 	j := job(t, "bookworm", "echo ready; sleep 600")
 	s := p.orphaned(t, j)
 	direct := p.session(t, s.Job)
@@ -183,7 +183,7 @@ func TestGCOfWhatComesAfterCleanup(t *testing.T) {
 // A prepare takes up what an earlier job's dead Runner left.
 func TestPrepareSweeps(t *testing.T) {
 	p := newPlace(t, settings{other: "[gc]\ninterval = \"1ms\""})
-	compare := p.unchanged(t)
+	compare := p.machineUnchanged(t)
 	dead := jobName(t, p.orphaned(t, job(t, "bookworm", "true")))
 	p.succeed(t, job(t, "bookworm", "true"))
 	if found, err := world.engine.Containers(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.name=%s", dead)); err != nil || len(found) > 0 {

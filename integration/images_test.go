@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 3, 2 and 5: what the administrator does not allow, and names that are
+// What the administrator does not allow, and names that are
 // none, are refused in one line, once, with nothing made.
 func TestRowAllowedImagesRefused(t *testing.T) {
 	t.Parallel()

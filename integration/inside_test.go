@@ -8,7 +8,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 5: what is mounted from inside is taken down deepest first, whatever kind
+// What is mounted from inside is taken down deepest first, whatever kind
 // it is and though somebody stands in it; what the container itself has stays.
 func TestUnmountFromInside(t *testing.T) {
 	t.Parallel()
@@ -33,6 +33,7 @@ func TestUnmountFromInside(t *testing.T) {
 // Mounts and processes of every kind, more of these than the job may have: the
 // cleanup does not depend on starting one in the container.
 func TestCleanupOfAJobThatUsedUpItsProcesses(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{run: `kill_grace = "2s"`, other: "[resources]\npids_limit = 60"})
 	compare := p.unchanged(t)
 	s := p.ready(t, job(t, "bookworm", lines(

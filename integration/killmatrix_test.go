@@ -64,9 +64,10 @@ func killMatrixJob(t *testing.T) runner.Job {
 	return j
 }
 
-// Issue 5, 1: prepare is killed at every write of its journal; one cleanup then
+// Prepare is killed at every write of its journal; one cleanup then
 // leaves nothing.
 func TestKillMatrixPrepare(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	n := 1
@@ -94,6 +95,7 @@ func TestKillMatrixPrepare(t *testing.T) {
 // An engine that is killed while it makes a volume has it without labels when it
 // is back: what the journal says was asked for is removed all the same.
 func TestVolumesThatLostTheirLabels(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	volumes := func(args ...string) error {
@@ -143,8 +145,9 @@ func TestVolumesThatLostTheirLabels(t *testing.T) {
 	t.Logf("removed without labels: the job's volume with the suffix %v", slices.Sorted(maps.Keys(lost)))
 }
 
-// Issue 5, 1: the same for cleanup, of which the second then leaves nothing.
+// The same for cleanup, of which the second then leaves nothing.
 func TestKillMatrixCleanup(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	compare := p.unchanged(t)
 	n := 1
@@ -175,9 +178,10 @@ func TestKillMatrixCleanup(t *testing.T) {
 	t.Logf("cleanup was killed at each of %d points; each time the next one left nothing", n-1)
 }
 
-// Issue 5, 1: the driver is killed in the middle of a build, whose mounts and
+// The driver is killed in the middle of a build, whose mounts and
 // processes are all there; one cleanup then leaves nothing.
 func TestKillMatrixRun(t *testing.T) {
+	t.Parallel()
 	context := buildScript()[0] + "\n" + lines(`echo 'RUN echo rea""dy; sleep 3600' >>context/Dockerfile`)
 	for name, c := range map[string]struct{ image, build string }{
 		"Buildah": {"buildah", "buildah build context"},

@@ -38,7 +38,7 @@ func (p *place) ps(t *testing.T, s *runner.Session) executor.JobState {
 	return all[n]
 }
 
-// Issue 4, visible: what ps and metrics say of a job while it runs, and when it is
+// What ps and metrics say of a job while it runs, and when it is
 // gone.
 func TestJobsCanBeSeen(t *testing.T) {
 	t.Parallel()

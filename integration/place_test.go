@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gitlab-sysbox-executor/integration/leftovers"
 	"gitlab-sysbox-executor/integration/runner"
@@ -17,6 +21,34 @@ import (
 type place struct {
 	dir, stateDir string
 	runner        runner.Runner
+	jobs          *jobs
+}
+
+// jobs are the jobs that a place has played.
+type jobs struct {
+	sync.Mutex
+	ids map[int64]bool
+}
+
+func (j *jobs) add(job runner.Job) {
+	j.Lock()
+	defer j.Unlock()
+	j.ids[job.ID] = true
+}
+
+// jobInName is where the names of a job's things have its number.
+var jobInName = regexp.MustCompile(`^/?gsx-[0-9a-f]+-p\d+-j(\d+)`)
+
+// named tells whether name is one of a job's things.
+func (j *jobs) named(name string) bool {
+	found := jobInName.FindStringSubmatch(name)
+	if found == nil {
+		return false
+	}
+	id, err := strconv.ParseInt(found[1], 10, 64)
+	j.Lock()
+	defer j.Unlock()
+	return err == nil && j.ids[id]
 }
 
 // settings are what a test wants of the configuration file.
@@ -50,7 +82,7 @@ func newPlace(t testing.TB, s settings) *place {
 		// The tests' images are made here: job() asks for what is present.
 		s.job += "\nallowed_pull_policies = [\"always\", \"if-not-present\"]"
 	}
-	p := &place{dir: dir, stateDir: filepath.Join(dir, "state")}
+	p := &place{dir: dir, stateDir: filepath.Join(dir, "state"), jobs: &jobs{ids: map[int64]bool{}}}
 	config := filepath.Join(dir, "config.toml")
 	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\nhost = %q\n\n[job]\n%s\n\n[run]\n%s\n\n[builds]\nkeep = %[6]t\n\n[cache]\nkeep = %[6]t\n\n%[7]s\n",
 		world.runtime, p.stateDir, s.host, s.job, s.run, s.keep, s.other)
@@ -61,6 +93,7 @@ func newPlace(t testing.TB, s settings) *place {
 		Driver:   runner.NewDriver(world.binary, "--config", config),
 		TempRoot: dir, RetryPause: 100 * time.Millisecond,
 		GracefulKill: 60 * time.Second, ForceKill: 10 * time.Second, FinishWait: 90 * time.Second, StageTimeout: 5 * time.Minute,
+		Opened: p.jobs.add,
 	}
 	t.Cleanup(func() {
 		if s.keep {
@@ -205,27 +238,54 @@ func (p *place) container(t testing.TB, s *runner.Session) string {
 	return found[0].ID
 }
 
-// unchanged returns a function that compares the machine with what it is now.
-// Tests that use it are not parallel: it sees everything.
+// unchanged returns a function that compares what the place has on the machine
+// with what it has now. What nobody owns is compared once, for all tests together.
 func (p *place) unchanged(t testing.TB) (compare func()) {
 	t.Helper()
-	before := p.snapshot(t)
+	return unchanged(t, p.owned())
+}
+
+// machineUnchanged compares the whole machine. Tests that use it are not parallel.
+func (p *place) machineUnchanged(t testing.TB) (compare func()) {
+	t.Helper()
+	return unchanged(t, scope(p.stateDir))
+}
+
+func unchanged(t testing.TB, s leftovers.Scope) (compare func()) {
+	t.Helper()
+	before := snapshot(t, s)
 	return func() {
 		t.Helper()
-		if diff := leftovers.Diff(before, p.snapshot(t)); diff != "" {
+		if diff := leftovers.Diff(before, snapshot(t, s)); diff != "" {
 			t.Errorf("left behind:\n%s", diff)
 		}
 	}
 }
 
-// snapshot is everything that there is now.
-func (p *place) snapshot(t testing.TB) leftovers.Snapshot {
+func snapshot(t testing.TB, s leftovers.Scope) leftovers.Snapshot {
 	t.Helper()
-	found, err := scope(p.stateDir).Take(t.Context())
+	found, err := s.Take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// owned is everything of the place's.
+func (p *place) owned() leftovers.Scope {
+	all := scope(p.stateDir)
+	all.Owns = &leftovers.Owner{Object: p.owns, Dir: p.dir}
+	return all
+}
+
+// owns tells whether an object of the engine is the place's: by the label of its
+// state folder, or by the number of one of its jobs in the name.
+func (p *place) owns(name string, labels map[string]string) bool {
+	var s unix.Stat_t
+	if unix.Stat(p.stateDir, &s) == nil && labels["io.gitlab-sysbox-executor.state"] == fmt.Sprintf("%d-%d", s.Dev, s.Ino) {
+		return true
+	}
+	return p.jobs.named(name)
 }
 
 // lines is a script of several lines as one entry of `script:`.

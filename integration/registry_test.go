@@ -119,7 +119,7 @@ esac
 `, server, registry.User, registry.Password)
 }
 
-// Issue 3, 2: a private image with each source of credentials, and no secret of
+// A private image with each source of credentials, and no secret of
 // theirs anywhere but in the job's own variable.
 func TestRowRegistryAuth(t *testing.T) {
 	t.Parallel()
@@ -226,7 +226,7 @@ func refusedOnce(t *testing.T, p *place, j runner.Job, says string) string {
 	return log
 }
 
-// Issue 3, 2: a wrong password fails once, clearly, without three attempts; so
+// A wrong password fails once, clearly, without three attempts; so
 // does what the registry does not have.
 func TestRowRegistryAuthRefused(t *testing.T) {
 	t.Parallel()
@@ -254,7 +254,7 @@ func TestRowRegistryAuthRefused(t *testing.T) {
 	}
 }
 
-// Issue 3, 2: a registry that is down is retried, and with [always,
+// A registry that is down is retried, and with [always,
 // if-not-present] the cached image is used.
 func TestRowPullPolicyInOrder(t *testing.T) {
 	t.Parallel()
@@ -313,7 +313,7 @@ func TestRowPullPolicyInOrder(t *testing.T) {
 	}
 }
 
-// Issue 3, real parts: an outage in the middle of a pull.
+// An outage in the middle of a pull.
 func TestRowTransientPullErrors(t *testing.T) {
 	t.Parallel()
 	r := inRegistry(t, "outage/image", 30<<20)

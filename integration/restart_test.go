@@ -9,9 +9,10 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 5, 4: the engine is killed and started again in each stage. The job goes
+// The engine is killed and started again in each stage. The job goes
 // on, or fails as the system's failure with one line; nothing is left.
 func TestEngineIsKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
 	for name, flags := range map[string]string{"with live-restore": "--live-restore", "without live-restore": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ENGINE_FLAGS", flags)

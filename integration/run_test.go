@@ -11,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 2, 3: the script's own code, by the exit codes this Runner chose.
+// The script's own code, by the exit codes this Runner chose.
 func TestScriptsExitCode(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{})
@@ -75,7 +75,7 @@ func TestNoStaleCode(t *testing.T) {
 	}
 }
 
-// Issue 2, 3: an engine that does not answer.
+// An engine that does not answer.
 func TestUnreachableEngine(t *testing.T) {
 	t.Parallel()
 	socket := "unix:///nonexistent/gsx/docker.sock"

@@ -14,7 +14,7 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 5, concurrency: two Runners of two GitLab instances on one engine, with a
+// Two Runners of two GitLab instances on one engine, with a
 // state folder each, have jobs of the same numbers in the same slots. The second
 // lives in a PID name space of its own, as in a container. Neither's gc, always at
 // work, touches the other's jobs, whatever can be seen of their Runner.

@@ -186,7 +186,7 @@ func wantBuiltFrom(t *testing.T, r *runner.Call, version string, tools ...string
 	}
 }
 
-// Issue 4, 6: a job whose base image is in the shared store builds without any
+// A job whose base image is in the shared store builds without any
 // request to the registry, while a refresh runs beside it.
 func TestSharedImagesNeedNoPull(t *testing.T) {
 	t.Parallel()
@@ -244,7 +244,7 @@ func TestSharedImagesNeedNoPull(t *testing.T) {
 	s.empty(t)
 }
 
-// Issue 4, shared images: a job keeps its generation over a refresh and gc; the
+// A job keeps its generation over a refresh and gc; the
 // generation goes with its last job.
 func TestGenerationsGoWithTheirLastJob(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ func drivers(name, prefix string) string {
 		name, prefix, prefix)
 }
 
-// Issue 4, enforcement: whatever leads away from vfs does not get there. The
+// Whatever leads away from vfs does not get there. The
 // images hold a storage configuration with mount_program and mountopt, one of
 // each user's own, and Podman databases that say overlay.
 func TestStorageDriverSurvivesEveryEscape(t *testing.T) {
@@ -112,7 +112,7 @@ func TestDriverConflictFailsTheJob(t *testing.T) {
 	p.succeed(t, with(job(t, "bookworm", "true"), runner.Var("STORAGE_DRIVER", "vfs")))
 }
 
-// Issue 4, 2: a full volume is the job's own trouble.
+// A full volume is the job's own trouble.
 func TestFullVolumeHurtsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for _, backend := range []string{"xfs-loop", "tmpfs"} {
@@ -231,7 +231,7 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
-// Issue 4, overlay: taken where it works, which the trial tells.
+// Taken where it works, which the trial tells.
 func TestOverlayOnRequest(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{other: "[storage]\nbackend = \"xfs-loop\"\ndriver = \"overlay\""})

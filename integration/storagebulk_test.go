@@ -53,7 +53,7 @@ func (b bulk) once(ctx context.Context, name string) (setUp time.Duration, err e
 	return setUp, errors.Join(err, failed, ctx.Err(), os.RemoveAll(folder))
 }
 
-// Issue 4, 5: two hundred volumes, ten at a time, beside as many plain ones, leave
+// Two hundred volumes, ten at a time, beside as many plain ones, leave
 // nothing. What they cost is for BenchmarkVolumes to judge, on a machine that has
 // nothing else to do.
 func TestTwoHundredVolumes(t *testing.T) { twoHundredVolumes(t) }
@@ -77,7 +77,7 @@ func BenchmarkVolumes(b *testing.B) {
 func twoHundredVolumes(t testing.TB) (loop, plain time.Duration) {
 	t.Helper()
 	p := newPlace(t, settings{})
-	compare := p.unchanged(t)
+	compare := p.machineUnchanged(t)
 	e, err := engine.New(world.engine.Host, time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -12,10 +12,11 @@ import (
 	"gitlab-sysbox-executor/integration/runner"
 )
 
-// Issue 4, 3: driver and engine are killed at one moment after the other of
+// Driver and engine are killed at one moment after the other of
 // set-up and removal, the engine is started again: one cleanup leaves no loop
 // device, no image, no mount, no container, no volume.
 func TestVolumesAfterDriverAndEngineAreKilled(t *testing.T) {
+	t.Parallel()
 	e := newMortal(t)
 	p := newPlace(t, settings{host: e.host, other: "[storage]\nbackend = \"xfs-loop\""})
 	j := job(t, "bookworm", "true")

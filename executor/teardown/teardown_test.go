@@ -18,7 +18,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// Issue 5, 6: each removal with each errno, where the thing is there and where
+// Each removal with each errno, where the thing is there and where
 // nothing is.
 func TestErrnosOfEachRemoval(t *testing.T) {
 	there, nothing := t.TempDir(), filepath.Join(t.TempDir(), "nothing")

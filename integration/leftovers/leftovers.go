@@ -28,7 +28,23 @@ type Scope struct {
 	StateDirs []string
 	// Driver is the product's binary: processes that run it count.
 	Driver string
+	// Owns limits the snapshot to one owner's things, so that others may work
+	// beside it; nil takes everything. What cannot be attributed to anybody (a
+	// volume without labels and without a job's name, a process whose container
+	// the engine no longer has) is in a snapshot of everything alone.
+	Owns *Owner
 }
+
+// Owner says whose things count.
+type Owner struct {
+	// Object tells by its name and labels whether an object of the engine counts.
+	Object func(name string, labels map[string]string) bool
+	// Dir is in the command line of the owner's drivers.
+	Dir string
+}
+
+// owns tells whether an object of the engine counts.
+func (s Scope) owns(o engine.Object) bool { return s.Owns == nil || s.Owns.Object(o.Name, o.Labels) }
 
 // Snapshot is what was there, one line a thing.
 type Snapshot map[string]bool
@@ -69,6 +85,9 @@ func (s Scope) objects(ctx context.Context, found Snapshot) error {
 		all, err := list(ctx)
 		problems = append(problems, err)
 		for _, o := range all {
+			if !s.owns(o) {
+				continue
+			}
 			found[fmt.Sprintf("%s %s %.12s (%s)", kind, o.Name, o.ID, o.Detail)] = true
 		}
 	}
@@ -94,11 +113,22 @@ func (s Scope) mounts(_ context.Context, found Snapshot) error {
 			return fmt.Errorf("unreadable line in mountinfo: %q", line)
 		}
 		// The kernel writes a space as \040.
-		if path := strings.ReplaceAll(fields[4], `\040`, " "); s.below(path) {
+		if path := strings.ReplaceAll(fields[4], `\040`, " "); s.below(path) && s.ownsMount(path) {
 			found[fmt.Sprintf("mount %s (%s)", path, strings.TrimSpace(filesystem))] = true
 		}
 	}
 	return nil
+}
+
+// ownsMount tells whether a mount counts: of those below the engine's folder, the
+// volumes have their owner in their name.
+func (s Scope) ownsMount(path string) bool {
+	if s.Owns == nil || !strings.HasPrefix(path, s.EngineDir+"/") {
+		return true
+	}
+	_, volume, ok := strings.Cut(path, "/volumes/")
+	name, _, _ := strings.Cut(volume, "/")
+	return ok && s.Owns.Object(name, nil)
 }
 
 func (s Scope) loops(_ context.Context, found Snapshot) error {

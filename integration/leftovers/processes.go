@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,25 +21,46 @@ type process struct {
 
 // processes finds the drivers that run and, through the shims that the
 // engine's containerd starts, everything in containers.
-func (s Scope) processes(_ context.Context, found Snapshot) error {
+func (s Scope) processes(ctx context.Context, found Snapshot) error {
 	table, err := readProcesses()
+	if err != nil {
+		return err
+	}
+	containers, err := s.ownContainers(ctx)
 	if err != nil {
 		return err
 	}
 	for _, p := range table {
 		// The kernel marks a binary that was removed.
 		driver := s.Driver != "" && strings.TrimSuffix(p.program, " (deleted)") == s.Driver
-		if driver || s.inContainer(table, p) {
+		if driver && s.Owns != nil {
+			driver = strings.Contains(p.command, s.Owns.Dir+"/")
+		}
+		if driver || s.inContainer(table, p, containers) {
 			found[fmt.Sprintf("process %d started at %s (%s)", p.pid, p.started, p.command)] = true
 		}
 	}
 	return nil
 }
 
-func (s Scope) inContainer(table map[int]process, p process) bool {
+// ownContainers are the IDs of the owner's containers.
+func (s Scope) ownContainers(ctx context.Context) (ids []string, err error) {
+	if s.Owns == nil {
+		return nil, nil
+	}
+	all, err := s.Engine.Containers(ctx)
+	for _, o := range all {
+		if s.owns(o) {
+			ids = append(ids, o.ID)
+		}
+	}
+	return ids, err
+}
+
+func (s Scope) inContainer(table map[int]process, p process, containers []string) bool {
 	for seen := 0; seen < 100; seen++ { // the table was read while it changed: no chain without end
 		if strings.Contains(p.command, "containerd-shim") && strings.Contains(p.command, s.EngineDir+"/") {
-			return true
+			return s.Owns == nil || slices.ContainsFunc(containers, func(id string) bool { return strings.Contains(p.command, id) })
 		}
 		parent, ok := table[p.parent]
 		if !ok {

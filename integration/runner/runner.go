@@ -18,6 +18,9 @@ type Runner struct {
 	FinishWait   time.Duration // from an abort to cleanup: 5 min
 	StageTimeout time.Duration // of config, prepare and cleanup: 1 h
 	TempRoot     string        // where per-job folders are made: the system's
+
+	// Opened is called with each job as its session begins; it may be nil.
+	Opened func(Job)
 }
 
 // Driver is the program under test.

@@ -35,6 +35,9 @@ type Session struct {
 // Open makes the temporary folder and JOB_RESPONSE_FILE. Close it in the end.
 func (r Runner) Open(job Job) (*Session, error) {
 	r, job = r.withDefaults(), job.withDefaults()
+	if r.Opened != nil {
+		r.Opened(job)
+	}
 	dir, err := os.MkdirTemp(r.TempRoot, "custom-executor")
 	if err != nil {
 		return nil, err
