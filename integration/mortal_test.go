@@ -16,11 +16,12 @@ import (
 
 // mortal is an engine of a test's own, to be killed.
 type mortal struct {
-	dir  string
-	host string
+	dir   string
+	host  string
+	flags string // further ones of the engine's
 }
 
-func newMortal(t *testing.T) *mortal {
+func newMortal(t *testing.T, flags string) *mortal {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "gsx-e")
 	if err != nil {
@@ -29,7 +30,7 @@ func newMortal(t *testing.T) *mortal {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	e := &mortal{dir, "unix://" + filepath.Join(dir, "docker.sock")}
+	e := &mortal{dir, "unix://" + filepath.Join(dir, "docker.sock"), flags}
 	t.Cleanup(func() {
 		if _, err := command(2*time.Minute, e.script(), "stop", dir); err != nil {
 			t.Error(err)
@@ -52,7 +53,7 @@ func (e *mortal) script() string { return filepath.Join(world.repo, "scripts", "
 // what its administrator then does is to remove that store.
 func (e *mortal) start(t *testing.T) {
 	t.Helper()
-	_, err := command(5*time.Minute, e.script(), "start", e.dir)
+	_, err := command(5*time.Minute, "env", "ENGINE_FLAGS="+e.flags, e.script(), "start", e.dir)
 	if err != nil && strings.Contains(err.Error(), "libnetwork.(*controller).reservePools") {
 		t.Log("the killed engine panics over its store of networks: started again without it")
 		var stores []string
@@ -68,7 +69,7 @@ func (e *mortal) start(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err = command(5*time.Minute, e.script(), "start", e.dir)
+		_, err = command(5*time.Minute, "env", "ENGINE_FLAGS="+e.flags, e.script(), "start", e.dir)
 	}
 	if err != nil {
 		t.Fatal(err)

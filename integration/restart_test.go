@@ -15,8 +15,8 @@ func TestEngineIsKilledAndStartedAgain(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string]string{"with live-restore": "--live-restore", "without live-restore": ""} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("ENGINE_FLAGS", flags)
-			e := newMortal(t)
+			t.Parallel()
+			e := newMortal(t, flags)
 			p := newPlace(t, settings{host: e.host, other: "[cleanup]\ntimeout = \"1m\""})
 			e.restart(t) // what a first start makes for good is there
 			before := e.snapshot(t, p)

@@ -17,7 +17,7 @@ import (
 // device, no image, no mount, no container, no volume.
 func TestVolumesAfterDriverAndEngineAreKilled(t *testing.T) {
 	t.Parallel()
-	e := newMortal(t)
+	e := newMortal(t, "")
 	p := newPlace(t, settings{host: e.host, other: "[storage]\nbackend = \"xfs-loop\""})
 	j := job(t, "bookworm", "true")
 	take := func() leftovers.Snapshot {

@@ -1,0 +1,36 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The commands that people type, each on the real binary and the real engine.
+// A script finds the binary on its PATH, a configuration in config.toml, and in
+// $IMAGE an image that the engine has.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	reference := image(t, "bookworm")
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "commands"),
+		Setup: func(e *testscript.Env) error {
+			state := filepath.Join(e.WorkDir, "state")
+			for _, dir := range []string{filepath.Dir(e.WorkDir), e.WorkDir} { // a remapped root has to reach it
+				if err := os.Chmod(dir, 0o755); err != nil {
+					return err
+				}
+			}
+			e.Setenv("PATH", filepath.Dir(world.binary)+":"+e.Getenv("PATH")+":/usr/sbin:/sbin")
+			e.Setenv("IMAGE", reference)
+			e.Setenv("HOST", world.engine.Host)
+			e.Setenv("RUNTIME", world.runtime)
+			text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n[engine]\nhost = %q\n[job]\npull_policy = [\"if-not-present\"]\n[gc]\ninterval = \"0s\"\nkeep_volumes = \"0s\"\n",
+				world.runtime, state, world.engine.Host)
+			return os.WriteFile(filepath.Join(e.WorkDir, "config.toml"), []byte(text), 0o644)
+		},
+	})
+}
