@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -182,7 +183,7 @@ func TestReadOnlyStateFolder(t *testing.T) {
 	if !strings.Contains(call.Output.String(), "read-only file system") {
 		t.Errorf("nothing is said of it\n%s", call)
 	}
-	found, err := world.engine.Containers(t.Context(), "io.gitlab-sysbox-executor.name")
+	found, err := world.engine.Containers(t.Context(), fmt.Sprintf("io.gitlab-sysbox-executor.job=%d", s.Job.ID))
 	if err != nil || len(found) != 0 {
 		t.Errorf("%v %v\n%s", found, err, call)
 	}
