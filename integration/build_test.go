@@ -93,12 +93,13 @@ func TestTryGivesTheScriptsExitCode(t *testing.T) {
 
 // Five run stages cost one container start.
 func TestOneContainerStart(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm", "true")
 	j.AfterScript = []string{"true"}
 	since := time.Now()
 	r := p.succeed(t, j)
-	starts, err := world.engine.Starts(t.Context(), since, time.Now())
+	starts, err := world.engine.Starts(t.Context(), r.Job.ID, since, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func TestSourcesCacheAndArtifacts(t *testing.T) {
 		}
 		since := time.Now()
 		r := p.succeed(t, j)
-		starts, err := world.engine.Starts(t.Context(), since, time.Now())
+		starts, err := world.engine.Starts(t.Context(), r.Job.ID, since, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -166,14 +166,14 @@ func (e *Engine) ImageID(ctx context.Context, reference string) (string, error) 
 	return image.ID, err
 }
 
-// Starts counts the `start` events of containers between two times.
-func (e *Engine) Starts(ctx context.Context, since, until time.Time) (int, error) {
+// Starts counts the `start` events of a job's containers between two times.
+func (e *Engine) Starts(ctx context.Context, job int64, since, until time.Time) (int, error) {
 	stamp := func(t time.Time) string {
 		return strconv.FormatInt(t.Unix(), 10) + fmt.Sprintf(".%09d", t.Nanosecond())
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/events?"+url.Values{
 		"since": {stamp(since)}, "until": {stamp(until)},
-		"filters": {`{"type":["container"],"event":["start"]}`},
+		"filters": {fmt.Sprintf(`{"type":["container"],"event":["start"],"label":["io.gitlab-sysbox-executor.job=%d"]}`, job)},
 	}.Encode(), nil)
 	if err != nil {
 		return 0, err

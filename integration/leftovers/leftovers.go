@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"gitlab-sysbox-executor/integration/engine"
 )
 
@@ -138,7 +140,7 @@ func (s Scope) loops(_ context.Context, found Snapshot) error {
 	}
 	for _, file := range files {
 		backing, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 			continue // detached meanwhile
 		}
 		if err != nil {
