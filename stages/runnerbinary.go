@@ -7,8 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
+
+	"gitlab-sysbox-executor/executor/proc"
 )
 
 // runnerModule is the Go module that a gitlab-runner program is built from.
@@ -22,7 +22,7 @@ func runnerBinary(configured string) (string, error) {
 	if configured != "" {
 		return configured, runsAnywhere(configured)
 	}
-	for pid := os.Getppid(); pid > 1; pid = parentOf(pid) {
+	for pid := os.Getppid(); pid > 1; pid = proc.Parent(pid) {
 		if path := executable(pid); isRunner(path) && runsAnywhere(path) == nil {
 			return path, nil
 		}
@@ -48,24 +48,6 @@ func executable(pid int) string {
 		return link
 	}
 	return path
-}
-
-// parentOf is the number of a process's parent, 0 when that cannot be told.
-func parentOf(pid int) int {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold blanks and parentheses itself (proc(5)).
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-	n, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // isRunner tells by what Go wrote into the program at its building.

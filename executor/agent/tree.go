@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/proc"
 )
 
 // tree is all processes below one: those it started, those they started, and the
@@ -41,41 +43,25 @@ func (t tree) empty() bool {
 
 // look goes through the processes once; whole tells that none ended meanwhile.
 func (t tree) look() (members []int, whole bool) {
-	entries, err := os.ReadDir("/proc")
+	pids, err := proc.List()
 	if err != nil {
 		return nil, false // for want of a descriptor or of memory
 	}
 	whole = true
-	type process struct {
-		parent int
-		zombie bool
-	}
-	all := map[int]process{}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+	all := map[int]proc.Stat{}
+	for _, pid := range pids {
+		p, err := proc.ReadStat(pid)
 		if err != nil {
 			whole = false
 			continue
 		}
-		// The second field is the command in brackets and may hold anything, a
-		// closing bracket included (proc_pid_stat(5)).
-		_, rest, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')'):]), ") ")
-		fields := strings.Fields(rest)
-		if !ok || len(fields) < 2 {
-			continue
-		}
-		parent, _ := strconv.Atoi(fields[1])
-		all[pid] = process{parent, fields[0] == "Z" || fields[0] == "X"}
+		all[pid] = p
 	}
 	for pid, p := range all {
-		if pid == t.root || p.zombie {
+		if pid == t.root || p.Dead() {
 			continue
 		}
-		for up, steps := p.parent, 0; up != 0 && steps <= len(all); up, steps = all[up].parent, steps+1 {
+		for up, steps := p.Parent, 0; up != 0 && steps <= len(all); up, steps = all[up].Parent, steps+1 {
 			if up == t.root {
 				members = append(members, pid)
 				break

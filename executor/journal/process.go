@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/proc"
 )
 
 // Process tells one process from every other that this machine ever runs: a
@@ -71,11 +73,11 @@ func Owner() Process {
 	var chain []int
 	for pid := os.Getppid(); pid > 0 && len(chain) < 64; {
 		chain = append(chain, pid)
-		_, up, err := stat(pid)
-		if err != nil {
+		s, err := proc.ReadStat(pid)
+		if err != nil || s.Dead() {
 			break
 		}
-		pid = up
+		pid = s.Parent
 	}
 	return describe(driver(chain, program))
 }
@@ -108,7 +110,7 @@ func program(pid int) string {
 
 func describe(pid int) Process {
 	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine(), At: int64(sinceBoot() / time.Second)}
-	p.Started, _, _ = stat(pid)
+	p.Started = proc.Started(pid)
 	p.Command = command(pid)
 	return p
 }
@@ -128,8 +130,7 @@ func (p Process) State() State {
 	case p.Space != space():
 		return Unknown
 	}
-	started, _, err := stat(p.PID)
-	if err != nil || started != p.Started {
+	if s, err := proc.ReadStat(p.PID); err != nil || s.Dead() || s.Started != p.Started {
 		return Ended
 	}
 	return Alive
@@ -167,23 +168,4 @@ func machine() string {
 	}
 	name, _ := os.Hostname()
 	return name
-}
-
-// stat reads when a process was started and who its parent is. A zombie is no
-// process any more.
-func stat(pid int) (started uint64, parent int, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	// The second field is the command in brackets and may hold anything.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return 0, 0, os.ErrProcessDone
-	}
-	if parent, err = strconv.Atoi(fields[1]); err != nil {
-		return 0, 0, err
-	}
-	started, err = strconv.ParseUint(fields[19], 10, 64)
-	return started, parent, err
 }

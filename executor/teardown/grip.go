@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/proc"
 )
 
 // Grip is who might keep a path alive once it is removed. The kernel takes the
@@ -41,7 +43,7 @@ func Grips(paths []string) []Grip {
 	for _, pid := range processes() {
 		for _, g := range grips {
 			if g.standing(pid) != "" {
-				g.pids[pid] = started(pid)
+				g.pids[pid] = proc.Started(pid)
 			}
 		}
 	}
@@ -100,7 +102,7 @@ func (g Grip) Holders() []Holder {
 	for pid, start := range g.pids {
 		// Another process may have the number by now, and another file system the
 		// device's.
-		if started(pid) != start || slices.ContainsFunc(holders, func(h Holder) bool { return h.PID == pid }) {
+		if proc.Started(pid) != start || slices.ContainsFunc(holders, func(h Holder) bool { return h.PID == pid }) {
 			continue
 		}
 		if how := g.standing(pid); how != "" {
@@ -120,20 +122,4 @@ func (g Grip) Released(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: held by %s", unix.EBUSY, strings.Join(Names(holders), ", "))
 	}, present(g.Path))
-}
-
-// started is when a process was started, in clock ticks since boot; 0 when it
-// has ended.
-func started(pid int) uint64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	// The second field is the command in brackets and may hold anything (proc_pid_stat(5)).
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 {
-		return 0
-	}
-	start, _ := strconv.ParseUint(fields[19], 10, 64)
-	return start
 }

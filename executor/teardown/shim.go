@@ -6,11 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/proc"
 )
 
 // shimPatience is how long a removed container's shim has to end by itself.
@@ -59,16 +60,8 @@ func shims(id string) []int {
 func below(roots []int) []int {
 	children := map[int][]int{}
 	for _, pid := range processes() {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) < 2 {
-			continue
-		}
-		if parent, err := strconv.Atoi(fields[1]); err == nil {
-			children[parent] = append(children[parent], pid)
+		if s, err := proc.ReadStat(pid); err == nil {
+			children[s.Parent] = append(children[s.Parent], pid)
 		}
 	}
 	var all []int
