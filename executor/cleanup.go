@@ -86,7 +86,7 @@ func (x *Executor) tellTime() time.Duration { return min(3*time.Second, x.Cleanu
 func (x *Executor) clear(ctx context.Context, name string, then func() error) ([]journal.Resource, error) {
 	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout-x.tellTime())
 	defer cancel()
-	unlock, err := x.lock(ctx, name)
+	unlock, err := x.state().Lock(ctx, name)
 	switch {
 	case err == nil:
 		defer unlock()
@@ -102,7 +102,7 @@ func (x *Executor) clearLocked(ctx context.Context, name string, then func() err
 	r := &removal{Executor: x, name: name, grips: map[string]teardown.Grip{}}
 	var aside string
 	var unread error
-	if r.journal, aside, unread = journal.Open(x.journals(), name); unread != nil {
+	if r.journal, aside, unread = journal.Open(x.state().Journals(), name); unread != nil {
 		x.Log.Warnf("%v; what the job has on this machine is found by its labels", unread)
 		r.noted = true
 	}
@@ -121,7 +121,7 @@ func (x *Executor) clearLocked(ctx context.Context, name string, then func() err
 		return left, err
 	}
 	if unread != nil {
-		if _, _, err := journal.Read(x.journals(), name); err != nil {
+		if _, _, err := journal.Read(x.state().Journals(), name); err != nil {
 			return left, unread // what only the journal knows is still there
 		}
 		return x.clearLocked(ctx, name, then)
@@ -317,7 +317,7 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 			r.note(r.journal.Strike(s.Kind, s.Name))
 		}
 	}
-	folder := journal.Resource{Kind: journal.Folder, Name: filepath.Join(r.StateDir, "jobs", r.name)}
+	folder := journal.Resource{Kind: journal.Folder, Name: r.state().Job(r.name)}
 	if _, err := os.Lstat(folder.Name); err == nil && !seen(folder) {
 		have[journal.Folder] = append(have[journal.Folder], holding{Resource: folder, target: folder.Name})
 	}
@@ -532,7 +532,7 @@ func (x *Executor) ours(path string) bool {
 // next attempt, and returns the holding by its new name. Anything else stays
 // where it is.
 func (r *removal) setAside(h holding) holding {
-	aside := filepath.Join(r.StateDir, "aside")
+	aside := r.state().Aside()
 	if h.Kind != journal.Folder || filepath.Dir(h.target) == aside || !r.ours(h.target) {
 		return h
 	}

@@ -45,7 +45,7 @@ func TestCleanupEndsInTime(t *testing.T) {
 		}
 	})
 	x.CleanupTimeout, x.CacheMounts = 5*time.Second, 1
-	if err := os.MkdirAll(x.imagesFolder(), 0o755); err != nil {
+	if err := os.MkdirAll(x.state().Images(), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -58,7 +58,7 @@ func TestCleanupEndsInTime(t *testing.T) {
 
 	// What is left has holders, which the engine does not tell.
 	r := &removal{Executor: x, name: "gsx-1"}
-	if r.journal, _, _ = journal.Open(x.journals(), r.name); r.journal == nil {
+	if r.journal, _, _ = journal.Open(x.state().Journals(), r.name); r.journal == nil {
 		t.Fatal("no journal")
 	}
 	for n := range 15 {

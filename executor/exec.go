@@ -94,7 +94,7 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 		return fmt.Errorf("job %d has no prepared container on this machine", i.JobID)
 	}
 	j.Touch()
-	defer x.use(i.Name())()
+	defer x.state().Use(i.Name())()
 	x.setStage(i.Name(), s.Stage)
 	defer x.reportDead(ctx, i, f.Services, service.Died)
 	if s.ServiceLogs {

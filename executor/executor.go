@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/statedir"
 )
 
 // Executor works for one job at a time on one engine.
@@ -53,13 +53,13 @@ type facts struct {
 	Helper *facts `json:"helper,omitempty"`
 }
 
-func (x *Executor) journals() string { return filepath.Join(x.StateDir, "journal") }
+func (x *Executor) state() statedir.Dir { return statedir.Dir(x.StateDir) }
 
 // folder is the job's own on the host; what its container sees of it is read-only there.
-func (x *Executor) folder(i Identity) string { return filepath.Join(x.StateDir, "jobs", i.Name()) }
+func (x *Executor) folder(i Identity) string { return x.state().Job(i.Name()) }
 
 func (x *Executor) journal(i Identity) (*journal.Journal, error) {
-	j, aside, err := journal.Open(x.journals(), i.Name())
+	j, aside, err := journal.Open(x.state().Journals(), i.Name())
 	if aside != "" {
 		x.Log.Warnf("The job's journal could not be read; it was set aside as %s. What the job has on this machine is found by its labels.", aside)
 	}

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
@@ -109,9 +107,11 @@ func wantedImages(current Generation, c ImageChange) []string {
 // lockImages waits until no other change is at work.
 func (x *Executor) lockImages(ctx context.Context) (unlock func(), err error) {
 	for told := false; ; told = true {
-		unlock, ok, err := x.tryLockImages()
-		if ok || err != nil {
-			return unlock, err
+		unlock, ok, err := x.state().TryLockImages()
+		if err != nil {
+			return nil, fmt.Errorf("shared images: %w", err)
+		} else if ok {
+			return unlock, nil
 		}
 		if !told {
 			x.Log.Info("Another `images` command is at work; waiting for its end.")
@@ -124,25 +124,8 @@ func (x *Executor) lockImages(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-func (x *Executor) tryLockImages() (unlock func(), ok bool, err error) {
-	for _, dir := range []string{x.StateDir, x.imagesFolder()} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, false, fmt.Errorf("shared images: %w", err)
-		}
-	}
-	l := flock.New(x.imagesFolder(), flock.SetFlag(os.O_RDONLY)) // the folder itself: no file to be left
-	ok, err = l.TryLock()
-	if err != nil {
-		return nil, false, fmt.Errorf("shared images: %w", err)
-	}
-	if !ok {
-		l.Close()
-	}
-	return func() { l.Close() }, ok, nil
-}
-
 // toolFolder is what the container that fills a generation sees of the host.
-func (x *Executor) toolFolder() string { return filepath.Join(x.imagesFolder(), "tool") }
+func (x *Executor) toolFolder() string { return filepath.Join(x.state().Images(), "tool") }
 
 // removeTools removes a container that fills a generation, and its folder. The
 // lock is held.

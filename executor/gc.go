@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/teardown"
@@ -69,9 +67,11 @@ type Collected struct {
 // state folder, is touched. It is safe beside prepare, run, cleanup and other
 // gcs; ErrBusy when one of these is at work.
 func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
-	unlock, err := x.lockGC()
+	unlock, ok, err := x.state().TryLockGC()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gc: %w", err)
+	} else if !ok {
+		return nil, ErrBusy
 	}
 	defer unlock()
 	found, err := x.findThings(ctx, "")
@@ -101,25 +101,6 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 	trimmed, trimErr := x.collectCacheMounts(ctx, o)
 	shared, sharedErr := x.collectImages(ctx, o)
 	return slices.Concat(all, kept, trimmed, shared), errors.Join(err, trimErr, sharedErr)
-}
-
-// gcFolder is empty: its lock is the gc's, its time of modification that of the
-// last one.
-func (x *Executor) gcFolder() string { return filepath.Join(x.StateDir, "gc") }
-
-func (x *Executor) lockGC() (unlock func(), err error) {
-	if err := os.MkdirAll(x.gcFolder(), 0o700); err != nil {
-		return nil, fmt.Errorf("gc: %w", err)
-	}
-	l := flock.New(x.gcFolder(), flock.SetFlag(os.O_RDONLY))
-	if ok, err := l.TryLock(); err != nil {
-		return nil, fmt.Errorf("gc: %w", err)
-	} else if !ok {
-		return nil, ErrBusy
-	}
-	now := time.Now()
-	_ = os.Chtimes(x.gcFolder(), now, now) // at worst the next prepare does it again
-	return func() { l.Close() }, nil
 }
 
 // thing is a resource that the engine holds, with our labels.
@@ -158,7 +139,7 @@ func validName(name string) bool {
 
 // jobNames are the jobs that have something below the state folder.
 func (x *Executor) jobNames() (map[string]bool, error) {
-	written, err := journal.Names(x.journals())
+	written, err := journal.Names(x.state().Journals())
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +147,7 @@ func (x *Executor) jobNames() (map[string]bool, error) {
 	for _, name := range written {
 		names[name] = validName(name)
 	}
-	entries, err := os.ReadDir(filepath.Join(x.StateDir, "jobs"))
+	entries, err := os.ReadDir(x.state().Jobs())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gc: %w", err)
 	}
@@ -196,7 +177,7 @@ func (x *Executor) collect(ctx context.Context, name string, ours bool, found []
 		}
 	}
 	// From here on no prepare of this job begins, and no cleanup is at work on it.
-	unlock, ok, err := x.tryLock(name)
+	unlock, ok, err := x.state().TryLock(name)
 	switch {
 	case err != nil:
 		c.Reason = err.Error()
@@ -206,7 +187,7 @@ func (x *Executor) collect(ctx context.Context, name string, ours bool, found []
 		return c
 	}
 	defer unlock()
-	written := exists(journal.Path(x.journals(), name))
+	written := exists(x.state().Journal(name))
 	if !written { // a cleanup may have ended since the list was made
 		things, err := x.findThings(ctx, name)
 		if err != nil {
@@ -254,10 +235,10 @@ func (x *Executor) collect(ctx context.Context, name string, ours bool, found []
 // lives tells whether the named job still runs, or is too young to be sure, and
 // why. The job's lock is held.
 func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (bool, string) {
-	if x.used(name) {
+	if x.state().Used(name) {
 		return true, "one of its stages runs"
 	}
-	content, there, err := journal.Read(x.journals(), name)
+	content, there, err := journal.Read(x.state().Journals(), name)
 	if err != nil && !there {
 		return true, err.Error()
 	}
@@ -269,7 +250,7 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 			return true, "it is on the engine at " + content.Engine
 		}
 		owner = content.Owner
-		last, _ = lastUse(journal.Path(x.journals(), name))
+		last, _ = lastUse(x.state().Journal(name))
 		if content.Ended {
 			over = "its cleanup did not finish"
 		}
@@ -284,11 +265,11 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 				owner = p
 			}
 		}
-		others := func(f thing) bool { return f.Labels[LabelState] == "" || f.Labels[LabelState] != x.stateID() }
+		others := func(f thing) bool { return f.Labels[LabelState] == "" || f.Labels[LabelState] != x.state().ID() }
 		switch { // a journal comes first
 		case len(found) == 0:
 			over = "it has no journal that can be read, and nothing on the engine"
-		case there || exists(filepath.Join(x.StateDir, "jobs", name)) || slices.ContainsFunc(found, others):
+		case there || exists(x.state().Job(name)) || slices.ContainsFunc(found, others):
 		case owner.State() == journal.Alive: // else the number of our folder may be another machine's
 			over = "its cleanup has ended, and the engine made it later"
 		}
@@ -342,14 +323,14 @@ func (x *Executor) held(name string, found []thing) []string {
 	for _, f := range found {
 		all = append(all, string(f.kind)+" "+f.Name)
 	}
-	if content, there, err := journal.Read(x.journals(), name); err == nil && there {
+	if content, there, err := journal.Read(x.state().Journals(), name); err == nil && there {
 		for _, r := range content.Resources {
 			if !engineKind(r.Kind) || anonymous(r.Name) {
 				all = append(all, string(r.Kind)+" "+r.Name)
 			}
 		}
 	}
-	if folder := filepath.Join(x.StateDir, "jobs", name); exists(folder) {
+	if folder := x.state().Job(name); exists(folder) {
 		all = append(all, string(journal.Folder)+" "+folder)
 	}
 	slices.Sort(all)
@@ -365,9 +346,9 @@ func exists(path string) bool {
 // journal was lost, and journals that could not be read.
 func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
 	mentioned := map[string]bool{}
-	names, _ := journal.Names(x.journals()) // what cannot be read is reported above
+	names, _ := journal.Names(x.state().Journals()) // what cannot be read is reported above
 	for _, name := range names {
-		if content, there, err := journal.Read(x.journals(), name); err == nil && there {
+		if content, there, err := journal.Read(x.state().Journals(), name); err == nil && there {
 			for _, r := range content.Resources {
 				mentioned[r.Name] = true
 			}
@@ -394,11 +375,11 @@ func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
 		}
 		all = append(all, c)
 	}
-	folders, _ := filepath.Glob(filepath.Join(x.StateDir, "aside", "gsx-*"))
+	folders, _ := filepath.Glob(filepath.Join(x.state().Aside(), "gsx-*"))
 	for _, path := range folders {
 		look(path, "a folder that was set aside", 0)
 	}
-	journals, _ := journal.Aside(x.journals())
+	journals, _ := journal.Aside(x.state().Journals())
 	for _, path := range journals {
 		look(path, fmt.Sprintf("a journal that could not be read, kept for %s", asideTime), asideTime)
 	}
@@ -409,7 +390,7 @@ func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
 // long as the interval. It is bounded to a few seconds, and its troubles are not
 // the job's. The returned function waits for its end.
 func (x *Executor) sweep(ctx context.Context) (wait func()) {
-	info, err := os.Stat(x.gcFolder())
+	info, err := os.Stat(x.state().GC())
 	if x.GCInterval <= 0 || err == nil && time.Since(info.ModTime()).Abs() < x.GCInterval {
 		return func() {}
 	}

@@ -39,7 +39,7 @@ func TestGCOfLabelsAlone(t *testing.T) {
 		"of a machine with such numbers": {[]thing{found(x, elsewhere)}, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := filepath.Join(x.StateDir, "jobs", "gsx-1")
+			folder := x.state().Job("gsx-1")
 			if tc.folder {
 				if err := os.MkdirAll(folder, 0o700); err != nil {
 					t.Fatal(err)
@@ -70,7 +70,7 @@ func TestGCWritesNothingForAnothersJob(t *testing.T) {
 			return
 		}
 		asked++
-		if all, err := filepath.Glob(filepath.Join(x.journals(), "*")); err != nil || len(all) > 0 {
+		if all, err := filepath.Glob(filepath.Join(x.state().Journals(), "*")); err != nil || len(all) > 0 {
 			t.Errorf("%s: %v %v", r.URL, all, err)
 		}
 	})

@@ -44,12 +44,12 @@ func TestGCWhenTheClockJumps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := &Executor{StateDir: t.TempDir()}
-			j, _, err := journal.Open(x.journals(), "gsx-1")
+			j, _, err := journal.Open(x.state().Journals(), "gsx-1")
 			if err == nil {
 				err = j.Begin(json.RawMessage("{}"), tc.owner, "")
 			}
 			then := time.Now().Add(-tc.used)
-			path := journal.Path(x.journals(), "gsx-1")
+			path := x.state().Journal("gsx-1")
 			if err == nil {
 				err = os.Chtimes(path, then, then)
 			}
@@ -71,8 +71,8 @@ func TestGCWhenTheClockJumps(t *testing.T) {
 // not be read begins its week.
 func TestGCOfWhatWasSetAsideInTheFuture(t *testing.T) {
 	x := &Executor{StateDir: t.TempDir(), CleanupTimeout: time.Minute}
-	folder := filepath.Join(x.StateDir, "aside", "gsx-1-1")
-	unread := journal.Path(x.journals(), "gsx-1") + ".aside-1"
+	folder := filepath.Join(x.state().Aside(), "gsx-1-1")
+	unread := x.state().Journal("gsx-1") + ".aside-1"
 	future := time.Now().Add(5 * 365 * 24 * time.Hour)
 	for _, err := range []error{
 		os.MkdirAll(folder, 0o700), os.MkdirAll(filepath.Dir(unread), 0o700), os.WriteFile(unread, nil, 0o600),

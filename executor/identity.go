@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"gitlab-sysbox-executor/executor/journal"
 )
 
@@ -33,20 +31,9 @@ const (
 
 var owner = sync.OnceValue(func() string { return journal.Owner().String() })
 
-// stateID tells this state folder from every other on a running machine, whatever
-// paths lead to it: two containers may have different folders at one path. It is
-// empty where there is none.
-func (x *Executor) stateID() string {
-	var s unix.Stat_t
-	if unix.Stat(x.StateDir, &s) != nil {
-		return ""
-	}
-	return fmt.Sprintf("%d-%d", s.Dev, s.Ino)
-}
-
 // mark adds to a resource's labels which state folder it belongs to.
 func (x *Executor) mark(labels map[string]string) map[string]string {
-	labels[LabelState] = x.stateID()
+	labels[LabelState] = x.state().ID()
 	return labels
 }
 

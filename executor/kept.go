@@ -6,25 +6,30 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/statedir"
 )
 
 // An engine cannot change a volume's labels, so each volume that is kept has a
-// file below the state folder, named like it and empty: its lock is held by
-// whoever is about to use or to remove the volume, and its time of modification
-// says when a job last took it or was at its end.
-func (x *Executor) keptFile(volume string) string { return filepath.Join(x.StateDir, "kept", volume) }
+// file below the state folder (statedir.Dir.Kept).
+func (x *Executor) keptFile(volume string) string { return x.state().Kept(volume) }
 
 // keptUse is a hold on a volume that is kept.
-type keptUse struct{ lock *flock.Flock }
+type keptUse struct{ *statedir.Hold }
 
 // release lets others take the volume.
-func (u *keptUse) release() { u.lock.Close() }
+func (u *keptUse) release() { u.Release() }
+
+// holdKept locks a volume's file, or returns nil when that is not possible now.
+func (x *Executor) holdKept(volume string, exclusive bool) (*keptUse, error) {
+	h, err := x.state().Hold(volume, exclusive)
+	if h == nil || err != nil {
+		return nil, err
+	}
+	return &keptUse{h}, nil
+}
 
 // takeKept makes or finds a volume that is kept and holds it. It returns nil
 // when another process holds it in a way that excludes this one or, where
@@ -51,37 +56,6 @@ func (x *Executor) takeKept(ctx context.Context, volume string, labels map[strin
 		return nil, fmt.Errorf("kept volume %s: %w", volume, err)
 	}
 	return use, nil
-}
-
-// holdKept locks a volume's file, or returns nil when that is not possible now.
-// The kernel drops the lock when its holder dies.
-func (x *Executor) holdKept(volume string, exclusive bool) (*keptUse, error) {
-	path := x.keptFile(volume)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("kept volume %s: %w", volume, err)
-	}
-	for {
-		l := flock.New(path)
-		try := l.TryRLock
-		if exclusive {
-			try = l.TryLock
-		}
-		locked, err := try()
-		if err != nil {
-			return nil, fmt.Errorf("kept volume %s: %w", volume, err)
-		}
-		if !locked {
-			l.Close()
-			return nil, nil
-		}
-		held, err := l.Stat()
-		if err == nil {
-			if current, err := os.Stat(path); err == nil && os.SameFile(held, current) {
-				return &keptUse{l}, nil
-			}
-		}
-		l.Close() // the volume was pruned before the lock was ours
-	}
 }
 
 // KeptVolume is a volume that outlives its jobs.

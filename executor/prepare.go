@@ -189,13 +189,14 @@ const (
 )
 
 // makeFolder fills the job's folder on the host. The remapped root of a container
-// has to reach it, so it is passable and readable for everyone; no secret is in it.
+// has to reach the part that it sees, which is readable for everyone; no secret is in it.
 func (x *Executor) makeFolder(p Plan) error {
 	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
-	for _, dir := range []string{x.StateDir, filepath.Join(x.StateDir, "jobs"), x.folder(p.Identity), shared} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("the job's folder: %w", err)
-		}
+	if err := x.state().MakeJob(p.Identity.Name()); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
+	}
+	if err := os.MkdirAll(shared, 0o755); err != nil {
+		return fmt.Errorf("the job's folder: %w", err)
 	}
 	if err := placeAgent(filepath.Join(shared, agentFile)); err != nil {
 		return fmt.Errorf("the job's folder: %w", err)

@@ -70,8 +70,7 @@ func (g Generation) storeOf(driver, user string) string {
 	return ""
 }
 
-func (x *Executor) imagesFolder() string { return filepath.Join(x.StateDir, "images") }
-func (x *Executor) imagesFile() string   { return filepath.Join(x.imagesFolder(), "current.json") }
+func (x *Executor) imagesFile() string { return filepath.Join(x.state().Images(), "current.json") }
 
 // imagesID tells the generations of this state folder from another's on the engine.
 func (x *Executor) imagesID() string {
@@ -263,7 +262,7 @@ func (x *Executor) dropGeneration(ctx context.Context, volume string) (bool, err
 
 // dropOldImages removes what no job needs any more, and names it.
 func (x *Executor) dropOldImages(ctx context.Context) (dropped []string, err error) {
-	if !exists(x.imagesFolder()) {
+	if !exists(x.state().Images()) {
 		return nil, nil
 	}
 	current, err := x.CurrentImages()
@@ -290,12 +289,12 @@ func (x *Executor) dropOldImages(ctx context.Context) (dropped []string, err err
 
 // collectImages is gc's part: what a killed `images` left, and old generations.
 func (x *Executor) collectImages(ctx context.Context, o GCOptions) ([]Collected, error) {
-	if !exists(x.imagesFolder()) {
+	if !exists(x.state().Images()) {
 		return nil, nil
 	}
-	unlock, idle, err := x.tryLockImages()
+	unlock, idle, err := x.state().TryLockImages()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("shared images: %w", err)
 	}
 	if idle {
 		defer unlock()

@@ -47,7 +47,7 @@ func TestCurrentImages(t *testing.T) {
 	if g, err := x.CurrentImages(); err != nil || g.Volume != "" {
 		t.Errorf("%+v %v", g, err)
 	}
-	if err := os.MkdirAll(x.imagesFolder(), 0o755); err != nil {
+	if err := os.MkdirAll(x.state().Images(), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	want := Generation{Number: 3, Volume: x.generationVolume(3), Drivers: []string{"vfs"}, Users: []int{0}, Images: []storage.StoredImage{{Reference: "a"}}}
@@ -68,7 +68,7 @@ func TestCurrentImages(t *testing.T) {
 	if err := x.setCurrentImages(Generation{}); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(x.imagesFolder() + "/*"); len(left) > 0 {
+	if left, _ := filepath.Glob(x.state().Images() + "/*"); len(left) > 0 {
 		t.Error(left)
 	}
 }

@@ -71,7 +71,7 @@ type stageNote struct {
 }
 
 func (x *Executor) stagePath(name string) string {
-	return filepath.Join(x.StateDir, "jobs", name, "stage.json")
+	return filepath.Join(x.state().Job(name), "stage.json")
 }
 
 // setStage notes which stage begins. It is for people to see: nothing depends on
@@ -108,8 +108,8 @@ func (x *Executor) Jobs(ctx context.Context) ([]JobState, error) {
 // jobState puts together what is known of one job; false when it has just gone.
 func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 	s := JobState{Name: name, DriverLives: "unknown"}
-	content, there, err := journal.Read(x.journals(), name)
-	if !there && len(found) == 0 && !exists(filepath.Join(x.StateDir, "jobs", name)) {
+	content, there, err := journal.Read(x.state().Journals(), name)
+	if !there && len(found) == 0 && !exists(x.state().Job(name)) {
 		return s, false
 	}
 	var f facts
@@ -137,7 +137,7 @@ func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 		s.Phase = Cleaning
 	case f.Container == "":
 		s.Phase = Preparing
-	case x.used(name):
+	case x.state().Used(name):
 		s.Phase, s.Since = Running, note.Since
 	default:
 		s.Phase = Waiting
@@ -239,8 +239,8 @@ func (x *Executor) Host(ctx context.Context, folder string, sizes bool) (h HostS
 			h.Kept[n].Size = bytes[h.Kept[n].Volume]
 		}
 	}
-	folders, _ := filepath.Glob(filepath.Join(x.StateDir, "aside", "gsx-*"))
-	journals, _ := journal.Aside(x.journals())
+	folders, _ := filepath.Glob(filepath.Join(x.state().Aside(), "gsx-*"))
+	journals, _ := journal.Aside(x.state().Journals())
 	h.Aside = len(folders) + len(journals)
 	return h, nil
 }

@@ -21,8 +21,8 @@ func TestJournalUnreadForTheMoment(t *testing.T) {
 	x := standIn(t, nil, func(*http.Request) { now() })
 	identity := Identity{Server: "a", ProjectID: 1, JobID: 1}
 	name := identity.Name()
-	path := journal.Path(x.journals(), name)
-	j, _, err := journal.Open(x.journals(), name)
+	path := x.state().Journal(name)
+	j, _, err := journal.Open(x.state().Journals(), name)
 	file := journal.Resource{Kind: journal.File, Name: filepath.Join(x.StateDir, "file")}
 	if err == nil {
 		err = j.Begin(json.RawMessage("{}"), journal.Owner(), x.Engine.Host(), file)
@@ -65,17 +65,17 @@ func TestJournalUnreadForTheMoment(t *testing.T) {
 // Whoever cannot see whether a stage runs takes it that one does.
 func TestUsedWhenInDoubt(t *testing.T) {
 	x := &Executor{StateDir: t.TempDir()}
-	if x.used("gsx-1") {
+	if x.state().Used("gsx-1") {
 		t.Error("what is not there is used")
 	}
-	folder := filepath.Join(x.StateDir, "jobs", "gsx-1")
+	folder := x.state().Job("gsx-1")
 	if err := os.Mkdir(filepath.Dir(folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(folder, folder); err != nil { // ELOOP
 		t.Fatal(err)
 	}
-	if !x.used("gsx-1") {
+	if !x.state().Used("gsx-1") {
 		t.Error("what cannot be opened is not used")
 	}
 }

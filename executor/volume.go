@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -50,7 +49,7 @@ type VolumeState struct {
 const volumeStateFile = "volume.json"
 
 func (x *Executor) volumeStatePath(name string) string {
-	return filepath.Join(x.StateDir, "jobs", name, volumeStateFile)
+	return filepath.Join(x.state().Job(name), volumeStateFile)
 }
 
 // VolumeState reads what is known of the storage volume of the named job.
@@ -126,12 +125,11 @@ func (x *Executor) claim(ctx context.Context, p Plan, b storage.Backend, state *
 	if err != nil {
 		return err
 	}
-	jobs := filepath.Join(x.StateDir, "jobs")
-	l := flock.New(jobs, flock.SetFlag(os.O_RDONLY)) // the folder itself: no file to be left
-	if _, err := l.TryLockContext(ctx, 20*time.Millisecond); err != nil {
-		return fmt.Errorf("waiting for the admission of other jobs: %w", err)
+	unlock, err := x.state().LockAdmission(ctx)
+	if err != nil {
+		return err
 	}
-	defer l.Close()
+	defer unlock()
 	if known {
 		state.Pool = pool.ID
 		running, err := x.claims(p.Identity.Name())
@@ -148,7 +146,7 @@ func (x *Executor) claim(ctx context.Context, p Plan, b storage.Backend, state *
 
 // claims are those of all jobs on this machine but the named one.
 func (x *Executor) claims(but string) ([]storage.Claim, error) {
-	entries, err := os.ReadDir(filepath.Join(x.StateDir, "jobs"))
+	entries, err := os.ReadDir(x.state().Jobs())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,114 @@
+// Package statedir knows what is where below the state folder, and takes the locks
+// in it. All of them are flock(2)s, which the kernel drops when their holder dies.
+package statedir
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/journal"
+)
+
+// Dir is the path of a state folder, absolute.
+type Dir string
+
+func (d Dir) path(names ...string) string {
+	return filepath.Join(append([]string{string(d)}, names...)...)
+}
+
+// Journals is the folder with the journals of all jobs.
+func (d Dir) Journals() string { return d.path("journal") }
+
+// Journal is the named job's journal.
+func (d Dir) Journal(job string) string { return journal.Path(d.Journals(), job) }
+
+// Jobs is the folder with the folders of all jobs.
+func (d Dir) Jobs() string { return d.path("jobs") }
+
+// Job is the named job's folder.
+func (d Dir) Job(job string) string { return d.path("jobs", job) }
+
+// Kept is the file of a volume that outlives its jobs: its lock is held by
+// whoever is about to use or to remove the volume, and its time of modification
+// says when a job last took it or was at its end.
+func (d Dir) Kept(volume string) string { return d.path("kept", volume) }
+
+// Aside is the folder for job folders that could not be removed.
+func (d Dir) Aside() string { return d.path("aside") }
+
+// GC is an empty folder: its lock is the gc's, its time of modification that of the
+// last one.
+func (d Dir) GC() string { return d.path("gc") }
+
+// locks is the folder of the locks that all jobs share: each is an empty folder.
+func (d Dir) locks() string { return d.path("locks") }
+
+// use is an empty folder in the job's: whoever works on the job has its lock.
+func (d Dir) use(job string) string { return filepath.Join(d.Job(job), "use") }
+
+// Images is the folder of the images that all jobs share.
+func (d Dir) Images() string { return d.path("images") }
+
+// A lock needs no more than an open for reading, so no other user of this machine may
+// open a file or a folder that is locked. Where containers need what is in a folder, it
+// is passable for everybody and readable for nobody else.
+const (
+	private  fs.FileMode = 0o700
+	passable fs.FileMode = 0o711
+)
+
+// folder makes a folder of that mode, or gives the mode to one that an older version
+// or a narrower umask made otherwise.
+func folder(path string, mode fs.FileMode) error {
+	if err := os.Mkdir(path, mode); err != nil && !os.IsExist(err) {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no folder: remove it", path)
+	}
+	if info.Mode().Perm() == mode {
+		return nil
+	}
+	return os.Chmod(path, mode)
+}
+
+// make makes folders below d, and d itself.
+func (d Dir) make(mode fs.FileMode, paths ...string) error {
+	if err := os.MkdirAll(string(d), 0o755); err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := folder(path, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MakeJob makes the named job's folder, which a container's remapped root can pass
+// through.
+func (d Dir) MakeJob(job string) error {
+	if err := d.make(passable, d.Jobs(), d.Job(job)); err != nil {
+		return err
+	}
+	return d.make(private, d.use(job))
+}
+
+// ID tells this state folder from every other on a running machine, whatever
+// paths lead to it: two containers may have different folders at one path. It is
+// empty where there is none.
+func (d Dir) ID() string {
+	var s unix.Stat_t
+	if unix.Stat(string(d), &s) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", s.Dev, s.Ino)
+}

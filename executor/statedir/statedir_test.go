@@ -1,0 +1,223 @@
+package statedir
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// reachable is a state folder that other users could get to.
+func reachable(t *testing.T) Dir {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "gsx-state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return Dir(dir)
+}
+
+// takeAll takes and gives back every lock there is for the job.
+func takeAll(ctx context.Context, d Dir, job string) error {
+	if err := d.MakeJob(job); err != nil {
+		return err
+	}
+	d.Use(job)()
+	if d.Used(job) {
+		return errors.New("the job counts as used")
+	}
+	var errs []error
+	unlock, err := d.Lock(ctx, job)
+	if errs = append(errs, err); err == nil {
+		unlock()
+	}
+	if unlock, err = d.LockAdmission(ctx); err == nil {
+		unlock()
+	}
+	errs = append(errs, err)
+	for name, try := range map[string]func() (func(), bool, error){"gc": d.TryLockGC, "images": d.TryLockImages} {
+		unlock, ok, err := try()
+		if err == nil && !ok {
+			err = errors.New("somebody else has the lock of " + name)
+		}
+		if errs = append(errs, err); err == nil {
+			unlock()
+		}
+	}
+	h, err := d.Hold("volume", true)
+	if err == nil && h == nil {
+		err = errors.New("somebody else has the volume")
+	}
+	if errs = append(errs, err); err == nil {
+		h.Release()
+	}
+	return errors.Join(errs...)
+}
+
+// Nobody but the owner can open what is locked, also where an older version or a
+// narrow umask made the folders.
+func TestModes(t *testing.T) {
+	for name, prepare := range map[string]func(t *testing.T, d Dir){
+		"new": func(*testing.T, Dir) {},
+		"of an older version": func(t *testing.T, d Dir) {
+			for _, path := range []string{d.Jobs(), d.Job("gsx-1"), d.Images(), d.Journals(), d.GC(), filepath.Dir(d.Kept("v"))} {
+				if err := os.Mkdir(path, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"a narrow umask": func(t *testing.T, _ Dir) {
+			old := syscall.Umask(0o077)
+			t.Cleanup(func() { syscall.Umask(old) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := reachable(t)
+			prepare(t, d)
+			if err := takeAll(t.Context(), d, "gsx-1"); err != nil {
+				t.Fatal(err)
+			}
+			modes := map[string]fs.FileMode{"jobs": 0o711, "jobs/gsx-1": 0o711, "images": 0o711}
+			err := filepath.WalkDir(string(d), func(path string, _ fs.DirEntry, err error) error {
+				if err != nil || path == string(d) {
+					return err
+				}
+				info, err := os.Stat(path)
+				if err != nil {
+					return err
+				}
+				rel, _ := filepath.Rel(string(d), path)
+				want, ok := modes[rel]
+				if !ok && info.IsDir() {
+					want = 0o700
+				}
+				if info.IsDir() && info.Mode().Perm() != want {
+					t.Errorf("%s: %s, want %s", rel, info.Mode().Perm(), want)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Another user of the machine locks all that it can open: every lock can be had.
+func TestLocksOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+	d := reachable(t)
+	for _, path := range []string{d.Jobs(), d.Images()} { // as an older version made them
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := takeAll(t.Context(), d, "gsx-1"); err != nil {
+		t.Fatal(err)
+	}
+	locked := 0
+	err := filepath.WalkDir(string(d), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		c := exec.Command("flock", "--no-fork", "--exclusive", "--nonblock", path, "sh", "-c", "echo ready; exec sleep 600")
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := c.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := c.Start(); err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+		if n, _ := out.Read(make([]byte, 6)); n > 0 {
+			locked++
+		}
+		return nil
+	})
+	if err != nil || locked == 0 { // it can always have the state folder itself
+		t.Fatalf("the other user has %d locks: %v", locked, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := takeAll(ctx, d, "gsx-1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is held by one is not had by another, and is had again afterwards.
+func TestLocksExclude(t *testing.T) {
+	d := reachable(t)
+	if err := d.MakeJob("gsx-1"); err != nil {
+		t.Fatal(err)
+	}
+	tries := map[string]func() (func(), bool, error){
+		"job": func() (func(), bool, error) { return d.TryLock("gsx-1") },
+		"gc":  d.TryLockGC, "images": d.TryLockImages,
+		"admission": func() (func(), bool, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			unlock, err := d.LockAdmission(ctx)
+			if errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "locks/admission") {
+				return nil, false, nil
+			}
+			return unlock, err == nil, err
+		},
+	}
+	held := map[string]func(){}
+	for name, try := range tries {
+		unlock, ok, err := try()
+		if !ok || err != nil {
+			t.Fatalf("%s: %t, %v", name, ok, err)
+		}
+		held[name] = unlock
+	}
+	for name, try := range tries {
+		if _, ok, err := try(); ok || err != nil {
+			t.Errorf("%s a second time: %t, %v", name, ok, err)
+		}
+		held[name]()
+		if unlock, ok, err := try(); !ok || err != nil {
+			t.Errorf("%s once it is free: %t, %v", name, ok, err)
+		} else {
+			unlock()
+		}
+	}
+	if _, err := os.Stat(d.Journal("gsx-1") + ".lock"); !os.IsNotExist(err) {
+		t.Errorf("the lock of a job without a journal: %v", err)
+	}
+}
+
+// A job of an older version has no folder for the lock of its users.
+func TestUseOfAnOlderVersionsJob(t *testing.T) {
+	d := reachable(t)
+	if err := os.MkdirAll(d.Job("gsx-1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if d.Used("gsx-1") {
+		t.Error("it counts as used before anybody does")
+	}
+	done := d.Use("gsx-1")
+	if !d.Used("gsx-1") {
+		t.Error("it does not count as used")
+	}
+	if done(); d.Used("gsx-1") {
+		t.Error("it counts as used afterwards")
+	}
+	d.Use("gsx-2")()
+	if _, err := os.Stat(d.Job("gsx-2")); !os.IsNotExist(err) {
+		t.Errorf("a job that is gone has a folder: %v", err)
+	}
+}
