@@ -99,7 +99,7 @@ func (e *mortal) restart(t *testing.T) {
 // snapshot is what there is on the engine and of the place's, without the engine's own.
 func (e *mortal) snapshot(t *testing.T, p *place) leftovers.Snapshot {
 	t.Helper()
-	found, err := leftovers.Scope{Engine: engine.At(e.host), EngineDir: e.dir, StateDirs: []string{p.stateDir}, Driver: world.binary}.Take(t.Context())
+	found, err := leftovers.Scope{Engine: engine.At(e.host), EngineDir: e.dir, StateDirs: []string{p.stateDir}, Driver: world.binary, Owns: &leftovers.Owner{Dir: p.dir}}.Take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

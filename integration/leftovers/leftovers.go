@@ -39,14 +39,18 @@ type Scope struct {
 
 // Owner says whose things count.
 type Owner struct {
-	// Object tells by its name and labels whether an object of the engine counts.
+	// Object tells by its name and labels whether an object of the engine counts;
+	// nil: all do, the engine being the owner's own.
 	Object func(name string, labels map[string]string) bool
 	// Dir is in the command line of the owner's drivers.
 	Dir string
 }
 
+// shared tells whether others have things on the engine, too.
+func (s Scope) shared() bool { return s.Owns != nil && s.Owns.Object != nil }
+
 // owns tells whether an object of the engine counts.
-func (s Scope) owns(o engine.Object) bool { return s.Owns == nil || s.Owns.Object(o.Name, o.Labels) }
+func (s Scope) owns(o engine.Object) bool { return !s.shared() || s.Owns.Object(o.Name, o.Labels) }
 
 // Snapshot is what was there, one line a thing.
 type Snapshot map[string]bool
@@ -125,7 +129,7 @@ func (s Scope) mounts(_ context.Context, found Snapshot) error {
 // ownsMount tells whether a mount counts: of those below the engine's folder, the
 // volumes have their owner in their name.
 func (s Scope) ownsMount(path string) bool {
-	if s.Owns == nil || !strings.HasPrefix(path, s.EngineDir+"/") {
+	if !s.shared() || !strings.HasPrefix(path, s.EngineDir+"/") {
 		return true
 	}
 	_, volume, ok := strings.Cut(path, "/volumes/")

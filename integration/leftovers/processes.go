@@ -45,7 +45,7 @@ func (s Scope) processes(ctx context.Context, found Snapshot) error {
 
 // ownContainers are the IDs of the owner's containers.
 func (s Scope) ownContainers(ctx context.Context) (ids []string, err error) {
-	if s.Owns == nil {
+	if !s.shared() {
 		return nil, nil
 	}
 	all, err := s.Engine.Containers(ctx)
@@ -60,7 +60,7 @@ func (s Scope) ownContainers(ctx context.Context) (ids []string, err error) {
 func (s Scope) inContainer(table map[int]process, p process, containers []string) bool {
 	for seen := 0; seen < 100; seen++ { // the table was read while it changed: no chain without end
 		if strings.Contains(p.command, "containerd-shim") && strings.Contains(p.command, s.EngineDir+"/") {
-			return s.Owns == nil || slices.ContainsFunc(containers, func(id string) bool { return strings.Contains(p.command, id) })
+			return !s.shared() || slices.ContainsFunc(containers, func(id string) bool { return strings.Contains(p.command, id) })
 		}
 		parent, ok := table[p.parent]
 		if !ok {
