@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -23,10 +22,8 @@ import (
 
 // sharedMounts are those that the job container and its services have in common.
 func (x *Executor) sharedMounts(p Plan) []engine.Mount {
-	all := slices.Concat(x.storageMounts(p), x.toolMounts(p), p.Folders.mounts())
-	all = append(all, engine.Mount{
-		Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder), Target: agent.Dir, ReadOnly: true,
-	})
+	all := slices.Concat(x.storageMounts(p), p.Folders.mounts())
+	all = append(all, x.sharedMount(p.Identity))
 	return append(all, configuredMounts(p.Container.Volumes, p.Identity)...)
 }
 

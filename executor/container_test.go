@@ -40,9 +40,16 @@ func TestOurMountsAreReserved(t *testing.T) {
 	log.Out = io.Discard
 	x := &Executor{StateDir: t.TempDir(), Log: log}
 	p := Plan{images: Generation{Volume: "images"}}
+	if err := x.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
 	p.Folders.cacheMountsVolume = "cache-mounts"
 	yes := true
-	c := engine.Container{Mounts: x.sharedMounts(p)}
+	settings, err := x.writeSettings(p.Identity, "job", p.Storage, certainLimits(p.Resources))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := engine.Container{Mounts: append(x.sharedMounts(p), settings...)}
 	x.arrangeSystemd(p, firstProcess{Systemd: &yes}, engine.Image{}, &c)
 	if len(c.Mounts) < 12 {
 		t.Errorf("%d mounts", len(c.Mounts))

@@ -18,6 +18,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/containerdir"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/image"
@@ -126,6 +127,16 @@ func (x *Executor) lockImages(ctx context.Context) (unlock func(), err error) {
 
 // toolFolder is what the container that fills a generation sees of the host.
 func (x *Executor) toolFolder() string { return filepath.Join(x.state().Images(), "tool") }
+
+// makeToolFolder makes it anew; removeTools has removed the last one.
+func (x *Executor) makeToolFolder() error {
+	dir, err := containerdir.Make(x.toolFolder())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.CopyProgram(containerdir.Self, agentFile)
+}
 
 // removeTools removes a container that fills a generation, and its folder. The
 // lock is held.
@@ -248,10 +259,7 @@ const (
 )
 
 func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image, old, made string) (*tool, error) {
-	if err := os.MkdirAll(x.toolFolder(), 0o755); err != nil {
-		return nil, fmt.Errorf("shared images: %w", err)
-	}
-	if err := placeAgent(filepath.Join(x.toolFolder(), agentFile)); err != nil {
+	if err := x.makeToolFolder(); err != nil {
 		return nil, fmt.Errorf("shared images: %w", err)
 	}
 	c := engine.Container{

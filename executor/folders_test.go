@@ -98,36 +98,3 @@ func TestWhyAHelper(t *testing.T) {
 		})
 	}
 }
-
-func TestPlaceTool(t *testing.T) {
-	for name, mode := range map[string]os.FileMode{"linked": 0o755, "copied": 0o700, "by a symbolic link": 0o755} {
-		t.Run(name, func(t *testing.T) {
-			source, shared := t.TempDir()+"/runner", t.TempDir()
-			if err := os.WriteFile(source, []byte("program"), mode); err != nil {
-				t.Fatal(err)
-			}
-			tool := source
-			if name == "by a symbolic link" {
-				tool = source + "-link"
-				if err := os.Symlink(source, tool); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := placeTool(Helper{Tool: tool, ToolName: "gitlab-runner"}, shared); err != nil {
-				t.Fatal(err)
-			}
-			text, err := os.ReadFile(shared + "/bin/gitlab-runner")
-			if err != nil || string(text) != "program" {
-				t.Errorf("got %q, %v", text, err)
-			}
-			placed, err := os.Lstat(shared + "/bin/gitlab-runner")
-			if err != nil || placed.Mode().Perm() != 0o755 {
-				t.Errorf("mode %v, %v", placed.Mode(), err)
-			}
-			original, err := os.Stat(source)
-			if err != nil || os.SameFile(placed, original) != (name != "copied") || original.Mode().Perm() != mode {
-				t.Errorf("the original: %v, %v", original.Mode(), err)
-			}
-		})
-	}
-}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
@@ -40,18 +38,6 @@ type Helper struct {
 // toolsFolder is where, below what the containers see of the job's folder, the
 // tool is.
 const toolsFolder = "bin"
-
-// placeTool puts the tool among what the job's containers see.
-func placeTool(h Helper, shared string) error {
-	if h.Tool == "" {
-		return nil
-	}
-	dir := filepath.Join(shared, toolsFolder)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return place(h.Tool, filepath.Join(dir, h.ToolName))
-}
 
 // toolsPath is the folder of the tool as the containers see it.
 func toolsPath(p Plan) string {
@@ -114,6 +100,11 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	if err != nil {
 		return nil, err
 	}
+	// It is no build of the job's: what the job's container turned out to be is not for it.
+	settings, err := x.writeSettings(p.Identity, helperName(p.Identity), p.Storage, certainLimits(p.Resources))
+	if err != nil {
+		return nil, err
+	}
 	c := engine.Container{
 		Name: helperName(p.Identity), Image: img.ID, Runtime: p.Runtime, Hostname: p.Hostname,
 		User: "0:0", WorkingDir: "/",
@@ -121,7 +112,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		Cmd:        []string{order},
 		Env:        append(withStorage(p.Environment, p.Storage), "HOME="+helperHome),
 		Labels:     labels(p, "helper"),
-		Mounts:     x.sharedMounts(p),
+		Mounts:     append(x.sharedMounts(p), settings...),
 		Network:    p.Identity.Name(),
 		Names:      names(p.Network),
 		Resources:  resources(p.Resources),

@@ -2,10 +2,7 @@ package executor
 
 import (
 	_ "embed"
-	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,14 +21,6 @@ const runcFile = "runc"
 
 //go:embed runc.sh
 var runcText []byte
-
-// writeRunc puts that file into the job's folder, the part that containers share.
-func writeRunc(shared string) error {
-	if err := os.WriteFile(filepath.Join(shared, runcFile), runcText, 0o755); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	return nil
-}
 
 // engineFolders puts the data of Docker and BuildKit on the job's storage volume:
 // it is bounded, it goes with the job, and overlay works on it. Sysbox's own folder

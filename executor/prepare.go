@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -16,7 +14,6 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
@@ -65,9 +62,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	p.Folders = taken
 	shared, unhold := x.takeImages(ctx, p)
 	defer unhold()
-	if err := x.expectImages(&p, shared, images[0]); err != nil {
-		return err
-	}
+	// As far as it can be told yet as whom the job's tools will run: systemd reads its
+	// configuration when it boots.
+	p.images, p.Storage.ImageStore = shared, shared.storeOf(p.Storage.Driver, firstOf(p.User, images[0].User))
 	x.shareCertificates(&p, images[1:])
 	if err := x.makeShared(ctx, p, j); err != nil {
 		return err
@@ -79,7 +76,11 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if p.ServiceLogs {
 		defer x.showLogs(ctx, p.Identity, services)()
 	}
-	c, setup, err := x.container(p, images[0])
+	settings, err := x.writeSettings(p.Identity, p.Identity.Name(), p.Storage, certainLimits(p.Resources))
+	if err != nil {
+		return err
+	}
+	c, setup, err := x.container(p, images[0], settings)
 	if err != nil {
 		return err
 	}
@@ -108,15 +109,14 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.inspectServices(ctx, p, services); err != nil {
 		return err
 	}
-	if err := x.settleDriver(&p, r); err != nil {
-		return err
-	}
-	if err := x.offerImages(&p, r); err != nil {
+	settled := x.settled(p, r)
+	x.sayImages(p, settled, r.UID)
+	if err := x.noteVolume(p, settled.Driver, r); err != nil {
 		return err
 	}
 	f := facts{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
-		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR,
+		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
 		Watch: x.watch(p), Tools: toolsPath(p),
 		Services: services,
 	}
@@ -182,40 +182,6 @@ func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c en
 	return id, j.Made(journal.Container, c.Name, id)
 }
 
-// The job's folder on the host, and what of it the container sees.
-const (
-	sharedFolder = "container"
-	agentFile    = "agent"
-)
-
-// makeFolder fills the job's folder on the host. The remapped root of a container
-// has to reach the part that it sees, which is readable for everyone; no secret is in it.
-func (x *Executor) makeFolder(p Plan) error {
-	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
-	if err := x.state().MakeJob(p.Identity.Name()); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	if err := os.MkdirAll(shared, 0o755); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	if err := placeAgent(filepath.Join(shared, agentFile)); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	if err := placeTool(p.Helper, shared); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	if err := writeRunc(shared); err != nil {
-		return err
-	}
-	if err := x.writeStorageFiles(p); err != nil {
-		return err
-	}
-	if err := writeSystemd(shared); err != nil {
-		return err
-	}
-	return x.writeContainers(p, sysbox.Containers{Limits: certainLimits(p)})
-}
-
 // initOrder is what the first process of the job's container is to do, which has
 // these mounts.
 func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder {
@@ -253,8 +219,9 @@ func orderWord(o agent.InitOrder) (string, error) {
 	return word, nil
 }
 
-func (x *Executor) container(p Plan, img engine.Image) (engine.Container, agent.Setup, error) {
-	mounts := x.sharedMounts(p)
+// container is the job's, with the mounts of its settings.
+func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) (engine.Container, agent.Setup, error) {
+	mounts := append(x.sharedMounts(p), settings...)
 	o := initOrder(p, img, mounts)
 	setup := o.Setup
 	order, err := orderWord(o)
@@ -329,6 +296,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 	order := agent.InspectOrder{
 		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout, Mounts: wantedMounts(c),
 		Volume: storage.Mountpoint, ProbeOverlay: p.Volume.Overlay,
+		Tools: &agent.Tools{Settings: p.Storage, Stores: p.images.stores()},
 	}
 	if p.Folders.Temp != "" {
 		order.Clear = []string{p.Folders.Temp}
@@ -351,10 +319,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 	x.tellEntrypoint(ctx, id, p, r)
 	x.tellSystemd("", p.SystemdTimeout, r.Systemd)
 	x.tellVersions(ctx, p, r)
-	if err := x.tellMounts("the job's container", r.MountFaults); err != nil {
-		return r, err
-	}
-	return r, x.settleTools(p, r)
+	return r, x.tellMounts("the job's container", r.MountFaults)
 }
 
 // tellEntrypoint shows what the image's entrypoint wrote, and says when it did

@@ -55,9 +55,13 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	started := running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
 	x.Log.Infof("Starting service %s...", started.Image)
 	user := firstOf(s.User, img.User)
-	settings := p.Storage
-	settings.ImageStore = p.images.storeOf(settings.Driver, user)
-	env := withToolDefaults(withStorage(s.Environment, settings), user)
+	storage := p.Storage
+	storage.ImageStore = p.images.storeOf(storage.Driver, user)
+	settings, err := x.writeSettings(p.Identity, name, storage, certainLimits(s.Resources))
+	if err != nil {
+		return running{}, err
+	}
+	env := withToolDefaults(withStorage(s.Environment, storage), user)
 	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
 		return running{}, err
@@ -71,7 +75,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
 		User: s.User, Entrypoint: s.Entrypoint, Cmd: s.Command, Env: env,
 		Labels:  labels(p, "service"),
-		Mounts:  x.sharedMounts(p),
+		Mounts:  append(x.sharedMounts(p), settings...),
 		Tmpfs:   tmpfs(s.Tmpfs),
 		Network: p.Identity.Name(), Aliases: s.Aliases,
 		Names:      names(p.Network),

@@ -18,10 +18,8 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/storage"
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // The images that all jobs share lie on a volume of the engine's that no job can
@@ -49,23 +47,20 @@ type Generation struct {
 	Made    time.Time             `json:"made"`
 }
 
-// store is where a container sees the images for a user; empty when there are none.
-func (g Generation) store(driver string, uid int) string {
-	if !slices.Contains(g.Drivers, driver) || !slices.Contains(g.Users, uid) {
-		return ""
-	}
-	return storage.ImageStore(driver, uid)
+// stores are those that a container sees of it.
+func (g Generation) stores() storage.Stores {
+	return storage.Stores{Drivers: g.Drivers, Users: g.Users}
 }
 
-// storeOf is the same for a user as an image or a job names it, which is known
-// only where it is root or a number.
+// storeOf is where a container sees the images for a user as an image or a job names
+// it, which is known only where it is root or a number; empty where there are none.
 func (g Generation) storeOf(driver, user string) string {
 	if isRoot(user) {
-		return g.store(driver, 0)
+		return g.stores().For(driver, 0)
 	}
 	name, _, _ := strings.Cut(user, ":")
 	if uid, err := strconv.Atoi(name); err == nil {
-		return g.store(driver, uid)
+		return g.stores().For(driver, uid)
 	}
 	return ""
 }
@@ -146,31 +141,15 @@ func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, releas
 	return g, use.release
 }
 
-// expectImages takes the images for the job's containers that are yet to be made,
-// as far as it can be told as whom the job's tools will run: systemd reads its
-// configuration when it boots.
-func (x *Executor) expectImages(p *Plan, g Generation, img engine.Image) error {
-	if g.Volume == "" {
-		return nil
-	}
-	p.images = g
-	p.Storage.ImageStore = g.storeOf(p.Storage.Driver, firstOf(p.User, img.User))
-	return errors.Join(x.writeStorageFiles(*p), x.writeContainers(*p, sysbox.Containers{Limits: certainLimits(*p)}))
-}
-
-// offerImages lets the job's tools find the images, once it is known as whom and
-// with which driver they run.
-func (x *Executor) offerImages(p *Plan, r agent.Report) error {
-	if p.images.Volume == "" {
-		return nil
-	}
-	p.Storage.ImageStore = p.images.store(p.Storage.Driver, r.UID)
-	if p.Storage.ImageStore == "" {
-		x.Log.Infof("The images that all jobs share are not kept for user %d with the storage driver %s (images.users).", r.UID, p.Storage.Driver)
-	} else {
+// sayImages says which images the job's tools find.
+func (x *Executor) sayImages(p Plan, s storage.Settings, uid int) {
+	switch {
+	case p.images.Volume == "":
+	case s.ImageStore == "":
+		x.Log.Infof("The images that all jobs share are not kept for user %d with the storage driver %s (images.users).", uid, s.Driver)
+	default:
 		x.Log.Infof("Shared images: generation %d, %d images.", p.images.Number, len(p.images.Images))
 	}
-	return errors.Join(x.writeStorageFiles(*p), x.settleTools(*p, r))
 }
 
 // holdImages holds the current generation; nil where there is none.

@@ -22,7 +22,7 @@ func TestGenerationOffersStores(t *testing.T) {
 			t.Errorf("%s for %q: got %q, want %q", c.driver, c.user, got, c.want)
 		}
 	}
-	if got := (Generation{}).store("vfs", 0); got != "" {
+	if got := (Generation{}).stores().For("vfs", 0); got != "" {
 		t.Errorf("nothing offers %q", got)
 	}
 }

@@ -3,7 +3,6 @@ package executor
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ import (
 // to be the first process of its containers.
 const LabelSystemd = LabelPrefix + "systemd"
 
-// systemdFile is systemd's configuration in the job's folder on the host.
+// systemdFile is systemd's configuration among a container's settings.
 const systemdFile = "systemd.conf"
 
 // systemdRuns tells whether c boots systemd.
@@ -83,7 +82,7 @@ func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *e
 	}
 	x.Log.Info(f.tell("Booting systemd as the container's first process ..."))
 	c.Entrypoint, c.Cmd, c.StopSignal, c.User = sysbox.InitArgs(args), nil, sysbox.StopSignal, "0:0"
-	file := filepath.Join(x.folder(p.Identity), sharedFolder, systemdFile)
+	file := filepath.Join(x.settingsPath(p.Identity, c.Name), systemdFile)
 	for _, target := range []string{sysbox.SystemConfigFile, sysbox.UserConfigFile} {
 		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Bind, Source: file, Target: target, ReadOnly: true})
 	}
@@ -98,15 +97,6 @@ func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *e
 			c.Tmpfs[spare] = options
 		}
 	}
-}
-
-// writeSystemd writes systemd's configuration into the folder that the job's
-// containers see.
-func writeSystemd(shared string) error {
-	if err := os.WriteFile(filepath.Join(shared, systemdFile), sysbox.SystemdConfig(toolDefaults("")), 0o644); err != nil {
-		return fmt.Errorf("the job's folder: %w", err)
-	}
-	return nil
 }
 
 // explainSystemd says in plain words that an image has no systemd to boot. The

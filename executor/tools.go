@@ -1,33 +1,16 @@
 package executor
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
 
+	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/sysbox"
+	"gitlab-sysbox-executor/executor/toolconf"
 )
-
-// The configurations of Podman and Buildah in the job's folder on the host.
-const (
-	containersFile         = "containers.conf"
-	rootlessContainersFile = "containers-rootless.conf"
-)
-
-// toolMounts are for the job's container and for its services.
-func (x *Executor) toolMounts(p Plan) []engine.Mount {
-	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
-	return []engine.Mount{
-		{Kind: engine.Bind, Source: filepath.Join(shared, containersFile), Target: sysbox.ContainersFile, ReadOnly: true},
-		{Kind: engine.Bind, Source: filepath.Join(shared, rootlessContainersFile), Target: sysbox.RootlessContainersFile, ReadOnly: true},
-	}
-}
 
 // toolDefaults are variables of a container whose processes run as user; a job or
 // an administrator may set them otherwise.
@@ -67,14 +50,14 @@ func withToolDefaults(env []string, user string) []string {
 	return all
 }
 
-// certainLimits are hard limits that no container exceeds: what is configured,
-// and else what every engine leaves.
-func certainLimits(p Plan) sysbox.Limits {
-	l := sysbox.Limits{NoFile: 4096, NProc: 4096}
-	if u := ulimit(p, "nofile"); u != nil {
+// certainLimits are hard limits that no container with these resources is below:
+// what is configured, and else what every engine leaves.
+func certainLimits(r config.Resources) sysbox.Limits {
+	l := toolconf.CertainLimits
+	if u := ulimit(r, "nofile"); u != nil {
 		l.NoFile = uint64(u.Hard)
 	}
-	if u := ulimit(p, "nproc"); u != nil {
+	if u := ulimit(r, "nproc"); u != nil {
 		l.NProc = uint64(u.Hard)
 	}
 	return l
@@ -82,37 +65,19 @@ func certainLimits(p Plan) sysbox.Limits {
 
 // softNoFile is the configured soft limit of open files; 0 where none is.
 func softNoFile(p Plan) uint64 {
-	if u := ulimit(p, "nofile"); u != nil {
+	if u := ulimit(p.Resources, "nofile"); u != nil {
 		return uint64(u.Soft)
 	}
 	return 0
 }
 
 // ulimit is what is configured for a limit, if anything is.
-func ulimit(p Plan, name string) (last *units.Ulimit) {
-	for _, text := range p.Resources.Ulimits {
+func ulimit(r config.Resources, name string) (last *units.Ulimit) {
+	for _, text := range r.Ulimits {
 		// Of what cannot be read the engine tells.
 		if u, err := units.ParseUlimit(text); err == nil && u.Name == name {
 			last = u
 		}
 	}
 	return last
-}
-
-// writeContainers writes the files that toolMounts mounts; a container that runs
-// already sees the new text.
-func (x *Executor) writeContainers(p Plan, c sysbox.Containers) error {
-	c.TMPDIR, c.Env = p.Storage.TMPDIR, p.Storage.Fallback()
-	for name, rootless := range map[string]bool{containersFile: false, rootlessContainersFile: true} {
-		c.Rootless = rootless
-		if err := os.WriteFile(filepath.Join(x.folder(p.Identity), sharedFolder, name), c.Config(), 0o644); err != nil {
-			return fmt.Errorf("the job's folder: %w", err)
-		}
-	}
-	return nil
-}
-
-// settleTools writes again what depends on how the container turned out to be.
-func (x *Executor) settleTools(p Plan, r agent.Report) error {
-	return x.writeContainers(p, sysbox.Containers{Limits: r.Limits})
 }

@@ -167,49 +167,32 @@ func (x *Executor) claims(but string) ([]storage.Claim, error) {
 	return all, nil
 }
 
-// settleDriver takes what inspection found: with Overlay asked for, native
-// overlay if it passed the trial, else vfs and a line saying why.
-func (x *Executor) settleDriver(p *Plan, r agent.Report) error {
-	name := p.Identity.Name()
-	s, err := x.VolumeState(name)
+// settled are the settings of the job's own container after the look at it: native
+// overlay where it was asked for and passed the trial. The agent has written the
+// same. What services have stays as they were started.
+func (x *Executor) settled(p Plan, r agent.Report) storage.Settings {
+	if p.Volume.Overlay && r.OverlayFault != "" {
+		x.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
+	}
+	return p.Storage.Settle(p.Volume.Overlay && r.OverlayFault == "", r.UID, p.images.stores())
+}
+
+// noteVolume notes what the look at the job's container found of its volume.
+func (x *Executor) noteVolume(p Plan, driver string, r agent.Report) error {
+	s, err := x.VolumeState(p.Identity.Name())
 	if err != nil {
 		return err
 	}
+	s.Driver = driver
 	s.Base, s.Used, s.Peak = r.VolumeUsed, r.VolumeUsed, r.VolumeUsed
-	if p.Volume.Overlay {
-		if r.OverlayFault != "" {
-			x.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
-		} else {
-			p.Storage.Driver, s.Driver = "overlay", "overlay"
-			if err := errors.Join(x.writeStorageFiles(*p), x.settleTools(*p, r)); err != nil {
-				return err
-			}
-		}
-	}
-	return x.setVolumeState(name, s)
+	return x.setVolumeState(p.Identity.Name(), s)
 }
 
-// writeStorageFiles puts the settings' files into the job's folder. One that is
-// there is written over in place: a container sees that file, not its name.
-func (x *Executor) writeStorageFiles(p Plan) error {
-	for _, f := range p.Storage.Files() {
-		if err := os.WriteFile(filepath.Join(x.folder(p.Identity), sharedFolder, f.Name), []byte(f.Text), 0o644); err != nil {
-			return fmt.Errorf("the job's folder: %w", err)
-		}
-	}
-	return nil
-}
-
-// storageMounts are those of the storage volume and of its settings' files.
+// storageMounts are those of the storage volume and of the images that all jobs share.
 func (x *Executor) storageMounts(p Plan) []engine.Mount {
 	mounts := []engine.Mount{{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint}}
 	if p.images.Volume != "" {
 		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: p.images.Volume, Target: storage.ImageStores, ReadOnly: true})
-	}
-	for _, f := range p.Storage.Files() {
-		mounts = append(mounts, engine.Mount{
-			Kind: engine.Bind, Source: filepath.Join(x.folder(p.Identity), sharedFolder, f.Name), Target: f.Path, ReadOnly: true,
-		})
 	}
 	return mounts
 }

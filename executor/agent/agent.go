@@ -75,6 +75,8 @@ type InspectOrder struct {
 	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"`
 	// Mounts are to be visible to the job.
 	Mounts []Mount `json:"mounts,omitempty"`
+	// Tools asks to bring the settings of container tools up to what was found.
+	Tools *Tools `json:"tools,omitempty"`
 }
 
 // LookOrder is what prepare asks of a service's container, whose first process is

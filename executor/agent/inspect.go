@@ -85,5 +85,10 @@ func (o InspectOrder) report() Report {
 			r.OverlayFault = err.Error()
 		}
 	}
+	if o.Tools != nil {
+		if err := o.Tools.settle(o.ProbeOverlay && r.OverlayFault == "", r.UID, r.Limits); err != nil {
+			return Report{Error: err.Error()}
+		}
+	}
 	return r
 }

@@ -19,6 +19,21 @@ func ImageStore(driver string, uid int) string {
 	return path.Join(ImageStores, driver, strconv.Itoa(uid))
 }
 
+// Stores tells which stores of images there are: by storage driver, and by the number
+// of the user whom the files belong to.
+type Stores struct {
+	Drivers []string `json:"drivers,omitempty"`
+	Users   []int    `json:"users,omitempty"`
+}
+
+// For is the store for a user's tools; empty when there is none.
+func (s Stores) For(driver string, uid int) string {
+	if !slices.Contains(s.Drivers, driver) || !slices.Contains(s.Users, uid) {
+		return ""
+	}
+	return ImageStore(driver, uid)
+}
+
 // StoredImage is an image in a store. Its size is bytes, before compression.
 type StoredImage struct {
 	Reference string `json:"reference"`

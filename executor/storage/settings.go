@@ -14,12 +14,22 @@ const RootlessStores = Mountpoint + "/users"
 
 // Settings are what the tools in a job are told.
 type Settings struct {
-	Driver    string // containers/storage driver
-	TMPDIR    string // container path; a folder of mode 1777
-	Isolation string // of Buildah's RUN steps; empty leaves it to Buildah
+	Driver    string `json:"driver"`              // containers/storage driver
+	TMPDIR    string `json:"tmpdir"`              // container path; a folder of mode 1777
+	Isolation string `json:"isolation,omitempty"` // of Buildah's RUN steps; empty leaves it to Buildah
 	// ImageStore is a further store, in the container, whose images the user can
 	// read; empty without one.
-	ImageStore string
+	ImageStore string `json:"image_store,omitempty"`
+}
+
+// Settle are the settings once it is known whether native overlay is to be used and
+// as whom the tools run.
+func (s Settings) Settle(overlay bool, uid int, stores Stores) Settings {
+	if overlay {
+		s.Driver = "overlay"
+	}
+	s.ImageStore = stores.For(s.Driver, uid)
+	return s
 }
 
 // Enforced are the variables that a job cannot set otherwise. STORAGE_OPTS, also

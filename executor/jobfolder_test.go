@@ -1,0 +1,130 @@
+package executor
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+func inode(t *testing.T, path string) (inode, links uint64) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := info.Sys().(*syscall.Stat_t)
+	return s.Ino, uint64(s.Nlink)
+}
+
+// A container that gets past its read-only mount must find no inode of the host's
+// programs behind it.
+func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
+	dir := t.TempDir()
+	tool := filepath.Join(dir, "gitlab-runner")
+	if err := os.WriteFile(tool, []byte("the host's"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &Executor{StateDir: filepath.Join(dir, "state")}
+	p := Plan{Helper: Helper{Tool: tool, ToolName: "gitlab-runner"}}
+	if err := x.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(x.state().Images(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.makeToolFolder(); err != nil {
+		t.Fatal(err)
+	}
+	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
+	for file, host := range map[string]string{
+		filepath.Join(shared, agentFile):                    self,
+		filepath.Join(shared, toolsFolder, "gitlab-runner"): tool,
+		filepath.Join(x.toolFolder(), agentFile):            self,
+	} {
+		ours, links := inode(t, file)
+		theirs, _ := inode(t, host)
+		if ours == theirs || links != 1 {
+			t.Errorf("%s is inode %d with %d links, %s is inode %d", file, ours, links, host, theirs)
+		}
+	}
+}
+
+// Into a folder that a container has seen nothing is written any more.
+func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
+	x := &Executor{StateDir: t.TempDir()}
+	var p Plan
+	if err := x.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	if err := os.Symlink(outside, x.settingsPath(p.Identity, "job")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.writeSettings(p.Identity, "job", p.Storage, certainLimits(p.Resources)); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("through a link: %v", err)
+	}
+	if err := x.makeFolder(p); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("again: %v", err)
+	}
+	if written, err := os.ReadDir(outside); err != nil || len(written) > 0 {
+		t.Errorf("%v %v", written, err)
+	}
+}
+
+// Each container of a job has settings of its own. What the look at the job's
+// container finds changes none of them: others have started with theirs.
+func TestHostileServicesKeepTheirSettings(t *testing.T) {
+	x := &Executor{StateDir: t.TempDir()}
+	p := Plan{Storage: storage.Settings{Driver: "vfs", TMPDIR: "/var/lib/containers/tmp"}, Volume: Volume{Overlay: true}}
+	if err := x.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
+	before, seen := map[string]string{}, map[string]string{}
+	for _, container := range []string{"job", "service"} {
+		mounts, err := x.writeSettings(p.Identity, container, p.Storage, certainLimits(config.Resources{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mounts {
+			text, err := os.ReadFile(m.Source)
+			if err != nil || !m.ReadOnly || before[m.Source] != "" {
+				t.Errorf("%+v: %v", m, err)
+			}
+			before[m.Source], seen[container+m.Target] = string(text), string(text)
+		}
+	}
+	if !strings.Contains(seen["service"+storage.SystemConfig], `driver = "vfs"`) {
+		t.Errorf("%q", seen)
+	}
+	if err := x.setVolumeState(p.Identity.Name(), VolumeState{}); err != nil {
+		t.Fatal(err)
+	}
+	s := x.settled(p, agent.Report{})
+	if err := x.noteVolume(p, s.Driver, agent.Report{}); err != nil || s.Driver != "overlay" || s.Enforced()["STORAGE_DRIVER"] != "overlay" {
+		t.Errorf("%+v %v", s, err)
+	}
+	after := map[string]string{}
+	for path := range before {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		after[path] = string(text)
+	}
+	if !maps.Equal(before, after) {
+		t.Errorf("before %q, after %q", before, after)
+	}
+}

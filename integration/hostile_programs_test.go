@@ -1,0 +1,66 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+
+	"gitlab-sysbox-executor/integration/runner"
+)
+
+// A job that gets past the read-only mount finds copies of its own, and no other
+// job's, behind it.
+func TestHostileProgramsInAContainerAreCopies(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: fmt.Sprintf("[helper]\nmode = \"job\"\nrunner_binary = %q\n", world.binary)})
+	inodes := map[string]bool{}
+	for range 2 {
+		j := job(t, "bookworm", "for f in agent bin/gitlab-runner; do stat -c 'inode %i' /opt/gitlab-sysbox-executor/$f; stat -c 'links %h' /opt/gitlab-sysbox-executor/$f; done")
+		j.Artifacts = []runner.Artifact{{Paths: []string{"none"}}} // which takes gitlab-runner
+		s := p.ready(t, j)
+		host, err := os.Stat(world.binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inodes[fmt.Sprintf("inode %d", host.Sys().(*syscall.Stat_t).Ino)] = true
+		call := s.Run(t.Context(), runner.StageBuild)
+		seen := 0
+		for _, line := range call.Output.Lines() {
+			var inode, links int
+			if n, _ := fmt.Sscanf(line.Text, "inode %d", &inode); n == 1 {
+				seen++
+				if inodes[line.Text] {
+					t.Errorf("%s is the host's or another job's", line.Text)
+				}
+				inodes[line.Text] = true
+			} else if n, _ := fmt.Sscanf(line.Text, "links %d", &links); n == 1 && links != 1 {
+				t.Errorf("there are %d names of it", links)
+			}
+		}
+		if call.Err != nil || seen != 2 {
+			t.Error(call)
+		}
+	}
+}
+
+// A service that runs finds its settings as they were when it was started: neither
+// empty for a moment, nor with the driver of the job's container.
+func TestHostileSettingsOfServicesStay(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, settings{other: "[storage]\ndriver = \"overlay\"\n"})
+	const settings = "/etc/containers/storage.conf /etc/containers/containers.conf /etc/containers/containers-rootless.conf /etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf"
+	const see = "for f in " + settings + `; do stat -c '%n %i %s %y %z' $f; cat $f; done`
+	j := job(t, "bookworm",
+		"touch /var/lib/containers/ask; until [ -e /var/lib/containers/after.new ]; do sleep 0.1; done",
+		"cd /var/lib/containers && diff before after && echo the service sees what it saw",
+		`grep -h ^driver before | sort -u`,
+		"grep -h default_ulimits /etc/containers/containers.conf | grep -c \"nofile=$(ulimit -Hn):\\|nofile=1048576:\"",
+		"echo x >/etc/containers/storage.conf || echo mine are read-only",
+		"ls /opt/gitlab-sysbox-executor",
+	)
+	j.Services = []runner.Image{shell(t, "x", "cd /var/lib/containers; "+see+" >before; "+
+		"until [ -e ask ]; do sleep 0.1; done; "+see+" >after; touch after.new; "+stay)}
+	r := p.succeed(t, j)
+	wantLines(t, r, "the service sees what it saw", `driver = "vfs"`, "1", "mine are read-only")
+}
