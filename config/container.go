@@ -28,13 +28,21 @@ type Container struct {
 	// Labels lists name=value, for all containers of a job.
 	Labels []string `toml:"labels"`
 	// LogOptions lists name=value of the json-file log driver; empty for the
-	// engine's own choice of driver.
+	// engine's own driver and options. See DefaultLog.
 	LogOptions []string `toml:"log_options"`
 }
 
 func defaultContainer() Container {
-	return Container{Volumes: []string{}, Tmpfs: []string{}, Devices: []string{}, Labels: []string{}, LogOptions: []string{}}
+	return Container{Volumes: []string{}, Tmpfs: []string{}, Devices: []string{}, Labels: []string{}, LogOptions: defaultLogOptions()}
 }
+
+// defaultLogOptions bound a container's log to 30 MB.
+func defaultLogOptions() []string { return []string{"max-size=10m", "max-file=3"} }
+
+// DefaultLog reports whether LogOptions are the defaults. These bound what the
+// json-file driver writes; they are no wish for that driver where the engine's own
+// is another.
+func (c Container) DefaultLog() bool { return slices.Equal(c.LogOptions, defaultLogOptions()) }
 
 var (
 	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`) // RFC 1123

@@ -33,8 +33,12 @@ type Resources struct {
 	CgroupParent string `toml:"cgroup_parent"`
 }
 
+// defaultPids is more than a parallel build needs, and half of what a kernel has
+// for the whole machine by default (kernel.pid_max, 32768).
+const defaultPids = 16384
+
 func defaultResources() Resources {
-	return Resources{Ulimits: []string{}}
+	return Resources{PidsLimit: defaultPids, Ulimits: []string{}}
 }
 
 const (

@@ -24,10 +24,10 @@ func defaultServices() Services {
 	return Services{
 		// GitLab's own default: https://docs.gitlab.com/runner/configuration/advanced-configuration/ (wait_for_services_timeout).
 		WaitTimeout: Duration(30 * time.Second),
-		Limit:       -1,
+		Limit:       20,
 		DebugLogs:   true,
 		Tmpfs:       []string{},
-		Resources:   defaultResources(),
+		Resources:   Resources{Ulimits: []string{}}, // all as in the table of the jobs' own
 	}
 }
 

@@ -74,6 +74,15 @@ func pairs(list []string) map[string]string {
 	return all
 }
 
+// logOptions are those that containers are made with on an engine whose own log
+// driver is the named one. The engine takes options with a driver only.
+func logOptions(c config.Container, driver string) []string {
+	if c.DefaultLog() && driver != engine.JSONFile {
+		return nil
+	}
+	return c.LogOptions
+}
+
 func tmpfs(list []string) map[string]string {
 	all := map[string]string{}
 	for _, text := range list {

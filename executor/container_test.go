@@ -63,3 +63,29 @@ func TestOurMountsAreReserved(t *testing.T) {
 		}
 	}
 }
+
+// The default bounds on logs are no reason to take the engine's own driver away
+// from a host's administrator.
+func TestLogOptions(t *testing.T) {
+	byDefault := config.Default().Container
+	own := byDefault
+	own.LogOptions = []string{"max-size=1m"}
+	none := byDefault
+	none.LogOptions = nil
+	for _, tt := range []struct {
+		name   string
+		c      config.Container
+		driver string
+		want   []string
+	}{
+		{"defaults", byDefault, "json-file", []string{"max-size=10m", "max-file=3"}},
+		{"defaults beside another driver", byDefault, "journald", nil},
+		{"configured", own, "json-file", []string{"max-size=1m"}},
+		{"configured beside another driver", own, "journald", []string{"max-size=1m"}},
+		{"none", none, "json-file", nil},
+	} {
+		if got := logOptions(tt.c, tt.driver); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}

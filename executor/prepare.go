@@ -36,6 +36,11 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		}
 	}()
 	defer x.sweep(ctx)()
+	info, err := x.Engine.Info(ctx)
+	if err != nil {
+		return err
+	}
+	p.Container.LogOptions = logOptions(p.Container, info.LogDriver)
 	images, err := image.All(ctx, x.Engine, p.requests(), x.Log)
 	if err != nil {
 		return err
@@ -46,7 +51,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.makeFolder(p); err != nil {
 		return err
 	}
-	v, err := x.makeVolume(ctx, p, j)
+	v, err := x.makeVolume(ctx, p, info, j)
 	if err != nil {
 		return err
 	}

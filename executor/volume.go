@@ -75,12 +75,8 @@ func (x *Executor) setVolumeState(name string, s VolumeState) error {
 // makeVolume makes the job's storage volume and says in one line which. The job's
 // folder must be there. What is returned holds the volume until the job's
 // containers do.
-func (x *Executor) makeVolume(ctx context.Context, p Plan, j *journal.Journal) (*storage.Volume, error) {
+func (x *Executor) makeVolume(ctx context.Context, p Plan, info engine.Info, j *journal.Journal) (*storage.Volume, error) {
 	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
-	info, err := x.Engine.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
 	volumes := filepath.Join(info.RootDir, "volumes")
 	if _, err := os.Stat(volumes); err == nil && strings.HasPrefix(x.Engine.Host(), "unix://") {
 		host.Volumes = volumes

@@ -50,6 +50,22 @@ func TestOverridden(t *testing.T) {
 	}
 }
 
+// The default limit of processes stands until a job sets its own, which may be above
+// it where the administrator's maximum is.
+func TestOverriddenPids(t *testing.T) {
+	cfg := config.Default()
+	cfg.Job.Overrides.PidsLimit = 32768
+	for value, want := range map[string]int64{"": 16384, "100": 100, "32768": 32768} {
+		l, err := overridden(map[string]string{"EXECUTOR_PIDS_LIMIT": value}, cfg)
+		if err != nil || l.job.PidsLimit != want || l.service.PidsLimit != 16384 {
+			t.Errorf("%q: %d and %d for services, %v", value, l.job.PidsLimit, l.service.PidsLimit, err)
+		}
+	}
+	if _, err := overridden(map[string]string{"EXECUTOR_PIDS_LIMIT": "32769"}, cfg); err == nil {
+		t.Error("a job may have more than the maximum")
+	}
+}
+
 func TestOverriddenRefuses(t *testing.T) {
 	closed := config.Default()
 	for name, values := range map[string][]string{

@@ -35,7 +35,7 @@ type Container struct {
 	Names      Names
 	Resources  Resources
 	Rights     Rights
-	LogOptions map[string]string // of the json-file driver; none leave the engine's own
+	LogOptions map[string]string // of the JSONFile driver; none leave the engine's own
 	// Keep leaves the container, its log and its exit code in place when it stops.
 	// Otherwise the engine removes it then, which also spares Sysbox the copying
 	// back of inner data.
@@ -43,6 +43,10 @@ type Container struct {
 	Health     *HealthPace
 	StopSignal string // what asks its first process to end; empty for the image's own
 }
+
+// JSONFile is the name of the log driver that is the engine's own unless its
+// configuration names another.
+const JSONFile = "json-file"
 
 // Names says where a container looks names up.
 type Names struct {
@@ -183,7 +187,7 @@ func (c Container) host() (*container.HostConfig, error) {
 		Sysctls:     c.Rights.Sysctls,
 	}
 	if len(c.LogOptions) > 0 {
-		host.LogConfig = container.LogConfig{Type: "json-file", Config: c.LogOptions}
+		host.LogConfig = container.LogConfig{Type: JSONFile, Config: c.LogOptions}
 	}
 	for _, m := range c.Mounts {
 		made := mount.Mount{Type: mount.Type(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}

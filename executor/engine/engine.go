@@ -80,6 +80,8 @@ type Info struct {
 	Version  string
 	Runtimes []string
 	RootDir  string
+	// LogDriver is the log driver of containers that ask for none.
+	LogDriver string
 	// UserNamespace tells that the daemon itself remaps users (userns-remap).
 	UserNamespace bool
 }
@@ -92,7 +94,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, e.wrap("asking the engine about itself", err)
 	}
-	info := Info{Version: i.ServerVersion, RootDir: i.DockerRootDir}
+	info := Info{Version: i.ServerVersion, RootDir: i.DockerRootDir, LogDriver: i.LoggingDriver}
 	for name := range i.Runtimes {
 		info.Runtimes = append(info.Runtimes, name)
 	}

@@ -146,8 +146,9 @@ type Container struct {
 		LogConfig         struct{ Config map[string]string }
 		Privileged        bool
 	}
-	Mounts []struct{ Type, Name, Source, Destination string }
-	State  struct{ Pid int }
+	Mounts  []struct{ Type, Name, Source, Destination string }
+	State   struct{ Pid int }
+	LogPath string // on the host
 }
 
 // Inspect looks at one container.
