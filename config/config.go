@@ -94,6 +94,7 @@ func (c *Config) check(k *checker) {
 	c.Run.check(k)
 	c.Cleanup.check(k)
 	c.GC.check(k)
+	c.checkUnsafe(k)
 }
 
 func (k *checker) runtime(key, name string) {

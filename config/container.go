@@ -158,8 +158,11 @@ func (c *Config) checkVolume(k *checker, key, text string, jobs bool) {
 	case path.IsAbs(v.Source) && (path.Clean(v.Source) != v.Source || v.Source == "/"):
 		k.bad(key, "%q: the source is the whole file system or not the plain form of its path; %s", text, right)
 		return
-	case path.IsAbs(v.Source) && Overlap(v.Source, c.StateDir):
+	case v.Shows(c.StateDir):
 		k.bad(key, "%q: the source overlaps state_dir %q, where other jobs' files are; %s", text, c.StateDir, right)
+		return
+	case c.engineSocket(v) != "":
+		k.bad(key, "%q: the source is or has in it an engine's socket, %s: who can connect to it is root on the host; %s", text, c.engineSocket(v), right)
 		return
 	case !path.IsAbs(v.Target) || path.Clean(v.Target) != v.Target || v.Target == "/":
 		k.bad(key, "%q: the target is not the plain form of an absolute path; %s", text, right)

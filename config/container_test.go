@@ -83,7 +83,7 @@ func TestOneMountForEachTarget(t *testing.T) {
 }
 
 func TestServices(t *testing.T) {
-	wantErrors(t, "[services]\nwait_timeout = \"-1s\"\nlimit = 0\nruntime = \"runc\"\n[services.resources]\nmemory = \"1g\"\nmemory_swap = \"2g\"")
+	wantErrors(t, "[services]\nwait_timeout = \"-1s\"\nlimit = 0\nruntime = \"sysbox-runc\"\n[services.resources]\nmemory = \"1g\"\nmemory_swap = \"2g\"")
 	wantErrors(t, "[services]\nlimit = -2\nruntime = \"a b\"\n[services.resources]\nmemory = 1\nmemory_swap = \"1g\"",
 		"c.toml:2: services.limit: -2 is not a number of services; write for example 5, or -1 for no limit",
 		`c.toml:3: services.runtime: "a b" is not the name of a runtime; write for example "sysbox-runc"`,

@@ -23,6 +23,8 @@ type Hardening struct {
 	// Sysctls lists name=value, of the kernel's settings that a container has of
 	// its own.
 	Sysctls []string `toml:"sysctls"`
+	// AllowUnsafe gives leave for settings that open a way to the host or to other jobs.
+	AllowUnsafe bool `toml:"allow_unsafe"`
 }
 
 func defaultHardening() Hardening {

@@ -13,6 +13,7 @@ userns_mode = "private"
 security_opt = ["no-new-privileges", "no-new-privileges=true", "apparmor=ci", "label=disable", "seccomp=unconfined", "seccomp=/etc/ci.json"]
 cap_add = ["NET_ADMIN", "CAP_SYS_PTRACE"]
 cap_drop = ["ALL"]
+allow_unsafe = true
 sysctls = ["net.core.somaxconn=1024", "kernel.sem=1 2 3 4", "fs.mqueue.msg_max=20"]`, nil},
 		{"what Sysbox refuses", `
 privileged = true

@@ -43,6 +43,20 @@ func configuredMounts(volumes []string, i Identity) (all []engine.Mount) {
 	return all
 }
 
+// keepDataRoot refuses an administrator's volume that shows the engine's own data:
+// where that is, the engine knows, and not the configuration.
+func keepDataRoot(p Plan, root string) error {
+	if p.Hardening.AllowUnsafe || root == "" {
+		return nil
+	}
+	for _, text := range p.Container.Volumes {
+		if v, _ := config.ParseVolume(text); v.Shows(root) {
+			return fmt.Errorf("container.volumes: %q: the source overlaps %s, where the engine has the files of all containers; take it out of the executor's configuration, or write hardening.allow_unsafe = true if every job may do so", text, root)
+		}
+	}
+	return nil
+}
+
 // withStorage is the environment with the storage settings, each name once: a
 // program may take the first of two.
 func withStorage(environment []string, s storage.Settings) []string {

@@ -3,6 +3,8 @@ package executor
 import (
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +88,30 @@ func TestLogOptions(t *testing.T) {
 	} {
 		if got := logOptions(tt.c, tt.driver); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}
+
+// The engine tells where its data are; a link to them is no way around.
+func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
+	dir := t.TempDir()
+	root, link := filepath.Join(dir, "data"), filepath.Join(dir, "link")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(root, link); err != nil {
+		t.Fatal(err)
+	}
+	for volume, shows := range map[string]bool{
+		root + ":/v:ro": true, link + "/volumes:/v": true, dir + ":/v": true, dir + "/database:/v": false, "data:/v": false, root: false,
+	} {
+		p := Plan{Container: config.Container{Volumes: []string{"/srv:/x", volume}}}
+		if err := keepDataRoot(p, root); (err != nil) != shows || err != nil && !strings.Contains(err.Error(), root+", where") {
+			t.Errorf("%s: %v", volume, err)
+		}
+		p.Hardening.AllowUnsafe = true
+		if err := keepDataRoot(p, root); err != nil {
+			t.Errorf("%s with a leave: %v", volume, err)
 		}
 	}
 }

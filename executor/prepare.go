@@ -40,6 +40,9 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := keepDataRoot(p, info.RootDir); err != nil {
+		return err
+	}
 	p.Container.LogOptions = logOptions(p.Container, info.LogDriver)
 	images, err := image.All(ctx, x.Engine, p.requests(), x.Log)
 	if err != nil {

@@ -36,6 +36,9 @@ all but the first say so and end.`,
 			if err := a.load(os.Stderr); err != nil {
 				return err
 			}
+			for _, text := range a.config.Unsafe() {
+				a.log.Warnf("The configuration permits every job (hardening.allow_unsafe): %s.", text)
+			}
 			o.KeepVolumes = time.Duration(a.config.GC.KeepVolumes)
 			o.MostVolumes = int64(a.config.GC.MostVolumes)
 			return a.withExecutor(func(x *executor.Executor) error {
