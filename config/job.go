@@ -37,6 +37,9 @@ type Job struct {
 	// SystemdTimeout is how long systemd may take to boot where it is the first
 	// process.
 	SystemdTimeout Duration `toml:"systemd_timeout"`
+	// InspectTimeout is how long looking at a container that was started and setting
+	// it up may take, apart from the two above.
+	InspectTimeout Duration `toml:"inspect_timeout"`
 	// Environment is a list of KEY=value; the values may be secret.
 	Environment []string `toml:"environment" secret:"true"`
 	// Overrides is what a job may set otherwise with variables of its own.
@@ -54,6 +57,7 @@ func defaultJob() Job {
 		CacheDir:            "/cache",
 		EntrypointTimeout:   Duration(10 * time.Second),
 		SystemdTimeout:      Duration(2 * time.Minute),
+		InspectTimeout:      Duration(5 * time.Minute),
 		Environment:         []string{},
 	}
 }
@@ -95,6 +99,7 @@ func (j *Job) check(k *checker) {
 	}
 	k.positive("job.entrypoint_timeout", j.EntrypointTimeout, "10s")
 	k.positive("job.systemd_timeout", j.SystemdTimeout, "2m")
+	k.positive("job.inspect_timeout", j.InspectTimeout, "5m")
 	k.environment("job.environment", j.Environment)
 	j.Overrides.check(k)
 }

@@ -586,10 +586,8 @@ func (r *removal) unmountInside(ctx context.Context, id string) {
 	if ok, err := r.journal.Facts(&f); err != nil || !ok || f.Init {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, agent.UnmountTime+2*time.Second)
-	defer cancel()
-	var report agent.UnmountReport
-	if err := r.ask(ctx, id, agent.Command("unmount"), agent.UnmountOrder{Below: []string{storage.Mountpoint, f.TMPDIR}}, &report); err != nil {
+	report, err := r.inside(id, jobContainer).Unmount(ctx, agent.UnmountOrder{Below: []string{storage.Mountpoint, f.TMPDIR}})
+	if err != nil {
 		r.Log.Debugf("unmounting from inside: %v", err)
 		return
 	}

@@ -88,7 +88,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	setup := agent.Setup{
 		User: fmt.Sprintf("%d:%d", job.UID, job.GID),
 		Folders: []agent.Folder{
-			{Path: p.Storage.TMPDIR, Mode: 0o1777},
+			tmpdir(p),
 			{Path: helperHome, Mode: 0o700, Owned: true},
 		},
 	}
@@ -126,11 +126,10 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
 		return nil, x.explain(ctx, p.Runtime, err)
 	}
-	var r agent.Report
-	if err := x.ask(ctx, id, agent.Command("inspect"), agent.InspectOrder{Setup: setup, Init: true, Mounts: wantedMounts(c)}, &r); err != nil {
-		return nil, err
-	}
+	r, err := x.inside(id, "the helper's container").Inspect(ctx, agent.InspectOrder{Setup: setup, Init: true, Mounts: wantedMounts(c)}, p.InspectTimeout)
 	switch {
+	case err != nil:
+		return nil, err
 	case r.Error != "":
 		return nil, errors.New(r.Error)
 	case r.Shell == "":

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -71,7 +70,12 @@ func (x *Executor) inspectServices(ctx context.Context, p Plan, services []runni
 		wg.Go(func() { failed[n] = x.inspectService(ctx, p, s) })
 	}
 	wg.Wait()
-	return errors.Join(failed...)
+	for _, err := range failed {
+		if err != nil {
+			return err // one says enough
+		}
+	}
+	return nil
 }
 
 func (x *Executor) inspectService(ctx context.Context, p Plan, s running) error {
@@ -79,8 +83,8 @@ func (x *Executor) inspectService(ctx context.Context, p Plan, s running) error 
 	if systemdRuns(s.asked) {
 		order.SystemdTimeout = p.SystemdTimeout
 	}
-	var r agent.LookReport
-	if err := x.ask(ctx, s.ID, agent.Command("look"), order, &r); err != nil {
+	r, err := x.inside(s.ID, "the container of service "+s.Image).Look(ctx, order, p.InspectTimeout)
+	if err != nil {
 		if state, gone := x.Engine.State(ctx, s.ID); engine.IsNotFound(gone) || gone == nil && !state.Running {
 			return nil
 		}

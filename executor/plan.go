@@ -45,8 +45,11 @@ type Plan struct {
 	ServiceLogs bool
 
 	EntrypointTimeout time.Duration
-	SystemdTimeout    time.Duration
-	ServiceTimeout    time.Duration // for all services together; none when not positive
+	// InspectTimeout bounds a look at a container that was started, apart from the
+	// waiting for its entrypoint and for systemd.
+	InspectTimeout time.Duration
+	SystemdTimeout time.Duration
+	ServiceTimeout time.Duration // for all services together; none when not positive
 }
 
 // requests are the images that the job needs: its own, then those of its services.

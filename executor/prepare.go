@@ -100,7 +100,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	if systemdRuns(c) { // our own first process makes the folder itself
-		if err := x.makeFolders(ctx, id, p, c); err != nil {
+		if err := x.makeFolders(ctx, id, p, c, setup.User); err != nil {
 			return err
 		}
 	}
@@ -199,7 +199,7 @@ func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder 
 			{Path: storage.RootlessStores, Mode: 0o1777},
 			{Path: p.Folders.Builds, Mode: 0o777, Owned: true},
 			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
-			{Path: p.Storage.TMPDIR, Mode: 0o1777}, // it may be in one of these
+			tmpdir(p), // it may be in one of these
 		},
 	}
 	if p.Folders.cacheMountsVolume != "" {
@@ -209,6 +209,14 @@ func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder 
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
 		Binds: engineFolders(p, mounts),
 	}
+}
+
+// tmpdir is the job's TMPDIR as the agent is to make it. Root makes it where the
+// administrator chose its place, and on the storage volume, where no link of the
+// job's can be on the way to it.
+func tmpdir(p Plan) agent.Folder {
+	dir := p.Storage.TMPDIR
+	return agent.Folder{Path: dir, Mode: 0o1777, ByUser: p.Storage.JobsTMPDIR && !strings.HasPrefix(dir, storage.Mountpoint+"/")}
 }
 
 // orderWord is o as the agent's argument. One that Linux passes on to no process
@@ -303,7 +311,8 @@ func (x *Executor) explain(ctx context.Context, runtime string, err error) error
 func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Container, setup agent.Setup) (agent.Report, error) {
 	order := agent.InspectOrder{
 		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout, Mounts: wantedMounts(c),
-		Volume: storage.Mountpoint, ProbeOverlay: p.Volume.Overlay,
+		Timeout: p.InspectTimeout * 3 / 4, // the rest is for telling that it was too short
+		Volume:  storage.Mountpoint, ProbeOverlay: p.Volume.Overlay,
 		Tools: &agent.Tools{Settings: p.Storage, Stores: p.images.stores()},
 	}
 	if p.Folders.Temp != "" {
@@ -312,11 +321,10 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 	if systemdRuns(c) {
 		order.Init, order.SystemdTimeout = false, p.SystemdTimeout
 	}
-	var r agent.Report
-	if err := x.ask(ctx, id, agent.Command("inspect"), order, &r); err != nil {
-		return r, fmt.Errorf("looking at the job's container: %w", err)
-	}
+	r, err := x.inside(id, jobContainer).Inspect(ctx, order, p.InspectTimeout)
 	switch {
+	case err != nil:
+		return r, fmt.Errorf("looking at the job's container: %w", err)
 	case r.Error != "" && r.JobFault:
 		return r, fault.Jobf("image %s: %s", p.Image.Reference, r.Error)
 	case r.Error != "":

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/service"
 )
@@ -73,9 +74,6 @@ func (x *Executor) awaitService(ctx context.Context, build string, timeout time.
 	return err
 }
 
-// answerTime is what the agent has beyond the service's time to begin and to answer.
-const answerTime = 5 * time.Second
-
 // awaitPorts has the agent in the job container dial: what the job cannot reach
 // is not ready.
 func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Duration, s running) error {
@@ -87,19 +85,17 @@ func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Du
 		order.Addresses = append(order.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
 	}
 	// The agent ends by itself in time, and tells why; ctx is for a death before.
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), order.Timeout+answerTime)
+	dead, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cancel()
 		}
 	})()
-	var answer agent.AwaitReport
-	err := x.ask(late, build, agent.Command("await"), order, &answer)
-	switch {
-	case err != nil && errors.Is(late.Err(), context.DeadlineExceeded): // the machine is busy
-		answer.Error = fmt.Sprintf("the job's container has not answered: %v", err)
-	case err != nil:
+	answer, err := x.inside(build, jobContainer).Await(dead, order)
+	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is busy
+		answer.Error = err.Error()
+	} else if err != nil {
 		return err
 	}
 	if answer.Error != "" {

@@ -95,7 +95,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	} else if err != nil {
 		return running{}, x.explain(ctx, s.Runtime, err)
 	}
-	if err := x.makeFolders(ctx, started.ID, p, c); err != nil {
+	if err := x.makeFolders(ctx, started.ID, p, c, firstOf(c.User, img.User)); err != nil {
 		return running{}, err
 	}
 	if err := x.fitSubIDs(ctx, started.ID); err != nil {

@@ -52,6 +52,22 @@ func (x *Executor) volumeStatePath(name string) string {
 	return filepath.Join(x.state().Job(name), volumeStateFile)
 }
 
+// possible is s with what the job's container says of it cut to what the volume can
+// hold: a folder without a limit of its own, as much as the disk.
+func (s VolumeState) possible() VolumeState {
+	most := max(0, s.Limit)
+	if !s.Hard && s.Mountpoint != "" {
+		if disk, err := storage.DiskPool(s.Mountpoint); err == nil {
+			most = max(most, disk.Size)
+		}
+	}
+	s.Limit = max(0, s.Limit)
+	for _, n := range []*int64{&s.Used, &s.Peak, &s.Base} {
+		*n = min(max(0, *n), most)
+	}
+	return s
+}
+
 // VolumeState reads what is known of the storage volume of the named job.
 func (x *Executor) VolumeState(name string) (s VolumeState, err error) {
 	text, err := os.ReadFile(x.volumeStatePath(name))
@@ -61,11 +77,11 @@ func (x *Executor) VolumeState(name string) (s VolumeState, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("%s: %w", x.volumeStatePath(name), err)
 	}
-	return s, nil
+	return s.possible(), nil
 }
 
 func (x *Executor) setVolumeState(name string, s VolumeState) error {
-	text, err := json.Marshal(s)
+	text, err := json.Marshal(s.possible())
 	if err != nil {
 		return err
 	}
@@ -180,7 +196,9 @@ func (x *Executor) noteVolume(p Plan, driver string, r agent.Report) error {
 		return err
 	}
 	s.Driver = driver
-	s.Base, s.Used, s.Peak = r.VolumeUsed, r.VolumeUsed, r.VolumeUsed
+	s.Used = r.VolumeUsed
+	s.Used = s.possible().Now() // what can be seen from here counts more
+	s.Base, s.Peak = s.Used, s.Used
 	return x.setVolumeState(p.Identity.Name(), s)
 }
 
@@ -196,9 +214,23 @@ func (x *Executor) storageMounts(p Plan) []engine.Mount {
 // makeFolders makes TMPDIR in a container that has not been started, before its
 // first process looks for it. To do so the engine makes the places of all mounts,
 // with parents that are its own root's: in those a remapped container's runtime
-// can make no place for a tmpfs, so it has to be there as well.
-func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.Container) error {
-	for _, path := range append(slices.Sorted(maps.Keys(c.Tmpfs)), p.Storage.TMPDIR) {
+// can make no place for a tmpfs, so it has to be there as well. The engine makes
+// folders as root: it makes no TMPDIR of the job's choice for other users of the
+// container, and leaves one that is there as it is.
+func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.Container, user string) error {
+	paths := slices.Sorted(maps.Keys(c.Tmpfs))
+	if t := tmpdir(p); !t.ByUser {
+		paths = append(paths, t.Path)
+	} else if isRoot(user) {
+		there, err := x.Engine.HasPath(ctx, id, t.Path)
+		if err != nil {
+			return err
+		}
+		if !there {
+			paths = append(paths, t.Path)
+		}
+	}
+	for _, path := range paths {
 		if err := x.Engine.MakeFolder(ctx, id, path, 0o1777); err != nil {
 			return err
 		}
@@ -210,7 +242,7 @@ func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.
 // volume in memory lost what was made in it before.
 func (x *Executor) remakeTMPDIR(ctx context.Context, id string, p Plan) error {
 	s, err := x.VolumeState(p.Identity.Name())
-	if err != nil || s.Backend != storage.Tmpfs {
+	if err != nil || s.Backend != storage.Tmpfs || tmpdir(p).ByUser {
 		return err
 	}
 	return x.Engine.MakeFolder(ctx, id, p.Storage.TMPDIR, 0o1777)
@@ -238,6 +270,7 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 		return
 	}
 	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
+	s = s.possible()
 	if report && s.Hard {
 		ctx, cancel := context.WithTimeout(context.Background(), usedPatience) // also for a job that was stopped
 		defer cancel()

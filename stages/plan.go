@@ -49,6 +49,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceLogs:       serviceLogs(c, cfg),
 		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),
+		InspectTimeout:    time.Duration(cfg.Job.InspectTimeout),
 	}
 	images := imageRules{c, cfg}
 	if p.Image, err = images.forJob(job.Image); err != nil {
@@ -89,7 +90,7 @@ func storageSettings(c *Call, cfg *config.Config, log logrus.FieldLogger) (stora
 		if strings.ContainsFunc(dir, unicode.IsControl) || !utf8.ValidString(dir) {
 			return s, fault.Jobf("the job variable TMPDIR=%q holds a character that no folder's name should: write another, or leave it out for %s", dir, s.TMPDIR)
 		}
-		s.TMPDIR = path.Clean(dir)
+		s.TMPDIR, s.JobsTMPDIR = path.Clean(dir), path.Clean(dir) != path.Clean(s.TMPDIR)
 	}
 	enforced := s.Enforced()
 	for _, name := range slices.Sorted(maps.Keys(enforced)) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
@@ -80,15 +81,49 @@ func (a account) remake(dir string) {
 	if _, err := os.Lstat(dir); dir == "" || !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	done := make(chan struct{})
+	_ = Folder{Path: dir, Mode: 0o1777, ByUser: true}.make(a)
+}
+
+// withRights calls do with a's rights to files, and with no others: on a thread of its
+// own, which do does not leave.
+func (a account) withRights(do func() error) error {
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends, and its rights with it
-		_ = unix.Setfsgid(a.GID)
-		_ = unix.Setfsuid(a.UID)
-		_ = Folder{Path: dir, Mode: 0o1777}.make(a)
+		err := a.takeRights()
+		if err == nil {
+			err = do()
+		}
+		done <- err
 	}()
-	<-done
+	return <-done
+}
+
+// takeRights gives the calling thread a's rights to files. Only root has others.
+func (a account) takeRights() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	groups := make([]uint32, len(a.Groups), len(a.Groups)+1)
+	for n, g := range a.Groups {
+		groups[n] = uint32(g)
+	}
+	// Go's own Setgroups is for all threads.
+	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(unsafe.SliceData(groups))), 0)
+	if errno != 0 {
+		return os.NewSyscallError("setgroups", errno)
+	}
+	// These tell of no error, but of what was set before (setfsuid(2)).
+	for _, set := range []struct {
+		set func(int) (int, error)
+		id  int
+	}{{unix.SetfsgidRetGid, a.GID}, {unix.SetfsuidRetUid, a.UID}} {
+		_, _ = set.set(set.id)
+		if now, err := set.set(-1); err != nil || now != set.id {
+			return fmt.Errorf("the container has no user or group %d", set.id)
+		}
+	}
+	return nil
 }
 
 // environ is env with HOME as the engine would set it for a: the HOME that is

@@ -36,6 +36,9 @@ type Folder struct {
 	// Owned gives the folder to the job's user and, in inspect, all that is in it:
 	// a job before may have run as another.
 	Owned bool `json:"owned,omitempty"`
+	// ByUser makes it with the rights of the job's user, where the job chose its place.
+	// One that is there stays as it is: it may be /etc.
+	ByUser bool `json:"by_user,omitempty"`
 }
 
 // Setup is what has to be in place before anything of the job runs.
@@ -63,6 +66,8 @@ type InspectOrder struct {
 	Setup
 	// Init is false where the image's own first process runs (systemd).
 	Init bool `json:"init"`
+	// Timeout bounds the giving of folders to the job's user.
+	Timeout time.Duration `json:"timeout,omitempty"`
 	// EntrypointTimeout bounds the wait for the entrypoint to hand over.
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
 	// Clear are folders and files to remove: a job before may have left them.
@@ -134,6 +139,8 @@ type Report struct {
 
 // ExecOrder is the line that precedes a script on the agent's standard input.
 type ExecOrder struct {
+	// Nonce is random; the Outcome repeats it.
+	Nonce      string `json:"nonce"`
 	Length     int    `json:"length"` // bytes of script that follow the line
 	Shell      string `json:"shell"`
 	User       string `json:"user,omitempty"`
@@ -152,6 +159,7 @@ type ExecOrder struct {
 // nothing else: the script's own output and errors share standard output, so
 // that they keep their order.
 type Outcome struct {
+	Nonce    string `json:"nonce"`           // the order's
 	Error    string `json:"error,omitempty"` // the script could not be run
 	JobFault bool   `json:"job_fault,omitempty"`
 	Code     int    `json:"code"`             // exit code, or 128 plus the signal

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,18 +25,15 @@ type AwaitReport struct {
 // Await answers an AwaitOrder read from in with an AwaitReport written to out. It
 // gives up at once when in ends: nobody waits for the answer any more.
 func Await(in io.Reader, out io.Writer) error {
-	orders := json.NewDecoder(in)
-	var o AwaitOrder
-	if err := orders.Decode(&o); err != nil {
-		return fmt.Errorf("agent await: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
-	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		cancel()
-	}()
-	return json.NewEncoder(out).Encode(o.await(ctx, cancel))
+	return answer("await", in, out, func(o AwaitOrder) AwaitReport {
+		ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
+		defer cancel()
+		go func() {
+			_, _ = io.Copy(io.Discard, in)
+			cancel()
+		}()
+		return o.await(ctx, cancel)
+	})
 }
 
 func (o AwaitOrder) await(ctx context.Context, cancel func()) AwaitReport {

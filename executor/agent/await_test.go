@@ -24,16 +24,16 @@ func closedPort(t *testing.T) string {
 func await(t *testing.T, o AwaitOrder) AwaitReport {
 	t.Helper()
 	in, driver := io.Pipe()
-	go func() { _ = json.NewEncoder(driver).Encode(o) }() // and stays connected
+	go func() { _ = json.NewEncoder(driver).Encode(Question[AwaitOrder]{Order: o}) }() // and stays connected
 	var out bytes.Buffer
 	if err := Await(in, &out); err != nil {
 		t.Fatal(err)
 	}
-	var r AwaitReport
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+	var a Answer[AwaitReport]
+	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return a.Report
 }
 
 func TestAwaitAnyAddress(t *testing.T) {

@@ -23,27 +23,36 @@ const scriptFD = 62
 // then watches that input, whose end means that the driver is gone. It returns
 // the exit code for the process; the Outcome on standard error tells more.
 func Exec() int {
-	o, err := runScript(os.Stdin)
+	in := bufio.NewReader(os.Stdin)
+	order, err := readOrder(in)
+	var o Outcome
+	if err == nil {
+		o, err = order.run(in)
+	}
 	if err != nil {
 		o = Outcome{Error: err.Error(), Code: 126}
 	}
+	o.Nonce = order.Nonce
 	_ = json.NewEncoder(os.Stderr).Encode(o)
 	return o.Code
 }
 
-func runScript(input io.Reader) (Outcome, error) {
+func readOrder(in *bufio.Reader) (o ExecOrder, err error) {
+	line, err := in.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &o)
+	}
+	if err != nil {
+		return o, fmt.Errorf("reading the order: %w", err)
+	}
+	return o, nil
+}
+
+// run runs the script that comes next in the agent's input.
+func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
 	// Orphans of the script's processes become ours, so that none is lost sight of.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return Outcome{}, fmt.Errorf("becoming subreaper: %w", err)
-	}
-	in := bufio.NewReader(input)
-	line, err := in.ReadBytes('\n')
-	if err != nil {
-		return Outcome{}, fmt.Errorf("reading the order: %w", err)
-	}
-	var o ExecOrder
-	if err := json.Unmarshal(line, &o); err != nil {
-		return Outcome{}, fmt.Errorf("reading the order: %w", err)
 	}
 	// The script lives in memory: nothing of it is left in the container, and a
 	// read-only or full root does not matter.

@@ -80,7 +80,7 @@ func execScript(t *testing.T, script string, order ExecOrder, env ...string) *ag
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
-	order.Length = len(script)
+	order.Length, order.Nonce = len(script), "a nonce"
 	if order.Shell == "" {
 		order.Shell = "/bin/sh"
 	}
@@ -100,6 +100,9 @@ func (r *agentRun) outcome(t *testing.T) Outcome {
 	var o Outcome
 	if err := json.Unmarshal(r.controls.Bytes(), &o); err != nil {
 		t.Fatalf("%v: %s", err, r.controls.String())
+	}
+	if o.Nonce != "a nonce" {
+		t.Errorf("the outcome lacks the order's nonce: %+v", o)
 	}
 	if o.Code != r.cmd.ProcessState.ExitCode() {
 		t.Errorf("the outcome says %d, the process %d", o.Code, r.cmd.ProcessState.ExitCode())

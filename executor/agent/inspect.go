@@ -1,23 +1,21 @@
 package agent
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"time"
 )
 
 // Inspect answers an InspectOrder read from in with a Report written to out.
 func Inspect(in io.Reader, out io.Writer) error {
-	var o InspectOrder
-	if err := json.NewDecoder(in).Decode(&o); err != nil {
-		return fmt.Errorf("agent inspect: %w", err)
-	}
-	return json.NewEncoder(out).Encode(o.report())
+	return answer("inspect", in, out, InspectOrder.report)
 }
 
 func (o InspectOrder) report() Report {
+	deadline := time.Now().Add(o.Timeout)
 	var booted *Systemd
 	if o.SystemdTimeout > 0 {
 		s, err := awaitSystemd(o.SystemdTimeout)
@@ -56,8 +54,8 @@ func (o InspectOrder) report() Report {
 	}
 	for _, f := range o.Folders {
 		if f.Owned {
-			if err := give(f.Path, a); err != nil {
-				return Report{Error: err.Error()}
+			if err := give(f.Path, a, deadline); err != nil {
+				return Report{Error: err.Error(), JobFault: errors.Is(err, errTooMany)}
 			}
 		}
 	}

@@ -1,18 +1,13 @@
 package agent
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 )
 
 // Look answers a LookOrder read from in with a LookReport written to out.
 func Look(in io.Reader, out io.Writer) error {
-	var o LookOrder
-	if err := json.NewDecoder(in).Decode(&o); err != nil {
-		return fmt.Errorf("agent look: %w", err)
-	}
-	return json.NewEncoder(out).Encode(o.report())
+	return answer("look", in, out, LookOrder.report)
 }
 
 func (o LookOrder) report() (r LookReport) {

@@ -27,6 +27,19 @@ func (s Setup) apply() (account, error) {
 }
 
 func (f Folder) make(a account) error {
+	if !f.ByUser {
+		return f.makeHere(a)
+	}
+	return a.withRights(func() error {
+		if info, err := os.Stat(f.Path); err == nil && info.IsDir() {
+			return nil
+		}
+		return f.makeHere(a)
+	})
+}
+
+// makeHere makes the folder with the rights of the calling thread.
+func (f Folder) makeHere(a account) error {
 	// Parents that do not exist yet are passable for everyone, whatever the umask, and
 	// belong to whoever has the folder that they come into: a job's TMPDIR may be where
 	// git is to make the project's folder.
@@ -38,7 +51,7 @@ func (f Folder) make(a account) error {
 			missing = append(missing, dir)
 			continue
 		}
-		if err == nil {
+		if err == nil && !f.ByUser {
 			s := info.Sys().(*syscall.Stat_t)
 			uid, gid = int(s.Uid), int(s.Gid)
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -202,5 +203,69 @@ func TestParentsOfAFolderBelongToTheirFolder(t *testing.T) {
 		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != uid || info.Mode().Perm() != 0o755 {
 			t.Error(path, info, err)
 		}
+	}
+}
+
+// A folder whose place the job chose is made with its user's rights and with no
+// others: the job's TMPDIR may be /etc.
+func TestFolderByUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("this test becomes somebody else: run it as root")
+	}
+	root, user := t.TempDir(), account{UID: 1000, GID: 1000, Groups: []int{1000, 50}}
+	for dir := root; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, c := range map[string]struct {
+		uid, gid int
+		mode     os.FileMode
+	}{"etc": {0, 0, 0o755}, "own": {1000, 0, 0o700}, "group": {0, 50, 0o770}, "root-group": {0, 0, 0o775}} {
+		path = filepath.Join(root, path)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Chown(path, c.uid, c.gid), os.Chmod(path, c.mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../etc", filepath.Join(root, "own", "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		made bool
+		mode fs.FileMode // afterwards; 0 for none there
+	}{
+		{"etc", true, 0o755},      // it is there, and stays as it is
+		{"own/link", true, 0o777}, // the link's own
+		{"etc/new", false, 0},
+		{"own/link/new", false, 0},
+		{"root-group/new", false, 0},
+		{"own/a/b", true, 0o777},
+		{"own", true, 0o700},
+		{"group/new", true, 0o777},
+	} {
+		path := filepath.Join(root, c.path)
+		err := Folder{Path: path, Mode: 0o1777, ByUser: true}.make(user)
+		if c.made != (err == nil) {
+			t.Errorf("%s: %v", c.path, err)
+		}
+		info, err := os.Lstat(path)
+		if (err == nil) != (c.mode != 0) || err == nil && info.Mode().Perm() != c.mode {
+			t.Errorf("%s: %v %v, want mode %v", c.path, info, err, c.mode)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(root, "etc")); err != nil || info.Mode() != os.ModeDir|0o755 {
+		t.Errorf("etc: %v %v", info.Mode(), err)
+	}
+	for _, path := range []string{"own/a", "own/a/b", "group/new"} {
+		if info, err := os.Stat(filepath.Join(root, path)); err != nil || info.Sys().(*syscall.Stat_t).Uid != 1000 {
+			t.Errorf("%s: %v %v", path, info, err)
+		}
+	}
+	if err := (Folder{Path: filepath.Join(root, "own", "x"), Mode: 0o1777, ByUser: true}).make(account{UID: -1, GID: 1}); err == nil {
+		t.Error("it was made with the rights of nobody at all")
 	}
 }

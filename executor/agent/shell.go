@@ -3,6 +3,7 @@ package agent
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 )
 
@@ -34,3 +35,6 @@ func knowsANSIQuoting(shell string, attr *syscall.SysProcAttr) (bool, error) {
 	}
 	return string(out) == "ab", nil
 }
+
+// IsShell tells whether path is one of those that inspection finds.
+func IsShell(path string) bool { return slices.Contains(shells, path) }

@@ -21,8 +21,8 @@ type Systemd struct {
 	Took    time.Duration `json:"took"`
 }
 
-// maxUnits bounds what is told of units.
-const maxUnits = 10
+// MostUnits bounds what is told of units.
+const MostUnits = 10
 
 // awaitSystemd waits until systemd has booted, for at most limit. Its error says
 // why there is no systemd to wait for.
@@ -90,7 +90,7 @@ func unitsIn(path string, list ...string) []string {
 		if len(fields) > 1 && list[0] == "list-jobs" {
 			fields = fields[1:] // the job's number comes first
 		}
-		if len(fields) > 0 && len(all) < maxUnits {
+		if len(fields) > 0 && len(all) < MostUnits {
 			all = append(all, fields[0])
 		}
 	}

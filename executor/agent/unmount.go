@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -33,11 +32,7 @@ type UnmountReport struct {
 // UnmountNested answers an UnmountOrder read from in with an UnmountReport
 // written to out.
 func UnmountNested(in io.Reader, out io.Writer) error {
-	var o UnmountOrder
-	if err := json.NewDecoder(in).Decode(&o); err != nil {
-		return fmt.Errorf("agent unmount: %w", err)
-	}
-	return json.NewEncoder(out).Encode(unmountNested(o.nested))
+	return answer("unmount", in, out, func(o UnmountOrder) UnmountReport { return unmountNested(o.nested) })
 }
 
 // nested tells whether a mount is the job's: by its place, or because no runtime

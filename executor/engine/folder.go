@@ -9,6 +9,18 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
+// HasPath tells whether there is anything at path in a container that need not be
+// running.
+func (e *Engine) HasPath(ctx context.Context, id, path string) (bool, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	_, err := e.client.ContainerStatPath(ctx, id, path)
+	if err = e.wrap("looking for "+path+" in container "+id, err); IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // MakeFolder makes the folder path, with the permission bits and sticky bit of
 // mode, in a container that need not be running. Parents that are missing are
 // made; those that exist are left as they are.

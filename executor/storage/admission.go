@@ -12,6 +12,7 @@ type Pool struct {
 	ID   string // the same for all volumes that share it
 	Name string // for a message
 	Free int64
+	Size int64 // free or not
 }
 
 // DiskPool is the file system that folder is on.
@@ -24,7 +25,7 @@ func DiskPool(folder string) (Pool, error) {
 	if err := unix.Stat(folder, &st); err != nil {
 		return Pool{}, fmt.Errorf("free space in %s: %w", folder, err)
 	}
-	return Pool{ID: fmt.Sprintf("disk %d", st.Dev), Name: folder, Free: int64(s.Bavail) * s.Bsize}, nil
+	return Pool{ID: fmt.Sprintf("disk %d", st.Dev), Name: folder, Free: int64(s.Bavail) * s.Bsize, Size: int64(s.Blocks) * s.Bsize}, nil
 }
 
 // Claim is what a job may still take from a pool.
@@ -33,17 +34,21 @@ type Claim struct {
 	Limit int64  `json:"limit"` // bytes
 	// Mountpoint is the volume's on the host, where its use can be seen.
 	Mountpoint string `json:"mountpoint,omitempty"`
-	// Used is what was known of it last, for a volume that has no file system of its own.
+	// Used is what was said in the job's container, for a volume that has no file
+	// system of its own. Admission does not go by it: the container may lie.
 	Used int64 `json:"used,omitempty"`
 	// Image is the file behind the volume.
 	Image FileID `json:"image"`
 }
 
-// Open is how much of the claim is not yet used, in bytes. What cannot be seen
-// counts as not used.
-func (c Claim) Open() int64 { return max(0, c.Limit-c.Now()) }
+// Open is how much of the claim is not yet used, in bytes. What cannot be seen from
+// here counts as not used.
+func (c Claim) Open() int64 {
+	used, _ := usedBelow(c.Mountpoint)
+	return max(0, max(0, c.Limit)-max(0, used))
+}
 
-// Now is how much of the claim is used, in bytes: as it is seen, or as it was known
+// Now is how much of the claim is used, in bytes: as it is seen, or as it was said
 // last.
 func (c Claim) Now() int64 {
 	if used, ok := usedBelow(c.Mountpoint); ok {
@@ -77,20 +82,21 @@ type Admission struct {
 
 // Admit refuses a claim of the given size for which there may be no room.
 func (a Admission) Admit(size int64) error {
-	var open int64
-	jobs := 0
+	// Of floating point: sums of what somebody wrote down do not overflow, and up to
+	// 2^53 bytes nothing is lost.
+	open, jobs := 0.0, 0
 	for _, c := range a.Running {
 		if c.Pool == a.Pool.ID {
-			open += c.Open()
+			open += float64(c.Open())
 			jobs++
 		}
 	}
-	promised, wanted := int64(float64(open)/a.Overcommit), int64(float64(size)/a.Overcommit)
-	if a.Pool.Free-promised-wanted >= a.MinFree {
+	promised, wanted := open/a.Overcommit, float64(size)/a.Overcommit
+	if float64(a.Pool.Free)-promised-wanted >= float64(a.MinFree) {
 		return nil
 	}
 	return fmt.Errorf("no room for the job's storage volume: %s free in %s, less %s that %d running jobs may still take and %s for this one (size %s, overcommit %g), is less than min_free %s; wait for other jobs, make room, or lower storage.size or storage.min_free",
 		show(a.Pool.Free), a.Pool.Name, show(promised), jobs, show(wanted), show(size), a.Overcommit, show(a.MinFree))
 }
 
-func show(n int64) string { return units.BytesSize(float64(n)) }
+func show[N int64 | float64](n N) string { return units.BytesSize(float64(n)) }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -22,8 +23,10 @@ func TestAdmit(t *testing.T) {
 		{"more than there is", 0, 1, nil, 100*gib + 1, "100GiB free in /srv, less 0B that 0 running jobs may still take and 100GiB for this one"},
 		{"min_free", 90 * gib, 1, nil, 20 * gib, "is less than min_free 90GiB"},
 		{"running jobs", 0, 1, []Claim{{Pool: "disk 1", Limit: 50 * gib}, {Pool: "disk 1", Limit: 40 * gib}}, 20 * gib, "less 90GiB that 2 running jobs may still take"},
-		{"what they use already is not counted twice", 0, 1, []Claim{{Pool: "disk 1", Limit: 90 * gib, Used: 80 * gib}}, 90 * gib, ""},
-		{"more used than promised", 0, 1, []Claim{{Pool: "disk 1", Limit: 10 * gib, Used: 80 * gib}}, 100 * gib, ""},
+		{"a lie that much is used", 0, 1, []Claim{{Pool: "disk 1", Limit: 90 * gib, Used: 80 * gib}}, 20 * gib, "less 90GiB that 1 running jobs may still take"},
+		{"a lie that less than nothing is used", 0, 1, []Claim{{Pool: "disk 1", Limit: 10 * gib, Used: -1e18}}, 90 * gib, ""},
+		{"what another process wrote down is no number of bytes", 0, 1, []Claim{{Pool: "disk 1", Limit: math.MinInt64, Used: math.MaxInt64}}, 100 * gib, ""},
+		{"more is promised than a number holds", 0, 1, []Claim{{Pool: "disk 1", Limit: math.MaxInt64}, {Pool: "disk 1", Limit: math.MaxInt64}}, math.MaxInt64, "that 2 running jobs may still take"},
 		{"another pool", 0, 1, []Claim{{Pool: "memory", Limit: 90 * gib}}, 90 * gib, ""},
 		{"overcommit", 0, 2, []Claim{{Pool: "disk 1", Limit: 100 * gib}}, 100 * gib, ""},
 		{"beyond overcommit", 1, 2, []Claim{{Pool: "disk 1", Limit: 100 * gib}}, 100 * gib, "overcommit 2"},

@@ -14,9 +14,11 @@ const RootlessStores = Mountpoint + "/users"
 
 // Settings are what the tools in a job are told.
 type Settings struct {
-	Driver    string `json:"driver"`              // containers/storage driver
-	TMPDIR    string `json:"tmpdir"`              // container path; a folder of mode 1777
-	Isolation string `json:"isolation,omitempty"` // of Buildah's RUN steps; empty leaves it to Buildah
+	Driver string `json:"driver"` // containers/storage driver
+	TMPDIR string `json:"tmpdir"` // container path; a folder of mode 1777
+	// JobsTMPDIR tells that the job chose TMPDIR.
+	JobsTMPDIR bool   `json:"jobs_tmpdir,omitempty"`
+	Isolation  string `json:"isolation,omitempty"` // of Buildah's RUN steps; empty leaves it to Buildah
 	// ImageStore is a further store, in the container, whose images the user can
 	// read; empty without one.
 	ImageStore string `json:"image_store,omitempty"`

@@ -1,0 +1,156 @@
+package agentclient
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/known"
+	"gitlab-sysbox-executor/executor/sysbox"
+)
+
+// What follows cuts reports to what is possible. An error says what is not.
+
+const (
+	// mostID is the highest number of a user or group that can be looked up
+	// (moby/sys/user, maxID).
+	mostID = math.MaxInt32
+	// mostPID is the kernel's own limit (PID_MAX_LIMIT on 64 bits).
+	mostPID = 4 << 20
+	// mostFiles is above the kernel's highest fs.nr_open.
+	mostFiles = math.MaxInt32
+	// mostBytes is more than any disk has.
+	mostBytes = 1 << 60
+	// mostTexts is how many entries of a list are shown.
+	mostTexts = 100
+	// longestVersion is in bytes.
+	longestVersion = 64
+)
+
+func checkReport(o agent.InspectOrder, r *agent.Report) error {
+	if r.Error != "" {
+		*r = agent.Report{Error: fault.Brief(r.Error), JobFault: r.JobFault}
+		return nil
+	}
+	if r.Shell != "" && !agent.IsShell(r.Shell) {
+		return fmt.Errorf("shell %s", fault.Quote(r.Shell))
+	}
+	if !slices.Contains([]agent.EntrypointState{agent.EntrypointNone, agent.EntrypointReady, agent.EntrypointExited, agent.EntrypointIgnores}, r.Entrypoint) {
+		return fmt.Errorf("entrypoint %s", fault.Quote(string(r.Entrypoint)))
+	}
+	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID {
+		return fmt.Errorf("user %d:%d", r.UID, r.GID)
+	}
+	r.EntrypointCode = between(0, r.EntrypointCode, 255)
+	r.EntrypointFault, r.OverlayFault = fault.Brief(r.EntrypointFault), fault.Brief(r.OverlayFault)
+	r.VolumeUsed = between(0, r.VolumeUsed, mostBytes)
+	r.Limits = sysbox.Limits{NoFile: min(r.Limits.NoFile, mostFiles), NProc: min(r.Limits.NProc, mostPID)}
+	r.Versions = versions(r.Versions)
+	r.MountFaults = mountFaults(o.Mounts, r.MountFaults)
+	r.Systemd = checkSystemd(r.Systemd, o.SystemdTimeout)
+	return nil
+}
+
+func checkLookReport(o agent.LookOrder, r *agent.LookReport) {
+	if r.Error != "" {
+		*r = agent.LookReport{Error: fault.Brief(r.Error)}
+		return
+	}
+	r.SystemdFault = fault.Brief(r.SystemdFault)
+	r.MountFaults = mountFaults(o.Mounts, r.MountFaults)
+	r.Systemd = checkSystemd(r.Systemd, o.SystemdTimeout)
+}
+
+func checkAwaitReport(r *agent.AwaitReport) { r.Error = fault.Brief(r.Error) }
+
+func checkUnmountReport(r *agent.UnmountReport) { r.Left = briefs(r.Left, mostTexts) }
+
+// checkSystemd keeps what is possible of a boot that was given limit; none where
+// systemd was not to boot.
+func checkSystemd(s *agent.Systemd, limit time.Duration) *agent.Systemd {
+	if s == nil || limit <= 0 {
+		return nil
+	}
+	return &agent.Systemd{
+		State: fault.Brief(s.State), Took: min(max(0, s.Took), limit),
+		Failed: briefs(s.Failed, agent.MostUnits), Waiting: briefs(s.Waiting, agent.MostUnits),
+	}
+}
+
+// checkOutcome keeps what is possible of an outcome.
+func checkOutcome(o agent.ExecOrder, out *agent.Outcome) {
+	out.Error = fault.Brief(out.Error)
+	out.Code = between(0, out.Code, 255)
+	if unix.SignalNum(out.Signal) == 0 {
+		out.Signal = ""
+	}
+	var survivors []int
+	for _, pid := range out.Survivors {
+		if pid >= 1 && pid <= mostPID && len(survivors) < mostTexts {
+			survivors = append(survivors, pid)
+		}
+	}
+	out.Survivors = survivors
+	if o.Watch.Volume == "" {
+		out.Usage = nil
+	}
+	if out.Usage != nil {
+		checkUsage(o.Watch, out.Usage)
+	}
+}
+
+// checkUsage keeps what is possible of what a script used. How much the volume can
+// hold is for the caller to know.
+func checkUsage(w agent.Watch, u *agent.Usage) {
+	u.Used, u.Peak, u.Files = between(0, u.Used, mostBytes), between(0, u.Peak, mostBytes), between(0, u.Files, mostBytes)
+	var full []string
+	for _, path := range []string{w.Volume, w.TMPDIR} {
+		if path != "" && slices.Contains(u.Full, path) && !slices.Contains(full, path) {
+			full = append(full, path)
+		}
+	}
+	u.Full = full
+}
+
+// mountFaults are those of mounts that were asked for, each once.
+func mountFaults(asked []agent.Mount, told []agent.MountFault) (all []agent.MountFault) {
+	for _, m := range asked {
+		n := slices.IndexFunc(told, func(f agent.MountFault) bool { return f.Target == m.Target })
+		if n < 0 {
+			continue
+		}
+		f := agent.MountFault{Target: m.Target, Reason: fault.Brief(told[n].Reason)}
+		if m.Spare != "" && told[n].Moved == m.Spare {
+			f.Moved, f.Restored = m.Spare, told[n].Restored
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// versions are those of tools that are asked for one.
+func versions(told map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, commands := range known.Tools {
+		for _, command := range commands {
+			if v := told[command]; v != "" && len(v) <= longestVersion && known.Number(v) == v {
+				all[command] = v
+			}
+		}
+	}
+	return all
+}
+
+func briefs(texts []string, most int) (all []string) {
+	for _, text := range texts[:min(len(texts), most)] {
+		all = append(all, fault.Brief(text))
+	}
+	return all
+}
+
+func between[N int | int64](least, n, most N) N { return min(max(least, n), most) }

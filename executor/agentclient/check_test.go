@@ -1,0 +1,155 @@
+package agentclient
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/sysbox"
+)
+
+var (
+	longText = strings.Repeat("ü\n\x1b", 400)
+	longCut  = strings.Repeat("ü  ", 100) + "..."
+)
+
+// What an agent reports arrives as far as it is possible.
+func TestReports(t *testing.T) {
+	order := agent.InspectOrder{
+		SystemdTimeout: time.Minute,
+		Mounts:         []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c", Spare: "/spare/c"}},
+	}
+	for name, c := range map[string]struct {
+		told, want agent.Report
+		fails      string
+	}{
+		"a true one": {
+			told: agent.Report{
+				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
+				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
+				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}}, Versions: map[string]string{"runc": "1.1.12", "crun": "1.14"},
+			},
+			want: agent.Report{
+				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
+				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
+				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}}, Versions: map[string]string{"runc": "1.1.12", "crun": "1.14"},
+			},
+		},
+		"an error leaves nothing else": {
+			told: agent.Report{Error: longText, JobFault: true, UID: -5, Shell: "/evil"},
+			want: agent.Report{Error: longCut, JobFault: true},
+		},
+		"numbers": {
+			told: agent.Report{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
+			want: agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}, Versions: map[string]string{}},
+		},
+		"greater numbers": {
+			told: agent.Report{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
+			want: agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID, Versions: map[string]string{}},
+		},
+		"texts and lists": {
+			told: agent.Report{
+				Entrypoint: "none", EntrypointFault: longText, OverlayFault: longText,
+				Systemd:     &agent.Systemd{State: longText, Failed: make([]string, 5000), Waiting: []string{longText}},
+				MountFaults: []agent.MountFault{{Target: "/other"}, {Target: "/a", Reason: longText, Moved: "/other", Restored: true}, {Target: "/a"}, {Target: "/c", Restored: true}},
+				Versions:    map[string]string{"runc": "1.1\x1b", "crun": strings.Repeat("1.", 500) + "1", "bash": "5.2", "podman": "no number", "buildah": "1.28.2"},
+			},
+			want: agent.Report{
+				Entrypoint: "none", EntrypointFault: longCut, OverlayFault: longCut,
+				Systemd:     &agent.Systemd{State: longCut, Failed: make([]string, agent.MostUnits), Waiting: []string{longCut}},
+				MountFaults: []agent.MountFault{{Target: "/a", Reason: longCut}, {Target: "/c"}},
+				Versions:    map[string]string{"buildah": "1.28.2"},
+			},
+		},
+		"another shell":      {told: agent.Report{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
+		"another entrypoint": {told: agent.Report{Entrypoint: "\x1b[1m"}, fails: `entrypoint "\x1b[1m"`},
+		"no user":            {told: agent.Report{Entrypoint: "none", UID: -1}, fails: "user -1:0"},
+		"no group":           {told: agent.Report{Entrypoint: "none", GID: mostID + 1}, fails: "user 0:2147483648"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.told
+			err := checkReport(order, &got)
+			if c.fails != "" {
+				if err == nil || err.Error() != c.fails {
+					t.Errorf("got %v, want %s", err, c.fails)
+				}
+				return
+			}
+			if err != nil || !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got  %+v, %v\nwant %+v", got, err, c.want)
+			}
+		})
+	}
+	r := agent.Report{Entrypoint: "none", Systemd: &agent.Systemd{State: "running"}}
+	if err := checkReport(agent.InspectOrder{}, &r); err != nil || r.Systemd != nil {
+		t.Errorf("systemd was not to boot, and did: %+v, %v", r.Systemd, err)
+	}
+}
+
+func TestOtherReports(t *testing.T) {
+	look := agent.LookReport{SystemdFault: longText, Systemd: &agent.Systemd{State: "running"}, MountFaults: []agent.MountFault{{Target: "/x"}}}
+	checkLookReport(agent.LookOrder{}, &look)
+	if want := (agent.LookReport{SystemdFault: longCut}); !reflect.DeepEqual(look, want) {
+		t.Errorf("got %+v", look)
+	}
+	look = agent.LookReport{Error: longText, SystemdFault: "x"}
+	checkLookReport(agent.LookOrder{}, &look)
+	if want := (agent.LookReport{Error: longCut}); !reflect.DeepEqual(look, want) {
+		t.Errorf("got %+v", look)
+	}
+	await := agent.AwaitReport{Error: longText}
+	if checkAwaitReport(&await); await.Error != longCut {
+		t.Errorf("got %+v", await)
+	}
+	unmount := agent.UnmountReport{Left: make([]string, 5000)}
+	unmount.Left[0] = longText
+	if checkUnmountReport(&unmount); len(unmount.Left) != mostTexts || unmount.Left[0] != longCut {
+		t.Errorf("got %+v", unmount)
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	watch := agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}
+	for name, c := range map[string]struct {
+		watch      agent.Watch
+		told, want agent.Outcome
+	}{
+		"a true one": {
+			watch,
+			agent.Outcome{Code: 137, Signal: "SIGKILL", Survivors: []int{7, 8}, Usage: &agent.Usage{Used: 5, Peak: 9, Files: 11, Full: []string{"/volume"}}},
+			agent.Outcome{Code: 137, Signal: "SIGKILL", Survivors: []int{7, 8}, Usage: &agent.Usage{Used: 5, Peak: 9, Files: 11, Full: []string{"/volume"}}},
+		},
+		"a lie about disks": {
+			watch,
+			agent.Outcome{Usage: &agent.Usage{Used: -1e18, Peak: 9e18, Files: -1, Full: []string{"/etc", "/tmp", "/tmp", "\x1b"}}},
+			agent.Outcome{Usage: &agent.Usage{Peak: mostBytes, Full: []string{"/tmp"}}},
+		},
+		"no disk was watched": {
+			agent.Watch{},
+			agent.Outcome{Usage: &agent.Usage{Used: 5, Full: []string{""}}},
+			agent.Outcome{},
+		},
+		"other lies": {
+			watch,
+			agent.Outcome{Error: longText, Code: -1, Signal: "SIG\x1b", Survivors: append([]int{-1, 0, 5_000_000_000}, make([]int, 99_999)...)},
+			agent.Outcome{Error: longCut},
+		},
+		"a code beyond": {watch, agent.Outcome{Code: 1000}, agent.Outcome{Code: 255}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkOutcome(agent.ExecOrder{Watch: c.watch}, &c.told)
+			if !reflect.DeepEqual(c.told, c.want) {
+				t.Errorf("got %+v %+v, want %+v", c.told, c.told.Usage, c.want)
+			}
+		})
+	}
+	many := agent.Outcome{Survivors: make([]int, 5000)}
+	for n := range many.Survivors {
+		many.Survivors[n] = n + 1
+	}
+	if checkOutcome(agent.ExecOrder{}, &many); len(many.Survivors) != mostTexts {
+		t.Errorf("%d survivors", len(many.Survivors))
+	}
+}

@@ -1,0 +1,43 @@
+package agentclient
+
+import (
+	"context"
+	"time"
+
+	"gitlab-sysbox-executor/executor/agent"
+)
+
+// Inspect has the agent look at the job's container from inside and set it up. The
+// answer may take limit beside what the order gives the entrypoint and systemd.
+func (c Container) Inspect(ctx context.Context, o agent.InspectOrder, limit time.Duration) (agent.Report, error) {
+	const face = "inspect"
+	r, err := ask[agent.InspectOrder, agent.Report](ctx, c, face, limit+o.EntrypointTimeout+o.SystemdTimeout, o)
+	if err == nil {
+		if why := checkReport(o, &r); why != nil {
+			return agent.Report{}, c.impossible(face, why)
+		}
+	}
+	return r, err
+}
+
+// Look has the agent look at a service's container from inside. The answer may take
+// limit beside what the order gives systemd.
+func (c Container) Look(ctx context.Context, o agent.LookOrder, limit time.Duration) (agent.LookReport, error) {
+	r, err := ask[agent.LookOrder, agent.LookReport](ctx, c, "look", limit+o.SystemdTimeout, o)
+	checkLookReport(o, &r)
+	return r, err
+}
+
+// Await has the agent wait until one of the order's addresses accepts a connection.
+func (c Container) Await(ctx context.Context, o agent.AwaitOrder) (agent.AwaitReport, error) {
+	r, err := ask[agent.AwaitOrder, agent.AwaitReport](ctx, c, "await", o.Timeout+answerTime, o)
+	checkAwaitReport(&r)
+	return r, err
+}
+
+// Unmount has the agent unmount what the job has mounted.
+func (c Container) Unmount(ctx context.Context, o agent.UnmountOrder) (agent.UnmountReport, error) {
+	r, err := ask[agent.UnmountOrder, agent.UnmountReport](ctx, c, "unmount", agent.UnmountTime+2*time.Second, o)
+	checkUnmountReport(&r)
+	return r, err
+}
