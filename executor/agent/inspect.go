@@ -15,7 +15,6 @@ func Inspect(in io.Reader, out io.Writer) error {
 }
 
 func (o InspectOrder) report() Report {
-	deadline := time.Now().Add(o.Timeout)
 	var booted *Systemd
 	if o.SystemdTimeout > 0 {
 		s, err := awaitSystemd(o.SystemdTimeout)
@@ -52,6 +51,7 @@ func (o InspectOrder) report() Report {
 			return Report{Error: err.Error()}
 		}
 	}
+	deadline := time.Now().Add(o.Timeout)
 	for _, f := range o.Folders {
 		if f.Owned {
 			if err := give(f.Path, a, deadline); err != nil {
