@@ -308,7 +308,7 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 	for _, s := range r.journal.Resources() {
 		switch {
 		case seen(s), engineKind(s.Kind) && !s.Answered: // in flight: the next look tells
-		case s.Kind == journal.Volume && anonymous(s.Name), !engineKind(s.Kind):
+		case isAnonymous(s), !engineKind(s.Kind):
 			have[s.Kind] = append(have[s.Kind], holding{Resource: s, target: s.Name})
 		default: // it is gone
 			if s.Kind == journal.Container && s.Detail != "" {
@@ -353,6 +353,7 @@ func (r *removal) find(ctx context.Context, kind journal.Kind) (found []engine.F
 		if found, err = list(ctx, LabelName, r.name); engine.IsNotFound(err) {
 			err = errors.New(err.Error()) // a list that is missing is no list of nothing
 		}
+		found = slices.DeleteFunc(found, func(f engine.Found) bool { return !belongs(f, r.name) })
 		return err
 	}
 	if !r.known {
@@ -398,17 +399,18 @@ func (r *removal) look(ctx context.Context, h *holding) {
 	}
 	h.paths = d.Paths
 	r.usedKept(d.Volumes)
-	for _, v := range d.Volumes {
-		if anonymous(v) {
-			r.note(r.journal.Intend(journal.Resource{Kind: journal.Volume, Name: v, Answered: true}))
-		}
+	for _, v := range d.Anonymous {
+		r.note(r.journal.Intend(journal.Resource{Kind: journal.Volume, Name: v, Detail: anonymous, Answered: true}))
 	}
 }
 
-// anonymous tells whether the engine gave the volume its name, at random.
-func anonymous(volume string) bool {
-	return len(volume) == 64 && strings.Trim(volume, "0123456789abcdef") == ""
-}
+// anonymous is the journal's detail of a volume that goes with the container for
+// which the engine made it unasked. It has no label of ours.
+const anonymous = "anonymous"
+
+// isAnonymous tells a volume that was written down as such. One that only looks like
+// it, as an administrator's own with a name of 64 hexadecimal digits does, is not.
+func isAnonymous(r journal.Resource) bool { return r.Kind == journal.Volume && r.Detail == anonymous }
 
 func (r *removal) removeAll(ctx context.Context, holdings []holding) {
 	var wg sync.WaitGroup

@@ -57,7 +57,7 @@ func TestCleanupEndsInTime(t *testing.T) {
 	}
 
 	// What is left has holders, which the engine does not tell.
-	r := &removal{Executor: x, name: "gsx-1"}
+	r := &removal{Executor: x, name: "gsx-0123abcd-p1-j1"}
 	if r.journal, _, _ = journal.Open(x.state().Journals(), r.name); r.journal == nil {
 		t.Fatal("no journal")
 	}

@@ -2,7 +2,7 @@ package executor
 
 import (
 	"bytes"
-	"crypto/sha256"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -122,18 +122,26 @@ func names(n config.Network) engine.Names {
 func jobNetwork(p Plan) engine.Network {
 	n := engine.Network{Name: p.Identity.Name(), Labels: labels(p, "network"), MTU: p.Network.MTU}
 	if p.Network.IPv6 {
-		n.Subnet6 = subnet6(p.Identity)
+		n.Subnet6 = subnet6()
 	}
 	return n
 }
 
-// subnet6 is a unique local subnet (RFC 4193) of the job's: engines before 27
-// have no IPv6 addresses of their own to give.
-func subnet6(i Identity) string {
-	sum := sha256.Sum256([]byte(i.Name()))
+// subnet6 is a unique local subnet (RFC 4193), taken at random so that nobody knows it
+// beforehand: engines before 27 have no IPv6 addresses of their own to give.
+func subnet6() string {
 	address := [16]byte{0: 0xfd}
-	copy(address[1:8], sum[:])
+	_, _ = rand.Read(address[1:8]) // it never fails (crypto/rand)
 	return netip.PrefixFrom(netip.AddrFrom16(address), 64).String()
+}
+
+// checkIPv6 refuses IPv6 on an engine that leaves the way open between the networks of
+// different jobs.
+func checkIPv6(p Plan, info engine.Info) error {
+	if !p.Network.IPv6 || info.IPv6Apart || p.Hardening.AllowUnsafe {
+		return nil
+	}
+	return fmt.Errorf("network.ipv6: Docker Engine %s does not keep the IPv6 of different networks apart, so each job could reach the services of all others; use Engine 27 or later, take it out of the executor's configuration, or write hardening.allow_unsafe = true", info.Version)
 }
 
 // jobRights are those of the job container; a service has no devices.

@@ -3,6 +3,7 @@ package executor
 import (
 	"encoding/json"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,6 +113,28 @@ func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
 		p.Hardening.AllowUnsafe = true
 		if err := keepDataRoot(p, root); err != nil {
 			t.Errorf("%s with a leave: %v", volume, err)
+		}
+	}
+}
+
+// Where networks are not kept apart, an address that can be told from the job's number
+// leads from one job into another.
+func TestHostileIPv6(t *testing.T) {
+	p := Plan{Network: config.Network{IPv6: true}}
+	first, second := jobNetwork(p).Subnet6, jobNetwork(p).Subnet6
+	prefix, err := netip.ParsePrefix(first)
+	if err != nil || prefix.Bits() != 64 || !prefix.Addr().IsPrivate() || first == second {
+		t.Errorf("%s, then %s: %v", first, second, err)
+	}
+	old, recent := engine.Info{Version: "26.1.5"}, engine.Info{Version: "27.0.1", IPv6Apart: true}
+	if err := checkIPv6(p, old); err == nil || !strings.Contains(err.Error(), "Docker Engine 26.1.5 does not keep") {
+		t.Error(err)
+	}
+	leave := p
+	leave.Hardening.AllowUnsafe = true
+	for _, err := range []error{checkIPv6(p, recent), checkIPv6(leave, old), checkIPv6(Plan{}, old)} {
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -84,8 +84,14 @@ func (x *Executor) ChangeImages(ctx context.Context, f ImageFill, c ImageChange)
 	if current.Volume != "" {
 		if err := x.hasGeneration(ctx, current.Volume); err != nil {
 			x.Log.Warnf("Shared images: %v", err)
+			if err := x.forgetGeneration(current.Volume); err != nil {
+				return err
+			}
 			current, c.Pull = Generation{}, want // all over again
 		}
+	}
+	if err := x.settleImagesID(current); err != nil {
+		return fmt.Errorf("shared images: %w", err)
 	}
 	if err = x.fill(ctx, f, c, current, want); ctx.Err() != nil {
 		return err
@@ -128,6 +134,12 @@ func (x *Executor) lockImages(ctx context.Context) (unlock func(), err error) {
 // toolFolder is what the container that fills a generation sees of the host.
 func (x *Executor) toolFolder() string { return filepath.Join(x.state().Images(), "tool") }
 
+// isTool tells whether a container with our label fills a generation, and is neither a
+// job's nor anybody else's, whose image has the label.
+func (x *Executor) isTool(c engine.Found) bool {
+	return c.Labels[LabelName] == "" && x.generationNumber(c.Name) != 0
+}
+
 // makeToolFolder makes it anew; removeTools has removed the last one.
 func (x *Executor) makeToolFolder() error {
 	dir, err := containerdir.Make(x.toolFolder())
@@ -146,6 +158,9 @@ func (x *Executor) removeTools(ctx context.Context) error {
 		return err
 	}
 	for _, c := range found {
+		if !x.isTool(c) {
+			continue
+		}
 		if err := x.Engine.RemoveContainer(ctx, c.ID); err != nil && !engine.IsNotFound(err) && !engine.IsBusy(err) {
 			return err
 		}
@@ -267,7 +282,7 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
 		Env: append(slices.Clone(f.Environment),
 			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"),
-		Labels: map[string]string{LabelImages: x.imagesID(), LabelOwner: owner()},
+		Labels: ofContainer(map[string]string{LabelImages: x.imagesID(), LabelOwner: owner()}),
 		Mounts: []engine.Mount{
 			{Kind: engine.Bind, Source: x.toolFolder(), Target: agent.Dir, ReadOnly: true},
 			{Kind: engine.Volume, Source: made, Target: toolNew},

@@ -123,18 +123,12 @@ func (x *Executor) findThings(ctx context.Context, job string) (map[string][]thi
 			return nil, err
 		}
 		for _, f := range found {
-			if name := f.Labels[LabelName]; validName(name) {
+			if name := f.Labels[LabelName]; belongs(f, name) {
 				all[name] = append(all[name], thing{kind, f})
 			}
 		}
 	}
 	return all, nil
-}
-
-// validName tells whether a job's name is one that Identity gives: it becomes
-// part of a path.
-func validName(name string) bool {
-	return strings.HasPrefix(name, "gsx-") && !strings.ContainsAny(name, "/.") && len(name) < 128
 }
 
 // jobNames are the jobs that have something below the state folder.
@@ -242,6 +236,7 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 	if err != nil && !there {
 		return true, err.Error()
 	}
+	ours := there || exists(x.state().Job(name))
 	var owner journal.Process
 	var last time.Time
 	over := ""
@@ -259,7 +254,7 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 			if f.Made.After(last) {
 				last = f.Made
 			}
-			if p := journal.ParseProcess(f.Labels[LabelOwner]); p.State() == journal.Alive {
+			if p := journal.ParseProcess(f.Labels[LabelOwner]); p.State(ours) == journal.Alive {
 				owner = p
 			} else if owner.PID == 0 {
 				owner = p
@@ -269,14 +264,14 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 		switch { // a journal comes first
 		case len(found) == 0:
 			over = "it has no journal that can be read, and nothing on the engine"
-		case there || exists(x.state().Job(name)) || slices.ContainsFunc(found, others):
-		case owner.State() == journal.Alive: // else the number of our folder may be another machine's
+		case ours || slices.ContainsFunc(found, others):
+		case owner.State(ours) == journal.Alive: // else the number of our folder may be another machine's
 			over = "its cleanup has ended, and the engine made it later"
 		}
 	}
 	idle := idleSince(last, owner)
 	if over == "" {
-		switch owner.State() {
+		switch owner.State(ours) {
 		case journal.Alive:
 			return true, fmt.Sprintf("the process that drives it lives: %d (%s)", owner.PID, owner.Command)
 		case journal.Ended:
@@ -325,7 +320,7 @@ func (x *Executor) held(name string, found []thing) []string {
 	}
 	if content, there, err := journal.Read(x.state().Journals(), name); err == nil && there {
 		for _, r := range content.Resources {
-			if !engineKind(r.Kind) || anonymous(r.Name) {
+			if !engineKind(r.Kind) || isAnonymous(r) {
 				all = append(all, string(r.Kind)+" "+r.Name)
 			}
 		}

@@ -19,6 +19,8 @@ func TestGCOfLabelsAlone(t *testing.T) {
 	here := journal.Owner()
 	elsewhere := here
 	elsewhere.Machine = "other"
+	copied := here // of a machine with a copy of this one's disk, number and state folder
+	copied.Boot = "other"
 	found := func(x *Executor, owner journal.Process) thing {
 		labels := map[string]string{LabelOwner: owner.String()}
 		if x != nil {
@@ -31,15 +33,17 @@ func TestGCOfLabelsAlone(t *testing.T) {
 		folder bool
 		lives  bool
 	}{
-		"ours":                           {[]thing{found(x, here)}, false, false},
-		"ours, with its folder":          {[]thing{found(x, here)}, true, true},
-		"another's":                      {[]thing{found(other, here)}, false, true},
-		"of an older version":            {[]thing{found(nil, here)}, false, true},
-		"ours and another's":             {[]thing{found(x, here), found(other, here)}, false, true},
-		"of a machine with such numbers": {[]thing{found(x, elsewhere)}, false, true},
+		"ours":                                      {[]thing{found(x, here)}, false, false},
+		"ours, with its folder":                     {[]thing{found(x, here)}, true, true},
+		"another's":                                 {[]thing{found(other, here)}, false, true},
+		"of an older version":                       {[]thing{found(nil, here)}, false, true},
+		"ours and another's":                        {[]thing{found(x, here), found(other, here)}, false, true},
+		"of a machine with such numbers":            {[]thing{found(x, elsewhere)}, false, true},
+		"of a copy of this machine":                 {[]thing{found(x, copied)}, false, true},
+		"ours, before the machine was started anew": {[]thing{found(x, copied)}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := x.state().Job("gsx-1")
+			folder := x.state().Job("gsx-0123abcd-p1-j1")
 			if tc.folder {
 				if err := os.MkdirAll(folder, 0o700); err != nil {
 					t.Fatal(err)
@@ -47,13 +51,13 @@ func TestGCOfLabelsAlone(t *testing.T) {
 				defer os.Remove(folder)
 			}
 			tc.found[0].Made = time.Now()
-			if lives, why := x.lives("gsx-1", tc.found, 0); lives != tc.lives {
+			if lives, why := x.lives("gsx-0123abcd-p1-j1", tc.found, 0); lives != tc.lives {
 				t.Errorf("%v: %s", lives, why)
 			}
 		})
 	}
 	gone := &Executor{StateDir: filepath.Join(x.StateDir, "none")}
-	if lives, why := gone.lives("gsx-1", []thing{found(gone, here)}, 0); !lives {
+	if lives, why := gone.lives("gsx-0123abcd-p1-j1", []thing{found(gone, here)}, 0); !lives {
 		t.Errorf("of no state folder: %s", why)
 	}
 }
@@ -62,11 +66,11 @@ func TestGCOfLabelsAlone(t *testing.T) {
 // moment in which a kill would make it last.
 func TestGCWritesNothingForAnothersJob(t *testing.T) {
 	owner := journal.Owner()
-	networks := []engine.Found{{Name: "gsx-1", Labels: map[string]string{LabelName: "gsx-1", LabelOwner: owner.String()}}}
+	networks := []engine.Found{{Name: "gsx-0123abcd-p1-j1", Labels: map[string]string{LabelName: "gsx-0123abcd-p1-j1", LabelOwner: owner.String()}}}
 	var x *Executor
 	asked := 0
 	x = standIn(t, networks, func(r *http.Request) {
-		if !strings.Contains(r.URL.Query().Get("filters"), LabelName+"=gsx-1") {
+		if !strings.Contains(r.URL.Query().Get("filters"), LabelName+"=gsx-0123abcd-p1-j1") {
 			return
 		}
 		asked++

@@ -44,19 +44,19 @@ func TestGCWhenTheClockJumps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := &Executor{StateDir: t.TempDir()}
-			j, _, err := journal.Open(x.state().Journals(), "gsx-1")
+			j, _, err := journal.Open(x.state().Journals(), "gsx-0123abcd-p1-j1")
 			if err == nil {
 				err = j.Begin(json.RawMessage("{}"), tc.owner, "")
 			}
 			then := time.Now().Add(-tc.used)
-			path := x.state().Journal("gsx-1")
+			path := x.state().Journal("gsx-0123abcd-p1-j1")
 			if err == nil {
 				err = os.Chtimes(path, then, then)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if lives, why := x.lives("gsx-1", nil, tc.olderThan); lives != tc.lives {
+			if lives, why := x.lives("gsx-0123abcd-p1-j1", nil, tc.olderThan); lives != tc.lives {
 				t.Errorf("%v: %s", lives, why)
 			}
 			// Its time begins to run.
@@ -72,7 +72,7 @@ func TestGCWhenTheClockJumps(t *testing.T) {
 func TestGCOfWhatWasSetAsideInTheFuture(t *testing.T) {
 	x := &Executor{StateDir: t.TempDir(), CleanupTimeout: time.Minute}
 	folder := filepath.Join(x.state().Aside(), "gsx-1-1")
-	unread := x.state().Journal("gsx-1") + ".aside-1"
+	unread := x.state().Journal("gsx-0123abcd-p1-j1") + ".aside-1"
 	future := time.Now().Add(5 * 365 * 24 * time.Hour)
 	for _, err := range []error{
 		os.MkdirAll(folder, 0o700), os.MkdirAll(filepath.Dir(unread), 0o700), os.WriteFile(unread, nil, 0o600),

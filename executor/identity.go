@@ -10,25 +10,6 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 )
 
-// LabelPrefix begins every label of ours. It is not the Runner's own
-// com.gitlab.gitlab-runner: the Runner's clean-up tools prune by that.
-const LabelPrefix = "io.gitlab-sysbox-executor."
-
-// The labels that every resource of a job carries.
-const (
-	LabelName     = LabelPrefix + "name"
-	LabelServer   = LabelPrefix + "server"
-	LabelRunner   = LabelPrefix + "runner"
-	LabelProject  = LabelPrefix + "project"
-	LabelPipeline = LabelPrefix + "pipeline"
-	LabelJob      = LabelPrefix + "job"
-	LabelRole     = LabelPrefix + "role"
-	// LabelOwner tells which process drives the job: what journal.Process writes.
-	LabelOwner = LabelPrefix + "owner"
-	// LabelState tells which state folder has the job's journal.
-	LabelState = LabelPrefix + "state"
-)
-
 var owner = sync.OnceValue(func() string { return journal.Owner().String() })
 
 // mark adds to a resource's labels which state folder it belongs to.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -40,7 +41,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := keepDataRoot(p, info.RootDir); err != nil {
+	if err := errors.Join(keepDataRoot(p, info.RootDir), checkIPv6(p, info)); err != nil {
 		return err
 	}
 	p.Container.LogOptions = logOptions(p.Container, info.LogDriver)
@@ -182,6 +183,7 @@ func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c en
 			}
 		}
 	}
+	c.Labels = ofContainer(c.Labels)
 	id, err = x.Engine.CreateContainer(ctx, c)
 	if answered(j, journal.Container, c.Name, err); err != nil {
 		return "", err

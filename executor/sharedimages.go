@@ -69,19 +69,46 @@ func (x *Executor) imagesFile() string { return filepath.Join(x.state().Images()
 
 // imagesID tells the generations of this state folder from another's on the engine.
 func (x *Executor) imagesID() string {
+	if id := x.state().ImagesID(); id != "" {
+		return id
+	}
+	return x.pathID()
+}
+
+// pathID is what versions before went by. Of two executors in containers with the same
+// path each dropped the other's generations.
+func (x *Executor) pathID() string {
 	sum := sha256.Sum256([]byte(x.StateDir))
 	return hex.EncodeToString(sum[:4])
 }
 
-func (x *Executor) generationVolume(number int) string {
-	return fmt.Sprintf("gsx-images-%s-%d", x.imagesID(), number)
+// settleImagesID gives the state folder a number of its own where it has none yet, and
+// nothing is there any more that goes by the path's. The images' lock is held.
+func (x *Executor) settleImagesID(current Generation) error {
+	if x.state().ImagesID() != "" || current.Volume != "" {
+		return nil
+	}
+	// Our own generations have a lock here, those of another executor with the same path
+	// have not.
+	for _, path := range x.generationLocks() {
+		if x.generationNumber(filepath.Base(path)) != 0 {
+			return nil
+		}
+	}
+	return x.state().MakeImagesID()
 }
 
+func (x *Executor) generationVolume(number int) string { return generation(x.imagesID(), number) }
+
+func generation(id string, number int) string { return fmt.Sprintf("gsx-images-%s-%d", id, number) }
+
 // generationNumber is 0 for what is no generation of ours.
-func (x *Executor) generationNumber(volume string) int {
-	text, ok := strings.CutPrefix(volume, "gsx-images-"+x.imagesID()+"-")
+func (x *Executor) generationNumber(volume string) int { return numberOf(volume, x.imagesID()) }
+
+func numberOf(volume, id string) int {
+	text, ok := strings.CutPrefix(volume, "gsx-images-"+id+"-")
 	n, err := strconv.Atoi(text)
-	if !ok || err != nil || n < 1 || x.generationVolume(n) != volume {
+	if !ok || err != nil || n < 1 || generation(id, n) != volume {
 		return 0
 	}
 	return n
@@ -98,7 +125,7 @@ func (x *Executor) CurrentImages() (g Generation, err error) {
 	if err := json.Unmarshal(text, &g); err != nil {
 		return Generation{}, fmt.Errorf("shared images: %s: %w", x.imagesFile(), err)
 	}
-	if x.generationNumber(g.Volume) == 0 {
+	if x.generationNumber(g.Volume) == 0 && numberOf(g.Volume, x.pathID()) == 0 {
 		return Generation{}, fmt.Errorf("shared images: %s names the volume %q, which is none of this state folder's; remove the file and fill the store again", x.imagesFile(), g.Volume)
 	}
 	return g, nil
@@ -212,16 +239,28 @@ func (x *Executor) generations(ctx context.Context) ([]string, error) {
 	for _, f := range found {
 		all = append(all, f.Name)
 	}
-	locks, err := filepath.Glob(x.keptFile(x.generationVolume(0)[:len(x.generationVolume(0))-1] + "*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range locks {
+	for _, path := range x.generationLocks() {
 		all = append(all, filepath.Base(path))
 	}
 	all = slices.DeleteFunc(all, func(v string) bool { return x.generationNumber(v) == 0 })
 	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(x.generationNumber(a), x.generationNumber(b)) })
 	return slices.Compact(all), nil
+}
+
+// forgetGeneration forgets one that the engine lacks.
+func (x *Executor) forgetGeneration(volume string) error {
+	use, err := x.holdKept(volume, true)
+	if use == nil || err != nil {
+		return err
+	}
+	defer use.release()
+	return os.Remove(x.keptFile(volume))
+}
+
+// generationLocks are the files in this state folder of what may be generations.
+func (x *Executor) generationLocks() []string {
+	all, _ := filepath.Glob(x.state().Kept("gsx-images-*")) // the pattern is a good one
+	return all
 }
 
 // dropGeneration removes a generation, or returns false: it is the current one,
@@ -342,7 +381,7 @@ func (x *Executor) ListImages(ctx context.Context) (ImageList, error) {
 		}
 		g := GenerationUse{Number: x.generationNumber(v), Volume: v, Current: v == current.Volume, Jobs: []string{}}
 		for _, u := range users {
-			if job := u.Labels[LabelName]; job != "" && !slices.Contains(g.Jobs, job) {
+			if job := u.Labels[LabelName]; belongs(u, job) && !slices.Contains(g.Jobs, job) {
 				g.Jobs = append(g.Jobs, job)
 			}
 		}

@@ -94,3 +94,71 @@ func TestQuote(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Two executors in containers of one engine may have different folders at one path.
+func TestHostileStoresWithOnePath(t *testing.T) {
+	first, second := &Executor{StateDir: t.TempDir()}, &Executor{StateDir: t.TempDir()}
+	for _, x := range []*Executor{first, second} {
+		if err := os.MkdirAll(x.state().Images(), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := second.StateDir
+	if before := first.imagesID(); before != first.pathID() {
+		t.Error(before)
+	}
+	for _, x := range []*Executor{first, second} {
+		if err := x.settleImagesID(Generation{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := second.imagesID()
+	if err := os.Rename(first.StateDir, first.StateDir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(old, first.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	moved := &Executor{StateDir: first.StateDir}
+	away := &Executor{StateDir: first.StateDir + "-away"}
+	if moved.imagesID() != id || away.imagesID() == id || len(id) != 16 {
+		t.Errorf("%s has become %s, the other is %s", id, moved.imagesID(), away.imagesID())
+	}
+	if err := moved.settleImagesID(Generation{}); err != nil || moved.imagesID() != id {
+		t.Errorf("%s %v", moved.imagesID(), err)
+	}
+}
+
+// A store that an older version filled stays until nothing of it is left.
+func TestStoreOfAnOlderVersion(t *testing.T) {
+	x := &Executor{StateDir: t.TempDir()}
+	for _, dir := range []string{x.state().Images(), filepath.Dir(x.state().Kept("x"))} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	current := Generation{Number: 3, Volume: x.generationVolume(3), Images: []storage.StoredImage{{Reference: "a"}}}
+	if err := x.setCurrentImages(current); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.settleImagesID(current); err != nil || x.imagesID() != x.pathID() {
+		t.Errorf("%s %v", x.imagesID(), err)
+	}
+	lock := x.keptFile(x.generationVolume(2)) // which a job has still
+	if err := os.WriteFile(lock, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.settleImagesID(Generation{}); err != nil || x.imagesID() != x.pathID() {
+		t.Errorf("%s %v", x.imagesID(), err)
+	}
+	if err := x.forgetGeneration(x.generationVolume(2)); err != nil {
+		t.Error(err)
+	}
+	if err := x.settleImagesID(Generation{}); err != nil || x.imagesID() == x.pathID() {
+		t.Errorf("%s %v", x.imagesID(), err)
+	}
+	// What the file still names is known as ours, to be made anew.
+	if g, err := x.CurrentImages(); err != nil || g.Volume != current.Volume {
+		t.Errorf("%+v %v", g, err)
+	}
+}

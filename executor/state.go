@@ -142,7 +142,7 @@ func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 	default:
 		s.Phase = Waiting
 	}
-	switch s.Driver.State() {
+	switch s.Driver.State(there && err == nil) {
 	case journal.Alive:
 		s.DriverLives = "yes"
 	case journal.Ended:
@@ -159,7 +159,10 @@ func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 func (s *JobState) fromLabels(t thing) {
 	number := func(label string) int64 { n, _ := strconv.ParseInt(t.Labels[label], 10, 64); return n }
 	if s.JobID == 0 {
-		s.Identity = Identity{t.Labels[LabelServer], number(LabelRunner), number(LabelProject), number(LabelPipeline), number(LabelJob)}
+		i := Identity{t.Labels[LabelServer], number(LabelRunner), number(LabelProject), number(LabelPipeline), number(LabelJob)}
+		if i.Name() == s.Name { // else it is not what the name was made of
+			s.Identity = i
+		}
 	}
 	if s.Driver.PID == 0 {
 		s.Driver = journal.ParseProcess(t.Labels[LabelOwner])

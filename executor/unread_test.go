@@ -65,17 +65,17 @@ func TestJournalUnreadForTheMoment(t *testing.T) {
 // Whoever cannot see whether a stage runs takes it that one does.
 func TestUsedWhenInDoubt(t *testing.T) {
 	x := &Executor{StateDir: t.TempDir()}
-	if x.state().Used("gsx-1") {
+	if x.state().Used("gsx-0123abcd-p1-j1") {
 		t.Error("what is not there is used")
 	}
-	folder := x.state().Job("gsx-1")
+	folder := x.state().Job("gsx-0123abcd-p1-j1")
 	if err := os.Mkdir(filepath.Dir(folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(folder, folder); err != nil { // ELOOP
 		t.Fatal(err)
 	}
-	if !x.state().Used("gsx-1") {
+	if !x.state().Used("gsx-0123abcd-p1-j1") {
 		t.Error("what cannot be opened is not used")
 	}
 }

@@ -133,6 +133,8 @@ dns_search = ["ci.example.com"]
 extra_hosts = ["registry.example.com:192.0.2.10", "outside:host-gateway"]
 mtu = 1380
 ipv6 = true
+[hardening]
+allow_unsafe = true # for engines before 27
 `})
 	j := job(t, "bookworm",
 		`echo "mtu $(cat /sys/class/net/eth0/mtu)"`,

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -270,7 +272,10 @@ type Found struct {
 // Details are what belongs to a container without being it.
 type Details struct {
 	Volumes []string // by name
-	Paths   []string // the host's folders of its root file system
+	// Anonymous are those of Volumes that nobody asked for: the engine made them
+	// because the image declares them.
+	Anonymous []string
+	Paths     []string // the host's folders of its root file system
 }
 
 // Look asks for a container's details.
@@ -283,8 +288,12 @@ func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
 	}
 	var d Details
 	for _, m := range c.Mounts {
-		if m.Type == mount.TypeVolume {
-			d.Volumes = append(d.Volumes, m.Name)
+		if m.Type != mount.TypeVolume {
+			continue
+		}
+		d.Volumes = append(d.Volumes, m.Name)
+		if randomName.MatchString(m.Name) && c.ContainerJSONBase != nil && !askedFor(c.HostConfig, m.Name) {
+			d.Anonymous = append(d.Anonymous, m.Name)
 		}
 	}
 	if c.ContainerJSONBase != nil {
@@ -295,6 +304,19 @@ func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
 		}
 	}
 	return d, nil
+}
+
+// randomName is what the engine calls a volume that it makes for an image's VOLUME.
+var randomName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// askedFor tells whether a container was asked for with the volume: such a one is
+// somebody's, whatever its name looks like.
+func askedFor(host *container.HostConfig, volume string) bool {
+	if host == nil {
+		return true
+	}
+	return slices.ContainsFunc(host.Mounts, func(m mount.Mount) bool { return m.Source == volume }) ||
+		slices.ContainsFunc(host.Binds, func(b string) bool { return strings.HasPrefix(b, volume+":") })
 }
 
 // Users names the containers that use a volume or a network.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 )
 
@@ -84,6 +85,10 @@ type Info struct {
 	LogDriver string
 	// UserNamespace tells that the daemon itself remaps users (userns-remap).
 	UserNamespace bool
+	// IPv6Apart tells that the engine keeps the IPv6 of different networks apart, as
+	// engines do from 27 (API 1.46) on unless they are configured otherwise
+	// (https://docs.docker.com/engine/release-notes/27/#ipv6).
+	IPv6Apart bool
 }
 
 // Info asks the engine about itself.
@@ -94,7 +99,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, e.wrap("asking the engine about itself", err)
 	}
-	info := Info{Version: i.ServerVersion, RootDir: i.DockerRootDir, LogDriver: i.LoggingDriver}
+	info := Info{IPv6Apart: versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.46"), Version: i.ServerVersion, RootDir: i.DockerRootDir, LogDriver: i.LoggingDriver}
 	for name := range i.Runtimes {
 		info.Runtimes = append(info.Runtimes, name)
 	}

@@ -120,13 +120,18 @@ func command(pid int) string {
 	return strings.TrimSpace(string(name))
 }
 
-// State tells whether the process still lives. The clock plays no part in it.
-func (p Process) State() State {
+// State tells whether the process still lives. The clock plays no part in it. Ours
+// tells that this machine's own state folder knows of p: one of another boot has then
+// ended with it. Else it may be alive on a copy of this machine, which has the same
+// number of the machine.
+func (p Process) State(ours bool) State {
 	switch {
 	case p.PID == 0, p.Machine != machine():
 		return Unknown
+	case p.Boot != boot() && ours:
+		return Ended
 	case p.Boot != boot():
-		return Ended // with the machine's last run
+		return Unknown
 	case p.Space != space():
 		return Unknown
 	}

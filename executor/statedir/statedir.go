@@ -3,10 +3,13 @@
 package statedir
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -100,6 +103,28 @@ func (d Dir) MakeJob(job string) error {
 		return err
 	}
 	return d.make(private, d.use(job))
+}
+
+// imagesID begins the name of an empty folder in Images; the rest is the number.
+const imagesID = "id-"
+
+// ImagesID is a number by which an engine that serves several state folders knows whose
+// shared images are this one's; empty where there is none. It is taken at random and
+// stays with the folder: neither its path nor its device and inode tell it from
+// another's for as long as the images last.
+func (d Dir) ImagesID() string {
+	all, _ := filepath.Glob(filepath.Join(d.Images(), imagesID+strings.Repeat("[0-9a-f]", 16)))
+	if len(all) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(filepath.Base(all[0]), imagesID)
+}
+
+// MakeImagesID makes that number. The images' lock is held.
+func (d Dir) MakeImagesID() error {
+	var number [8]byte
+	_, _ = rand.Read(number[:]) // it never fails (crypto/rand)
+	return os.Mkdir(filepath.Join(d.Images(), imagesID+hex.EncodeToString(number[:])), private)
 }
 
 // ID tells this state folder from every other on a running machine, whatever
