@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,6 +23,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gitlab-sysbox-executor/executor/fault"
 )
 
 // Schema is the version of the file's form.
@@ -124,20 +127,44 @@ func Aside(dir string) ([]string, error) {
 // Read is what the journal of the named job holds, and false when there is none.
 // Nothing is changed; a file that cannot be understood is an error.
 func Read(dir, name string) (Content, bool, error) {
-	text, err := os.ReadFile(Path(dir, name))
+	text, err := read(Path(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Content{}, false, nil
 	} else if err != nil {
 		return Content{}, false, fmt.Errorf("journal: %w", err)
 	}
-	var c Content
-	if err := json.Unmarshal(text, &c); err != nil {
+	c, err := parse(text, name)
+	if err != nil {
 		return Content{}, true, fmt.Errorf("journal %s: %w", Path(dir, name), err)
 	}
-	if c.Schema != Schema || c.Name != name {
-		return Content{}, true, fmt.Errorf("journal %s: schema %d of job %q, want %d of %q", Path(dir, name), c.Schema, c.Name, Schema, name)
-	}
 	return c, true, nil
+}
+
+// mostBytes is far more than a journal with all that a job may have.
+const mostBytes = 16 << 20
+
+// read is a file's text, and one byte more than that where it has more.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, mostBytes+1))
+}
+
+// parse understands the text of the named job's journal.
+func parse(text []byte, name string) (c Content, err error) {
+	if len(text) > mostBytes {
+		return Content{}, fmt.Errorf("it has more than %d bytes", mostBytes)
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Content{}, err
+	}
+	if c.Schema != Schema || c.Name != name {
+		return Content{}, fmt.Errorf("schema %d of job %s, want %d of %q", c.Schema, fault.Quote(c.Name), Schema, name)
+	}
+	return c, nil
 }
 
 // Open reads the journal of the named job, or starts an empty one, which is

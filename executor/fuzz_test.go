@@ -1,0 +1,89 @@
+package executor
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/teardown"
+)
+
+// FuzzLabels gives gc and ps a container with any name and labels, such as somebody
+// else's has by its image. What is taken for a job's has a name that is fit for a file
+// and a terminal; what is shown of it is what the name was made of; nobody is taken for
+// alive but a process of this machine.
+func FuzzLabels(f *testing.F) {
+	i := Identity{Server: "gitlab.example.com:8443", RunnerID: 1, ProjectID: 2, PipelineID: 3, JobID: 4}
+	self := journal.Owner()
+	f.Add(i.Name(), i.Name(), i.Server, "1", "2", "3", "4", self.String(), "build")
+	f.Add(i.Name()+"-s0", i.Name(), i.Server, "1", "2", "3", "4", "1/2/b/s/m/3", "service")
+	f.Add("web", "gsx-\x1b]0;owned\a", "\x1b", "-1", "9223372036854775808", "0x1", " 4", "-1/-1/////", "")
+	f.Add("../x", "../../etc", "", "", "", "", "", "", "")
+	x := &Executor{StateDir: f.TempDir()}
+	f.Fuzz(func(t *testing.T, thingName, name, server, runner, project, pipeline, job, owner, role string) {
+		labels := ofContainer(map[string]string{
+			LabelName: name, LabelServer: server, LabelRunner: runner, LabelProject: project, LabelPipeline: pipeline,
+			LabelJob: job, LabelOwner: owner, LabelRole: role, LabelState: project,
+		})
+		found := engine.Found{ID: "c", Name: thingName, Labels: labels}
+		if belongs(found, name) {
+			path := x.state().Job(name)
+			if filepath.Dir(path) != x.state().Jobs() || !x.ours(path) || strings.ContainsFunc(name, unicode.IsControl) || len(name) > 64 || !strings.HasPrefix(thingName, name) {
+				t.Errorf("%q of %q is taken for ours", thingName, name)
+			}
+		}
+		s := JobState{Name: name}
+		s.fromLabels(thing{journal.Container, found})
+		if s.Identity != (Identity{}) && s.Identity.Name() != name {
+			t.Errorf("%q is shown as %+v", name, s.Identity)
+		}
+		p := journal.ParseProcess(owner)
+		if p != (journal.Process{}) && journal.ParseProcess(p.String()) != p {
+			t.Errorf("%q is %+v", owner, p)
+		}
+		if p.State(false) == journal.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
+			t.Errorf("%q lives", owner)
+		}
+		if belongs(found, name) {
+			found.Made = time.Now()
+			if lives, why := x.lives(name, []thing{{journal.Container, found}}, 0); lives && why == "" || !lives && p.State(false) == journal.Alive {
+				t.Errorf("%q: %t %q", owner, lives, why)
+			}
+		}
+		if n := x.generationNumber(thingName); n != 0 && x.generationVolume(n) != thingName {
+			t.Errorf("%q is generation %d", thingName, n)
+		}
+	})
+}
+
+// FuzzResources takes any resource out of a journal. No path outside the state folder
+// is removed by it, and who held a path is understood or nobody.
+func FuzzResources(f *testing.F) {
+	x := &Executor{StateDir: "/var/lib/gitlab-sysbox-executor"}
+	for _, name := range []string{x.StateDir + "/jobs/gsx-1", x.StateDir + "/../x", "/", "", "..", x.StateDir, x.StateDir + "//x", "/dev/loop0"} {
+		f.Add("folder", name, "")
+	}
+	f.Add("held", "/var/lib/docker/volumes/x/_data", "1:2:3")
+	f.Fuzz(func(t *testing.T, kind, name, detail string) {
+		if x.ours(name) {
+			rest, inside := strings.CutPrefix(name, x.StateDir+"/")
+			if !inside || rest == "" || filepath.Clean(name) != name || strings.HasPrefix(rest, "..") && (rest == ".." || strings.HasPrefix(rest, "../")) {
+				t.Errorf("%q is taken for ours", name)
+			}
+		}
+		r := journal.Resource{Kind: journal.Kind(kind), Name: name, Detail: detail}
+		if isAnonymous(r) && r.Kind != journal.Volume || blocks(r) != engineKind(r.Kind) {
+			t.Errorf("%+v", r)
+		}
+		g := teardown.ParseGrip(name, detail)
+		sorted := func(g teardown.Grip) []string { return slices.Sorted(strings.FieldsSeq(g.String())) }
+		if again := teardown.ParseGrip(name, g.String()); !slices.Equal(sorted(again), sorted(g)) {
+			t.Errorf("%q is %q, then %q", detail, g.String(), again.String())
+		}
+	})
+}
