@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/teardown"
 )
@@ -30,13 +31,13 @@ func (x *Executor) trimAfter(ctx context.Context, i Identity) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, trimTime)
 	defer cancel()
-	found, err := x.Engine.FindVolumes(ctx, LabelKept, cacheMounts)
+	found, err := x.Engine.FindVolumes(ctx, job.LabelKept, cacheMounts)
 	if err != nil {
 		x.Log.Debugf("kept cache mounts: %v", err)
 		return
 	}
 	for _, v := range found {
-		if v.Labels[LabelServer] != i.Server || v.Labels[LabelProject] != strconv.FormatInt(i.ProjectID, 10) {
+		if v.Labels[job.LabelServer] != i.Server || v.Labels[job.LabelProject] != strconv.FormatInt(i.ProjectID, 10) {
 			continue
 		}
 		t, err := x.trim(ctx, v, GCOptions{})
@@ -92,7 +93,7 @@ func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Colle
 	if x.CacheMounts <= 0 {
 		return nil, nil
 	}
-	found, err := x.Engine.FindVolumes(ctx, LabelKept, cacheMounts)
+	found, err := x.Engine.FindVolumes(ctx, job.LabelKept, cacheMounts)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/teardown"
@@ -281,7 +282,7 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 		}
 		for _, f := range found {
 			// By ID: the engine lets two networks bear one name.
-			h := holding{Resource: journal.Resource{Kind: kind, Name: f.Name, Answered: true}, target: f.ID, role: f.Labels[LabelRole], paths: f.Paths}
+			h := holding{Resource: journal.Resource{Kind: kind, Name: f.Name, Answered: true}, target: f.ID, role: f.Labels[job.LabelRole], paths: f.Paths}
 			if kind == journal.Container {
 				r.look(ctx, &h)
 			}
@@ -350,7 +351,7 @@ func (r *removal) find(ctx context.Context, kind journal.Kind) (found []engine.F
 		journal.Volume:    r.Engine.FindVolumes,
 	}[kind]
 	ask := func(ctx context.Context) error {
-		if found, err = list(ctx, LabelName, r.name); engine.IsNotFound(err) {
+		if found, err = list(ctx, job.LabelName, r.name); engine.IsNotFound(err) {
 			err = errors.New(err.Error()) // a list that is missing is no list of nothing
 		}
 		found = slices.DeleteFunc(found, func(f engine.Found) bool { return !belongs(f, r.name) })
@@ -558,7 +559,7 @@ func (r *removal) askEngine(ctx context.Context, target string, remove func(cont
 
 func (r *removal) removeContainer(ctx context.Context, h holding) error {
 	grace := serviceGrace
-	if h.role == "build" {
+	if h.role == string(job.RoleBuild) {
 		grace = stopGrace
 		r.unmountInside(ctx, h.target)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 )
 
@@ -37,7 +38,7 @@ func TestCleanupEndsInTime(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	x := standIn(t, nil, func(r *http.Request) {
-		if f := r.URL.Query().Get("filters"); strings.Contains(f, LabelKept) || strings.Contains(f, LabelImages) || strings.Contains(f, `"volume"`) {
+		if f := r.URL.Query().Get("filters"); strings.Contains(f, job.LabelKept) || strings.Contains(f, job.LabelImages) || strings.Contains(f, `"volume"`) {
 			select {
 			case <-hang:
 			case <-r.Context().Done():

@@ -14,6 +14,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -73,7 +74,7 @@ func withStorage(environment []string, s storage.Settings) []string {
 }
 
 // labels are the administrator's and the job's identity.
-func labels(p Plan, role string) map[string]string {
+func labels(p Plan, role job.Role) map[string]string {
 	all := pairs(p.Container.Labels)
 	maps.Copy(all, p.Identity.Labels(role))
 	return all
@@ -120,7 +121,7 @@ func names(n config.Network) engine.Names {
 
 // jobNetwork is the job's own bridge.
 func jobNetwork(p Plan) engine.Network {
-	n := engine.Network{Name: p.Identity.Name(), Labels: labels(p, "network"), MTU: p.Network.MTU}
+	n := engine.Network{Name: p.Identity.Name(), Labels: labels(p, job.RoleNetwork), MTU: p.Network.MTU}
 	if p.Network.IPv6 {
 		n.Subnet6 = subnet6()
 	}

@@ -22,6 +22,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -137,7 +138,7 @@ func (x *Executor) toolFolder() string { return filepath.Join(x.state().Images()
 // isTool tells whether a container with our label fills a generation, and is neither a
 // job's nor anybody else's, whose image has the label.
 func (x *Executor) isTool(c engine.Found) bool {
-	return c.Labels[LabelName] == "" && x.generationNumber(c.Name) != 0
+	return c.Labels[job.LabelName] == "" && x.generationNumber(c.Name) != 0
 }
 
 // makeToolFolder makes it anew; removeTools has removed the last one.
@@ -153,7 +154,7 @@ func (x *Executor) makeToolFolder() error {
 // removeTools removes a container that fills a generation, and its folder. The
 // lock is held.
 func (x *Executor) removeTools(ctx context.Context) error {
-	found, err := x.Engine.FindContainers(ctx, LabelImages, x.imagesID())
+	found, err := x.Engine.FindContainers(ctx, job.LabelImages, x.imagesID())
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (x *Executor) fill(ctx context.Context, f ImageFill, c ImageChange, current
 		}
 		use.release()
 	}()
-	if err := x.Engine.CreateVolume(ctx, made.Volume, nil, map[string]string{LabelImages: x.imagesID()}); err != nil {
+	if err := x.Engine.CreateVolume(ctx, made.Volume, nil, map[string]string{job.LabelImages: x.imagesID()}); err != nil {
 		return err
 	}
 	t, err := x.startTool(ctx, f, img, current.Volume, made.Volume)
@@ -282,7 +283,7 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
 		Env: append(slices.Clone(f.Environment),
 			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"),
-		Labels: ofContainer(map[string]string{LabelImages: x.imagesID(), LabelOwner: owner()}),
+		Labels: job.ContainerLabels(map[string]string{job.LabelImages: x.imagesID(), job.LabelOwner: owner()}),
 		Mounts: []engine.Mount{
 			{Kind: engine.Bind, Source: x.toolFolder(), Target: agent.Dir, ReadOnly: true},
 			{Kind: engine.Volume, Source: made, Target: toolNew},

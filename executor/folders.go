@@ -10,18 +10,9 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
-)
-
-// LabelKept marks a volume that outlives its jobs and says what is in it: builds,
-// cache or cache-mounts. Such a volume has no LabelName: no job's clean-up removes it.
-const LabelKept = LabelPrefix + "kept"
-
-// The labels, beside those of an Identity, of a volume that is kept.
-const (
-	LabelProtected = LabelPrefix + "protected"
-	LabelSlot      = LabelPrefix + "slot"
 )
 
 // Folders are the job's folders as its scripts see them, and how long they last.
@@ -65,14 +56,14 @@ func keptVolume(i Identity, kind string, protected bool, own map[string]string) 
 	sum := sha256.Sum256([]byte(i.Server))
 	name := fmt.Sprintf("gsx-kept-%s-%s-p%d", kind, hex.EncodeToString(sum[:4]), i.ProjectID)
 	labels := map[string]string{
-		LabelKept: kind, LabelServer: i.Server, LabelProject: strconv.FormatInt(i.ProjectID, 10),
-		LabelProtected: strconv.FormatBool(protected),
+		job.LabelKept: kind, job.LabelServer: i.Server, job.LabelProject: strconv.FormatInt(i.ProjectID, 10),
+		job.LabelProtected: strconv.FormatBool(protected),
 	}
 	maps.Copy(labels, own)
-	if runner, ok := own[LabelRunner]; ok {
+	if runner, ok := own[job.LabelRunner]; ok {
 		name += "-r" + runner
 	}
-	if slot, ok := own[LabelSlot]; ok {
+	if slot, ok := own[job.LabelSlot]; ok {
 		name += "-s" + slot
 	}
 	if protected {
@@ -93,7 +84,7 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 	}
 	if f.KeepBuilds {
 		name, labels := keptVolume(i, "builds", f.ProtectedBuilds, map[string]string{
-			LabelRunner: strconv.FormatInt(i.RunnerID, 10), LabelSlot: strconv.FormatInt(f.Slot, 10),
+			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 		})
 		use, err := x.takeKept(ctx, name, labels, true)
 		if err != nil {
@@ -151,7 +142,7 @@ func (x *Executor) makeShared(ctx context.Context, p Plan, j *journal.Journal) e
 		if v, _ := config.ParseVolume(text); v.Source != "" {
 			continue
 		}
-		if err := x.createVolume(ctx, j, sharedVolume(p.Identity, n), nil, labels(p, "shared")); err != nil {
+		if err := x.createVolume(ctx, j, sharedVolume(p.Identity, n), nil, labels(p, job.RoleShared)); err != nil {
 			return err
 		}
 	}
@@ -165,7 +156,7 @@ func (x *Executor) ownVolumes(ctx context.Context, i Identity, j *journal.Journa
 			continue
 		}
 		*volume = ownVolume(i, kind)
-		if err := x.createVolume(ctx, j, *volume, nil, i.Labels(kind)); err != nil {
+		if err := x.createVolume(ctx, j, *volume, nil, i.Labels(job.Role(kind))); err != nil {
 			return err
 		}
 	}

@@ -3,21 +3,26 @@ package executor
 import (
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/job"
 )
+
+// engineName is what the Docker Engine takes as a name of a container or volume.
+var engineName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 func TestKeptVolumesOfDifferentJobs(t *testing.T) {
 	base := Identity{Server: "gitlab.example.com", RunnerID: 1, ProjectID: 42, PipelineID: 7, JobID: 2046}
 	volumes := func(change func(*Identity), protected bool) (builds, cache string) {
 		i := base
 		change(&i)
-		builds, labels := keptVolume(i, "builds", protected, map[string]string{LabelRunner: strconv.FormatInt(i.RunnerID, 10), LabelSlot: "3"})
-		if labels[LabelName] != "" || labels[LabelJob] != "" || labels[LabelKept] != "builds" {
+		builds, labels := keptVolume(i, "builds", protected, map[string]string{job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: "3"})
+		if labels[job.LabelName] != "" || labels[job.LabelJob] != "" || labels[job.LabelKept] != "builds" {
 			t.Errorf("labels %v", labels)
 		}
 		cache, _ = keptVolume(i, "cache", protected, nil)

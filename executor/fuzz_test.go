@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/teardown"
 )
@@ -25,10 +26,10 @@ func FuzzLabels(f *testing.F) {
 	f.Add("web", "gsx-\x1b]0;owned\a", "\x1b", "-1", "9223372036854775808", "0x1", " 4", "-1/-1/////", "")
 	f.Add("../x", "../../etc", "", "", "", "", "", "", "")
 	x := &Executor{StateDir: f.TempDir()}
-	f.Fuzz(func(t *testing.T, thingName, name, server, runner, project, pipeline, job, owner, role string) {
-		labels := ofContainer(map[string]string{
-			LabelName: name, LabelServer: server, LabelRunner: runner, LabelProject: project, LabelPipeline: pipeline,
-			LabelJob: job, LabelOwner: owner, LabelRole: role, LabelState: project,
+	f.Fuzz(func(t *testing.T, thingName, name, server, runner, project, pipeline, number, owner, role string) {
+		labels := job.ContainerLabels(map[string]string{
+			job.LabelName: name, job.LabelServer: server, job.LabelRunner: runner, job.LabelProject: project, job.LabelPipeline: pipeline,
+			job.LabelJob: number, job.LabelOwner: owner, job.LabelRole: role, job.LabelState: project,
 		})
 		found := engine.Found{ID: "c", Name: thingName, Labels: labels}
 		if belongs(found, name) {

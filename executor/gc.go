@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/teardown"
 )
@@ -109,21 +110,21 @@ type thing struct {
 	engine.Found
 }
 
-// findThings lists what of the named job, or of all jobs where job is empty, there is
+// findThings lists what of the only job asked for, or of all jobs where it is empty, there is
 // on the engine, by the jobs' names.
-func (x *Executor) findThings(ctx context.Context, job string) (map[string][]thing, error) {
+func (x *Executor) findThings(ctx context.Context, only string) (map[string][]thing, error) {
 	all := map[string][]thing{}
 	for kind, list := range map[journal.Kind]func(context.Context, string, string) ([]engine.Found, error){
 		journal.Container: x.Engine.FindContainers,
 		journal.Network:   x.Engine.FindNetworks,
 		journal.Volume:    x.Engine.FindVolumes,
 	} {
-		found, err := list(ctx, LabelName, job)
+		found, err := list(ctx, job.LabelName, only)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range found {
-			if name := f.Labels[LabelName]; belongs(f, name) {
+			if name := f.Labels[job.LabelName]; belongs(f, name) {
 				all[name] = append(all[name], thing{kind, f})
 			}
 		}
@@ -139,14 +140,14 @@ func (x *Executor) jobNames() (map[string]bool, error) {
 	}
 	names := map[string]bool{}
 	for _, name := range written {
-		names[name] = validName(name)
+		names[name] = job.ValidName(name)
 	}
 	entries, err := os.ReadDir(x.state().Jobs())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gc: %w", err)
 	}
 	for _, e := range entries {
-		names[e.Name()] = validName(e.Name())
+		names[e.Name()] = job.ValidName(e.Name())
 	}
 	maps.DeleteFunc(names, func(_ string, ours bool) bool { return !ours })
 	return names, nil
@@ -254,13 +255,15 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 			if f.Made.After(last) {
 				last = f.Made
 			}
-			if p := journal.ParseProcess(f.Labels[LabelOwner]); p.State(ours) == journal.Alive {
+			if p := journal.ParseProcess(f.Labels[job.LabelOwner]); p.State(ours) == journal.Alive {
 				owner = p
 			} else if owner.PID == 0 {
 				owner = p
 			}
 		}
-		others := func(f thing) bool { return f.Labels[LabelState] == "" || f.Labels[LabelState] != x.state().ID() }
+		others := func(f thing) bool {
+			return f.Labels[job.LabelState] == "" || f.Labels[job.LabelState] != x.state().ID()
+		}
 		switch { // a journal comes first
 		case len(found) == 0:
 			over = "it has no journal that can be read, and nothing on the engine"

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 )
 
@@ -22,7 +23,7 @@ func TestGCOfLabelsAlone(t *testing.T) {
 	copied := here // of a machine with a copy of this one's disk, number and state folder
 	copied.Boot = "other"
 	found := func(x *Executor, owner journal.Process) thing {
-		labels := map[string]string{LabelOwner: owner.String()}
+		labels := map[string]string{job.LabelOwner: owner.String()}
 		if x != nil {
 			x.mark(labels)
 		}
@@ -66,11 +67,11 @@ func TestGCOfLabelsAlone(t *testing.T) {
 // moment in which a kill would make it last.
 func TestGCWritesNothingForAnothersJob(t *testing.T) {
 	owner := journal.Owner()
-	networks := []engine.Found{{Name: "gsx-0123abcd-p1-j1", Labels: map[string]string{LabelName: "gsx-0123abcd-p1-j1", LabelOwner: owner.String()}}}
+	networks := []engine.Found{{Name: "gsx-0123abcd-p1-j1", Labels: map[string]string{job.LabelName: "gsx-0123abcd-p1-j1", job.LabelOwner: owner.String()}}}
 	var x *Executor
 	asked := 0
 	x = standIn(t, networks, func(r *http.Request) {
-		if !strings.Contains(r.URL.Query().Get("filters"), LabelName+"=gsx-0123abcd-p1-j1") {
+		if !strings.Contains(r.URL.Query().Get("filters"), job.LabelName+"=gsx-0123abcd-p1-j1") {
 			return
 		}
 		asked++

@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 )
 
 func TestRemoveDue(t *testing.T) {
@@ -99,7 +100,7 @@ func (e *keptEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "volumes":
 		var all []map[string]any
 		for _, v := range e.volumes {
-			all = append(all, map[string]any{"Name": v, "Labels": map[string]string{LabelKept: "builds"}})
+			all = append(all, map[string]any{"Name": v, "Labels": map[string]string{job.LabelKept: "builds"}})
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": all})
 	case path == "system/df":

@@ -9,6 +9,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 )
 
@@ -69,8 +70,8 @@ const helperHome = "/home/job"
 // what run has to know of it, nil without one. Its scripts run as the user
 // that the job's run as: whatever one writes, the other may change, and git
 // takes the repository for the user's own.
-func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, job agent.Report) (*facts, error) {
-	why := p.Helper.why(job)
+func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, found agent.Report) (*facts, error) {
+	why := p.Helper.why(found)
 	if why == "" {
 		if p.Helper.NeedsTool && p.Helper.Tool == "" {
 			x.Log.Warnf("No static %s program was found on this machine: caches and artifacts need one in the job's image. (Name one as helper.runner_binary in the executor's configuration, or set helper.mode to \"container\".)", p.Helper.ToolName)
@@ -86,7 +87,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		return nil, err
 	}
 	setup := agent.Setup{
-		User: fmt.Sprintf("%d:%d", job.UID, job.GID),
+		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
 		Folders: []agent.Folder{
 			tmpdir(p),
 			{Path: helperHome, Mode: 0o700, Owned: true},
@@ -111,7 +112,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{order},
 		Env:        append(withStorage(p.Environment, p.Storage), "HOME="+helperHome),
-		Labels:     labels(p, "helper"),
+		Labels:     labels(p, job.RoleHelper),
 		Mounts:     append(x.sharedMounts(p), settings...),
 		Network:    p.Identity.Name(),
 		Names:      names(p.Network),

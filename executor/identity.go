@@ -1,51 +1,23 @@
 package executor
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"strconv"
 	"sync"
 
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 )
 
-var owner = sync.OnceValue(func() string { return journal.Owner().String() })
+// Identity tells one job from every other on this machine.
+type Identity = job.Identity
 
 // mark adds to a resource's labels which state folder it belongs to.
 func (x *Executor) mark(labels map[string]string) map[string]string {
-	labels[LabelState] = x.state().ID()
+	labels[job.LabelState] = x.state().ID()
 	return labels
 }
 
-// Identity tells one job from every other on this machine.
-type Identity struct {
-	Server     string `json:"server"` // host[:port] of the GitLab instance
-	RunnerID   int64  `json:"runner_id"`
-	ProjectID  int64  `json:"project_id"`
-	PipelineID int64  `json:"pipeline_id"`
-	JobID      int64  `json:"job_id"`
-}
+// belongs tells whether what the engine found is the named job's.
+func belongs(f engine.Found, name string) bool { return job.Owns(name, f.Name, f.Labels) }
 
-// Name is what all names of the job's resources derive from. It is fit for a
-// file name and for every name the engine takes: nothing in it is the job
-// author's choice. Two GitLab instances may use the same job number on one
-// machine, hence the hash of the server.
-func (i Identity) Name() string {
-	sum := sha256.Sum256([]byte(i.Server))
-	return fmt.Sprintf("gsx-%s-p%d-j%d", hex.EncodeToString(sum[:4]), i.ProjectID, i.JobID)
-}
-
-// Labels are the identity as labels of a resource in the given role.
-func (i Identity) Labels(role string) map[string]string {
-	return map[string]string{
-		LabelName:     i.Name(),
-		LabelServer:   i.Server,
-		LabelRunner:   strconv.FormatInt(i.RunnerID, 10),
-		LabelProject:  strconv.FormatInt(i.ProjectID, 10),
-		LabelPipeline: strconv.FormatInt(i.PipelineID, 10),
-		LabelJob:      strconv.FormatInt(i.JobID, 10),
-		LabelRole:     role,
-		LabelOwner:    owner(),
-	}
-}
+var owner = sync.OnceValue(func() string { return journal.Owner().String() })

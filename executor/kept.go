@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
@@ -69,13 +70,13 @@ type KeptVolume struct {
 
 // KeptVolumes lists the volumes that are kept.
 func (x *Executor) KeptVolumes(ctx context.Context) ([]KeptVolume, error) {
-	found, err := x.Engine.FindVolumes(ctx, LabelKept, "")
+	found, err := x.Engine.FindVolumes(ctx, job.LabelKept, "")
 	if err != nil {
 		return nil, err
 	}
 	var all []KeptVolume
 	for _, v := range found {
-		k := KeptVolume{Volume: v.Name, Kind: v.Labels[LabelKept]}
+		k := KeptVolume{Volume: v.Name, Kind: v.Labels[job.LabelKept]}
 		if last, err := lastUse(x.keptFile(v.Name)); err == nil {
 			k.LastUse = last
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 )
 
@@ -21,7 +22,7 @@ func TestHostileNames(t *testing.T) {
 		"gsx-0123abcd-p-1-j2": false, "gsx-0123abcd-p1-j2-helper": false, "gsx-0123abcd-p1-j2/..": false, "../gsx-0123abcd-p1-j2": false,
 		"gsx-0123abcd-p1-j" + strings.Repeat("9", 300): false,
 	} {
-		if validName(name) != valid {
+		if job.ValidName(name) != valid {
 			t.Errorf("%q: %t", name, !valid)
 		}
 	}
@@ -29,31 +30,31 @@ func TestHostileNames(t *testing.T) {
 		good: true, good + "-helper": true, good + "-s0": true, good + "-shared-3": true,
 		good + "9": false, "web": false, "": false, "x" + good: false, good[:len(good)-1]: false,
 	} {
-		if got := belongs(engine.Found{Name: thing, Labels: map[string]string{LabelName: good}}, good); got != ours {
+		if got := belongs(engine.Found{Name: thing, Labels: map[string]string{job.LabelName: good}}, good); got != ours {
 			t.Errorf("%q: %t", thing, got)
 		}
 	}
-	if belongs(engine.Found{Name: good}, good) || belongs(engine.Found{Name: good, Labels: map[string]string{LabelName: "gsx-1"}}, good) {
+	if belongs(engine.Found{Name: good}, good) || belongs(engine.Found{Name: good, Labels: map[string]string{job.LabelName: "gsx-1"}}, good) {
 		t.Error("without the label")
 	}
 }
 
 // What an image's labels say never counts for a container of ours.
 func TestHostileLabelsOfAnImageDoNotCount(t *testing.T) {
-	image := map[string]string{LabelImages: "01234567", LabelKept: "builds", LabelName: "gsx-0123abcd-p1-j2", LabelState: "1-2", LabelOwner: "1/1////1", "com.example.other": "x"}
-	ours := ofContainer(map[string]string{LabelRole: "build", LabelName: "gsx-0123abcd-p3-j4"})
+	image := map[string]string{job.LabelImages: "01234567", job.LabelKept: "builds", job.LabelName: "gsx-0123abcd-p1-j2", job.LabelState: "1-2", job.LabelOwner: "1/1////1", "com.example.other": "x"}
+	ours := job.ContainerLabels(map[string]string{job.LabelRole: "build", job.LabelName: "gsx-0123abcd-p3-j4"})
 	merged := maps.Clone(image) // as the engine does
 	maps.Copy(merged, ours)
-	for _, label := range jobLabels {
+	for _, label := range job.Labels {
 		if merged[label] != ours[label] {
 			t.Errorf("%s is %q", label, merged[label])
 		}
 	}
-	if merged[LabelImages] != "" || merged[LabelKept] != "" || merged[LabelName] != "gsx-0123abcd-p3-j4" || merged["com.example.other"] != "x" {
+	if merged[job.LabelImages] != "" || merged[job.LabelKept] != "" || merged[job.LabelName] != "gsx-0123abcd-p3-j4" || merged["com.example.other"] != "x" {
 		t.Errorf("%v", merged)
 	}
-	for _, label := range slices.Concat(slices.Collect(maps.Keys(Identity{}.Labels(""))), []string{LabelState, LabelImages, LabelKept, LabelProtected, LabelSlot}) {
-		if !slices.Contains(jobLabels, label) {
+	for _, label := range slices.Concat(slices.Collect(maps.Keys(Identity{}.Labels(""))), []string{job.LabelState, job.LabelImages, job.LabelKept, job.LabelProtected, job.LabelSlot}) {
+		if !slices.Contains(job.Labels, label) {
 			t.Errorf("%s is not set on every container", label)
 		}
 	}
@@ -65,22 +66,22 @@ func TestHostileForeignContainerStays(t *testing.T) {
 	dead := journal.Owner()
 	dead.Started++
 	const name = "gsx-0123abcd-p1-j2"
-	foreign := map[string]string{LabelName: name, LabelOwner: dead.String()}
+	foreign := map[string]string{job.LabelName: name, job.LabelOwner: dead.String()}
 	x := standIn(t, []engine.Found{
 		{ID: "a1", Name: "web", Labels: foreign}, {ID: "a2", Name: name + "9", Labels: foreign}, {ID: "a3", Name: name, Labels: foreign},
 	}, func(*http.Request) {})
 	if all, err := x.findThings(t.Context(), ""); err != nil || len(all) != 1 || len(all[name]) != 1 || all[name][0].ID != "a3" {
 		t.Errorf("%+v %v", all, err)
 	}
-	fills := map[string]string{LabelImages: x.imagesID()}
+	fills := map[string]string{job.LabelImages: x.imagesID()}
 	for _, c := range []struct {
 		found engine.Found
 		tool  bool
 	}{
-		{engine.Found{Name: x.generationVolume(3), Labels: ofContainer(fills)}, true},
+		{engine.Found{Name: x.generationVolume(3), Labels: job.ContainerLabels(fills)}, true},
 		{engine.Found{Name: "web", Labels: fills}, false},
-		{engine.Found{Name: name, Labels: map[string]string{LabelName: name, LabelImages: x.imagesID()}}, false},
-		{engine.Found{Name: x.generationVolume(3), Labels: map[string]string{LabelName: name, LabelImages: x.imagesID()}}, false},
+		{engine.Found{Name: name, Labels: map[string]string{job.LabelName: name, job.LabelImages: x.imagesID()}}, false},
+		{engine.Found{Name: x.generationVolume(3), Labels: map[string]string{job.LabelName: name, job.LabelImages: x.imagesID()}}, false},
 	} {
 		if got := x.isTool(c.found); got != c.tool {
 			t.Errorf("%+v: %t", c.found, got)
@@ -96,7 +97,7 @@ func TestHostileIdentityOfLabels(t *testing.T) {
 	if s.fromLabels(thing{journal.Container, engine.Found{ID: "c", Labels: labels, Made: time.Now()}}); s.Identity != i || s.Container != "c" {
 		t.Errorf("%+v", s)
 	}
-	labels[LabelServer] = "\x1b]0;owned\a"
+	labels[job.LabelServer] = "\x1b]0;owned\a"
 	s = JobState{Name: i.Name()}
 	if s.fromLabels(thing{journal.Container, engine.Found{ID: "c", Labels: labels}}); s.Identity != (Identity{}) {
 		t.Errorf("%+v", s)

@@ -12,6 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
@@ -183,7 +184,7 @@ func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c en
 			}
 		}
 	}
-	c.Labels = ofContainer(c.Labels)
+	c.Labels = job.ContainerLabels(c.Labels)
 	id, err = x.Engine.CreateContainer(ctx, c)
 	if answered(j, journal.Container, c.Name, err); err != nil {
 		return "", err
@@ -258,7 +259,7 @@ func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) 
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{order},
 		Env:        withToolDefaults(withStorage(p.Environment, p.Storage), setup.User),
-		Labels:     labels(p, "build"),
+		Labels:     labels(p, job.RoleBuild),
 		Mounts:     mounts,
 		Tmpfs:      tmpfs(p.Container.Tmpfs),
 		Network:    name, Aliases: []string{service.JobName},

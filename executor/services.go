@@ -8,6 +8,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 )
@@ -74,7 +75,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	c := engine.Container{
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
 		User: s.User, Entrypoint: s.Entrypoint, Cmd: s.Command, Env: env,
-		Labels:  labels(p, "service"),
+		Labels:  labels(p, job.RoleService),
 		Mounts:  append(x.sharedMounts(p), settings...),
 		Tmpfs:   tmpfs(s.Tmpfs),
 		Network: p.Identity.Name(), Aliases: s.Aliases,

@@ -19,6 +19,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -32,10 +33,6 @@ import (
 // is in use, and it is removed by whoever gets it alone while it is not the
 // current one and no container has it. So there is nothing to be written down
 // that a crash could leave wrong.
-
-// LabelImages marks the volumes of generations, and the container that fills one,
-// with the state folder that they belong to.
-const LabelImages = LabelPrefix + "images"
 
 // Generation is one state of the store.
 type Generation struct {
@@ -218,7 +215,7 @@ func (x *Executor) holdImages(ctx context.Context) (Generation, *keptUse, error)
 // hasGeneration is an error where the engine lacks the volume: it would make an
 // empty one of that name.
 func (x *Executor) hasGeneration(ctx context.Context, volume string) error {
-	found, err := x.Engine.FindVolumes(ctx, LabelImages, x.imagesID())
+	found, err := x.Engine.FindVolumes(ctx, job.LabelImages, x.imagesID())
 	if err != nil {
 		return err
 	}
@@ -231,7 +228,7 @@ func (x *Executor) hasGeneration(ctx context.Context, volume string) error {
 // generations are all of this state folder's that there are traces of, by their
 // volumes' names.
 func (x *Executor) generations(ctx context.Context) ([]string, error) {
-	found, err := x.Engine.FindVolumes(ctx, LabelImages, x.imagesID())
+	found, err := x.Engine.FindVolumes(ctx, job.LabelImages, x.imagesID())
 	if err != nil {
 		return nil, err
 	}
@@ -381,8 +378,8 @@ func (x *Executor) ListImages(ctx context.Context) (ImageList, error) {
 		}
 		g := GenerationUse{Number: x.generationNumber(v), Volume: v, Current: v == current.Volume, Jobs: []string{}}
 		for _, u := range users {
-			if job := u.Labels[LabelName]; belongs(u, job) && !slices.Contains(g.Jobs, job) {
-				g.Jobs = append(g.Jobs, job)
+			if name := u.Labels[job.LabelName]; belongs(u, name) && !slices.Contains(g.Jobs, name) {
+				g.Jobs = append(g.Jobs, name)
 			}
 		}
 		slices.Sort(g.Jobs)

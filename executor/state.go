@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -159,13 +160,16 @@ func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 func (s *JobState) fromLabels(t thing) {
 	number := func(label string) int64 { n, _ := strconv.ParseInt(t.Labels[label], 10, 64); return n }
 	if s.JobID == 0 {
-		i := Identity{t.Labels[LabelServer], number(LabelRunner), number(LabelProject), number(LabelPipeline), number(LabelJob)}
+		i := Identity{
+			Server: t.Labels[job.LabelServer], RunnerID: number(job.LabelRunner), ProjectID: number(job.LabelProject),
+			PipelineID: number(job.LabelPipeline), JobID: number(job.LabelJob),
+		}
 		if i.Name() == s.Name { // else it is not what the name was made of
 			s.Identity = i
 		}
 	}
 	if s.Driver.PID == 0 {
-		s.Driver = journal.ParseProcess(t.Labels[LabelOwner])
+		s.Driver = journal.ParseProcess(t.Labels[job.LabelOwner])
 	}
 	if s.Started.IsZero() {
 		s.Started = t.Made // to the second, and the journal is older than any of them
@@ -173,10 +177,10 @@ func (s *JobState) fromLabels(t thing) {
 	if t.kind != journal.Container {
 		return
 	}
-	switch t.Labels[LabelRole] {
-	case "build":
+	switch job.Role(t.Labels[job.LabelRole]) {
+	case job.RoleBuild:
 		s.Container = t.ID
-	case "service":
+	case job.RoleService:
 		s.Services = append(s.Services, t.Found.Name)
 	}
 }

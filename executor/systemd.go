@@ -11,12 +11,13 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // LabelSystemd is an image's own label: "true" or "false" says whether systemd is
 // to be the first process of its containers.
-const LabelSystemd = LabelPrefix + "systemd"
+const LabelSystemd = job.LabelPrefix + "systemd"
 
 // systemdFile is systemd's configuration among a container's settings.
 const systemdFile = "systemd.conf"

@@ -18,6 +18,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/teardown"
@@ -117,7 +118,7 @@ func (x *Executor) makeVolume(ctx context.Context, p Plan, info engine.Info, j *
 	state.Image = v.Image
 	err = x.setVolumeState(name, state)
 	if err == nil {
-		err = x.createVolume(ctx, j, name, v.Options, labels(p, "storage"))
+		err = x.createVolume(ctx, j, name, v.Options, labels(p, job.RoleStorage))
 	}
 	if err != nil {
 		return nil, errors.Join(err, v.Release())

@@ -1,4 +1,4 @@
-package executor
+package job
 
 import (
 	"regexp"
@@ -28,24 +28,5 @@ func TestIdentityName(t *testing.T) {
 	hostile.Server = "../../etc\n$(id)"
 	if !engineName.MatchString(hostile.Name()) {
 		t.Errorf("%q is no name for an engine", hostile.Name())
-	}
-}
-
-func TestEntrypoint(t *testing.T) {
-	for _, tc := range []struct {
-		name     string
-		job, img []string
-		want     string
-	}{
-		{"image's own", nil, []string{"/entry"}, "/entry"},
-		{"job's", []string{"/mine", "-x"}, []string{"/entry"}, "/mine -x"},
-		{"cleared by the job", []string{""}, []string{"/entry"}, ""},
-		{"none", nil, nil, ""},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if got := strings.Join(entrypoint(tc.job, tc.img), " "); got != tc.want {
-				t.Errorf("got %q, want %q", got, tc.want)
-			}
-		})
 	}
 }
