@@ -6,8 +6,8 @@
 // in the section's check, its description in config.example.toml. The tests
 // name whichever is missing.
 //
-// A field is a string, a bool, an int64, a float64, a []string, a [Size], a
-// [Duration], or a struct, which is a section. The tag secret:"true" keeps a
+// A field is a string, a bool, an int64, a float64, a []string, a [Size], an
+// [Amount], a [Duration], or another struct, which is a section. The tag secret:"true" keeps a
 // key's value out of the errors about TOML's syntax; its check must do the same.
 package config
 

@@ -154,6 +154,8 @@ func wanted(field reflect.Type) string {
 		return "a whole number without quotes"
 	case reflect.Float64:
 		return "a number without quotes"
+	case reflect.Struct: // one that reads itself, and says more
+		return "a string in quotes"
 	case reflect.Slice:
 		return `a list of strings, ["…", "…"]`
 	}

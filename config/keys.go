@@ -5,11 +5,15 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/BurntSushi/toml"
 	"github.com/agext/levenshtein"
 )
 
-// isSection tells a struct of keys from a key.
-func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct }
+// isSection tells a struct of keys from a key, whose type may be a struct that reads
+// itself.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[toml.Unmarshaler]())
+}
 
 // fieldOf finds the field of a section that a key sets. Unlike the library's,
 // the match is exact.

@@ -14,8 +14,9 @@ func TestKeysOf(t *testing.T) {
 		A string   `toml:"a"`
 		B inner    `toml:"b"`
 		D Duration `toml:"d"`
+		E Amount   `toml:"e"`
 	}
-	if got, want := keysOf(reflect.TypeFor[outer]()), []string{"a", "b", "b.c", "d"}; !slices.Equal(got, want) {
+	if got, want := keysOf(reflect.TypeFor[outer]()), []string{"a", "b", "b.c", "d", "e"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

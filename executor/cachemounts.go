@@ -56,11 +56,11 @@ func (x *Executor) trim(ctx context.Context, v engine.Found, o GCOptions) (stora
 		return storage.Trimmed{}, fmt.Errorf("%s is on another machine than this process", v.Name)
 	}
 	// Nobody removes the volume meanwhile; jobs may take it.
-	use, err := x.holdKept(v.Name, false)
+	use, err := x.state().Hold(v.Name, false)
 	if use == nil || err != nil {
 		return storage.Trimmed{}, err
 	}
-	defer use.release()
+	defer use.Release()
 	users, err := x.Engine.VolumeUsers(ctx, v.Name)
 	if err != nil {
 		return storage.Trimmed{}, err
@@ -99,7 +99,7 @@ func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Colle
 	}
 	var all []Collected
 	for _, v := range found {
-		if _, err := os.Stat(x.keptFile(v.Name)); err != nil {
+		if _, err := os.Stat(x.state().Kept(v.Name)); err != nil {
 			continue // another state folder's
 		}
 		t, err := x.trim(ctx, v, o)

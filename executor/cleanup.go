@@ -48,6 +48,7 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 		return err
 	}
 	x.trimAfter(ctx, i)
+	x.measureAfter(ctx, i)
 	// The job may have been the last that had an older generation of shared images.
 	if _, err := x.dropOldImages(ctx); err != nil {
 		x.Log.Debugf("%v", err) // gc takes it up
@@ -399,7 +400,7 @@ func (r *removal) look(ctx context.Context, h *holding) {
 		return // it is going, or its removal will tell
 	}
 	h.paths = d.Paths
-	r.usedKept(d.Volumes)
+	r.Kept().Used(d.Volumes)
 	for _, v := range d.Anonymous {
 		r.note(r.journal.Intend(journal.Resource{Kind: journal.Volume, Name: v, Detail: anonymous, Answered: true}))
 	}

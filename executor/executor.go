@@ -26,6 +26,7 @@ type Executor struct {
 	// CacheMounts is how many bytes the kept cache mounts of each project may have,
 	// apart for protected refs; any number when it is not positive.
 	CacheMounts int64
+	Disk        Disk
 	Log         logrus.FieldLogger
 
 	lastSeenLock sync.Mutex

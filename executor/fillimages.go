@@ -185,7 +185,7 @@ func (x *Executor) fill(ctx context.Context, f ImageFill, c ImageChange, current
 		return err
 	}
 	made.Users = f.Users
-	use, err := x.holdKept(made.Volume, true)
+	use, err := x.state().Hold(made.Volume, true)
 	if err != nil {
 		return err
 	} else if use == nil {
@@ -197,10 +197,10 @@ func (x *Executor) fill(ctx context.Context, f ImageFill, c ImageChange, current
 		defer cancel()
 		err = errors.Join(err, x.removeTools(late))
 		if !adopted {
-			_, gone := x.removeHeld(late, made.Volume)
+			_, gone := x.Kept().RemoveHeld(late, made.Volume)
 			err = errors.Join(err, gone)
 		}
-		use.release()
+		use.Release()
 	}()
 	if err := x.Engine.CreateVolume(ctx, made.Volume, nil, map[string]string{job.LabelImages: x.imagesID()}); err != nil {
 		return err

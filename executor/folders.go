@@ -6,12 +6,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -54,7 +58,7 @@ func (f Folders) mounts() []engine.Mount {
 // hash, as in Identity.Name.
 func keptVolume(i Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
 	sum := sha256.Sum256([]byte(i.Server))
-	name := fmt.Sprintf("gsx-kept-%s-%s-p%d", kind, hex.EncodeToString(sum[:4]), i.ProjectID)
+	name := fmt.Sprintf("%s%s-%s-p%d", kept.Prefix, kind, hex.EncodeToString(sum[:4]), i.ProjectID)
 	labels := map[string]string{
 		job.LabelKept: kind, job.LabelServer: i.Server, job.LabelProject: strconv.FormatInt(i.ProjectID, 10),
 		job.LabelProtected: strconv.FormatBool(protected),
@@ -72,61 +76,73 @@ func keptVolume(i Identity, kind string, protected bool, own map[string]string) 
 	return name, labels
 }
 
+// keptByProject tells whether a volume of that name keeps something of the project's.
+func keptByProject(name string, i Identity) bool {
+	return slices.ContainsFunc([]string{"builds", "cache", cacheMounts}, func(kind string) bool {
+		base, _ := keptVolume(i, kind, false, nil)
+		return name == base || strings.HasPrefix(name, base+"-")
+	})
+}
+
 // takeFolders makes or finds the volumes of the job's folders and returns the
 // folders with their names in them. Until release is called nobody else takes
 // the kept ones; from then on the job's containers show that they are in use.
 func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *journal.Journal) (taken Folders, release func(), err error) {
-	var held []*keptUse
+	var holds []*statedir.Hold
 	release = func() {
-		for _, u := range held {
-			u.release()
+		for _, h := range holds {
+			h.Release()
 		}
+	}
+	defer func() {
+		if err != nil {
+			release()
+			release = nil
+		}
+	}()
+	// take leaves volume empty where it cannot be had now.
+	take := func(volume *string, name, folder string, labels map[string]string, alone bool) error {
+		hold, lost, err := x.Kept().Take(ctx, name, labels, alone)
+		if hold == nil || err != nil {
+			return err
+		}
+		holds = append(holds, hold)
+		if lost.Known {
+			x.Log.Warnf("The folder %s was not kept when the last job with it had ended: it had %s, which is more than may be kept (gc.volume_size). This job begins with an empty one.", folder, lost)
+		}
+		*volume = name
+		return nil
 	}
 	if f.KeepBuilds {
 		name, labels := keptVolume(i, "builds", f.ProtectedBuilds, map[string]string{
 			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 		})
-		use, err := x.takeKept(ctx, name, labels, true)
-		if err != nil {
-			release()
+		if err := take(&f.buildsVolume, name, f.Builds, labels, true); err != nil {
 			return f, nil, err
 		}
-		if use == nil {
+		if f.buildsVolume == "" {
 			x.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
-		} else {
-			f.buildsVolume, held = name, append(held, use)
 		}
 	}
-	if f.KeepCache {
+	if f.KeepCache { // it is left empty while it is being pruned
 		name, labels := keptVolume(i, "cache", f.ProtectedCache, nil)
-		use, err := x.takeKept(ctx, name, labels, false)
-		if err != nil {
-			release()
+		if err := take(&f.cacheVolume, name, f.Cache, labels, false); err != nil {
 			return f, nil, err
-		}
-		if use != nil { // else it is being pruned
-			f.cacheVolume, held = name, append(held, use)
 		}
 	}
 	if f.KeepCacheMounts {
 		name, labels := keptVolume(i, cacheMounts, f.ProtectedBuilds, nil)
-		use, err := x.takeKept(ctx, name, labels, false)
-		if err != nil {
-			release()
+		if err := take(&f.cacheMountsVolume, name, storage.CacheMounts, labels, false); err != nil {
 			return f, nil, err
 		}
-		if use != nil {
-			f.cacheMountsVolume, held = name, append(held, use)
+		if f.cacheMountsVolume != "" {
 			x.Log.Info("Cache mounts of image builds are kept for the project's jobs (storage.cache_mounts).")
 		} else {
 			x.Log.Info("The project's kept cache mounts are just being pruned: this job's builds begin without them.")
 		}
 	}
-	if err := x.ownVolumes(ctx, i, j, map[string]*string{"builds": &f.buildsVolume, "cache": &f.cacheVolume}); err != nil {
-		release()
-		return f, nil, err
-	}
-	return f, release, nil
+	err = x.ownVolumes(ctx, i, j, map[string]*string{"builds": &f.buildsVolume, "cache": &f.cacheVolume})
+	return f, release, err
 }
 
 // ownVolume is the name of a volume that goes with the job.

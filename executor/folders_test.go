@@ -1,13 +1,9 @@
 package executor
 
 import (
-	"io"
-	"os"
 	"regexp"
 	"strconv"
 	"testing"
-
-	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/job"
@@ -50,35 +46,6 @@ func TestKeptVolumesOfDifferentJobs(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestHoldKept(t *testing.T) {
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	x := &Executor{StateDir: t.TempDir(), Log: log}
-	hold := func(exclusive, want bool) *keptUse {
-		t.Helper()
-		u, err := x.holdKept("v", exclusive)
-		if err != nil || (u != nil) != want {
-			t.Fatalf("got %v, %v", u, err)
-		}
-		return u
-	}
-	alone := hold(true, true)
-	hold(true, false)
-	hold(false, false)
-	alone.release()
-	first, second := hold(false, true), hold(false, true)
-	hold(true, false)
-	first.release()
-	second.release()
-	again := hold(true, true)
-	// Pruned by its holder: the next one holds a file of its own.
-	if err := os.Remove(x.keptFile("v")); err != nil {
-		t.Fatal(err)
-	}
-	hold(true, true).release()
-	again.release()
 }
 
 func TestWhyAHelper(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
@@ -35,12 +36,6 @@ type GCOptions struct {
 	DryRun    bool          // only tell
 	OlderThan time.Duration // what was used within this time is kept
 	Each      time.Duration // bounds the removal of one job; zero: as a cleanup
-	// KeepVolumes is how long volumes with builds and caches are kept after their
-	// last use; for ever when it is not positive.
-	KeepVolumes time.Duration
-	// MostVolumes is how many bytes those volumes may have together; any number
-	// when it is not positive.
-	MostVolumes int64
 }
 
 // Action is what GC did with a thing.
@@ -246,7 +241,7 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 			return true, "it is on the engine at " + content.Engine
 		}
 		owner = content.Owner
-		last, _ = lastUse(x.state().Journal(name))
+		last, _ = statedir.LastUse(x.state().Journal(name))
 		if content.Ended {
 			over = "its cleanup did not finish"
 		}
@@ -290,21 +285,6 @@ func (x *Executor) lives(name string, found []thing, olderThan time.Duration) (b
 	return false, over
 }
 
-// lastUse is a file's time of modification. One that lies ahead was written before
-// the clock was set back: the file gets the present time, which begins to run.
-func lastUse(path string) (time.Time, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}, err
-	}
-	last, now := info.ModTime(), time.Now()
-	if last.After(now) {
-		_ = os.Chtimes(path, now, now) // at worst it counts as new once more
-		last = now
-	}
-	return last, nil
-}
-
 // idleSince is how long ago last was, and no longer than the job has been there by
 // a clock that nobody sets: one that was set ahead makes all things look old.
 func idleSince(last time.Time, owner journal.Process) time.Duration {
@@ -335,11 +315,6 @@ func (x *Executor) held(name string, found []thing) []string {
 	return slices.Compact(all)
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // collectAside removes what was set aside and is in no journal: folders whose
 // journal was lost, and journals that could not be read.
 func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
@@ -354,7 +329,7 @@ func (x *Executor) collectAside(ctx context.Context, o GCOptions) []Collected {
 	}
 	var all []Collected
 	look := func(path, reason string, keep time.Duration) {
-		last, err := lastUse(path)
+		last, err := statedir.LastUse(path)
 		if err != nil || mentioned[path] {
 			return
 		}

@@ -18,69 +18,11 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/statedir"
 )
-
-func TestRemoveDue(t *testing.T) {
-	now := time.Now()
-	volume := func(name string, idle time.Duration, size int64) KeptVolume {
-		return KeptVolume{Volume: name, Kind: "builds", LastUse: now.Add(-idle), Size: size}
-	}
-	all := []KeptVolume{
-		volume("new", time.Minute, 100), volume("old", 3*time.Hour, 100), volume("older", 5*time.Hour, 100),
-		{Volume: "unknown", Size: 1000}, volume("no size", 9*time.Hour, -1),
-	}
-	for _, tc := range []struct {
-		name string
-		o    GCOptions
-		used string
-		want string
-	}{
-		{"nothing asked", GCOptions{}, "", ""},
-		{"by age", GCOptions{KeepVolumes: 4 * time.Hour}, "", "older, no size"},
-		{"by age, with a least one", GCOptions{KeepVolumes: 4 * time.Hour, OlderThan: 6 * time.Hour}, "", "no size"},
-		{"by size, longest unused first", GCOptions{MostVolumes: 250}, "", "older"},
-		{"by size, two", GCOptions{MostVolumes: 199}, "", "older, old"},
-		{"size that fits", GCOptions{MostVolumes: 300}, "", ""},
-		{"by size, but not what is newer", GCOptions{MostVolumes: 1, OlderThan: 4 * time.Hour}, "", "older"},
-		{"by both", GCOptions{KeepVolumes: 4 * time.Hour, MostVolumes: 150}, "", "older, no size, old"},
-		{"by size, one in use", GCOptions{MostVolumes: 250}, "older", "old"},
-		{"by size, too much in use", GCOptions{MostVolumes: 50}, "older", "old, new"},
-		{"by both, one in use", GCOptions{KeepVolumes: 4 * time.Hour, MostVolumes: 250}, "older", "no size, old"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			var got, asked []string
-			removeDue(all, now, tc.o, func(v KeptVolume, _ string) bool {
-				asked = append(asked, v.Volume)
-				if v.Volume != tc.used {
-					got = append(got, v.Volume)
-				}
-				return v.Volume != tc.used
-			})
-			if got := strings.Join(got, ", "); got != tc.want {
-				t.Errorf("got %q, want %q", got, tc.want)
-			}
-			if n := len(slices.Compact(slices.Sorted(slices.Values(asked)))); n != len(asked) {
-				t.Errorf("one twice: %v", asked)
-			}
-		})
-	}
-}
-
-func TestRemoveDueTellsHowLong(t *testing.T) {
-	now := time.Now()
-	for idle, want := range map[time.Duration]string{
-		10 * time.Second: "10 seconds", 20 * time.Minute: "20 minutes", time.Hour: "about an hour", 30 * 24 * time.Hour: "4 weeks",
-	} {
-		removeDue([]KeptVolume{{Kind: "builds", LastUse: now.Add(-idle)}}, now, GCOptions{KeepVolumes: time.Second}, func(_ KeptVolume, reason string) bool {
-			if reason != "builds that no job has used for "+want {
-				t.Errorf("%s: %q", idle, reason)
-			}
-			return true
-		})
-	}
-}
 
 // keptEngine is an engine that has volumes, and containers that have some of them.
 type keptEngine struct {
@@ -153,15 +95,15 @@ func keeping(t *testing.T, e *keptEngine) *Executor {
 	if x.Engine, err = engine.New("unix://"+filepath.Join(dir, "socket"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(x.keptFile("."), 0o700); err != nil {
+	if err := os.MkdirAll(x.state().Kept("."), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for v, hours := range map[string]int{"old": 3, "new": 2} {
 		then := time.Now().Add(-time.Duration(hours) * time.Hour)
-		if err := os.WriteFile(x.keptFile(v), nil, 0o600); err != nil {
+		if err := os.WriteFile(x.state().Kept(v), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chtimes(x.keptFile(v), then, then); err != nil {
+		if err := os.Chtimes(x.state().Kept(v), then, then); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -171,40 +113,40 @@ func keeping(t *testing.T, e *keptEngine) *Executor {
 // touch has a kept volume look used just now.
 func touch(t *testing.T, x *Executor, volume string) {
 	now := time.Now()
-	if err := os.Chtimes(x.keptFile(volume), now, now); err != nil {
+	if err := os.Chtimes(x.state().Kept(volume), now, now); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCollectKept(t *testing.T) {
-	byAge, bySize := GCOptions{KeepVolumes: time.Hour}, GCOptions{MostVolumes: 150}
+	byAge, bySize := Disk{KeepVolumes: time.Hour}, Disk{MostVolumes: config.Amount{Size: 150}}
 	for _, tc := range []struct {
 		name   string
-		o      GCOptions
+		disk   Disk
 		users  string
 		locked string
 		want   map[string]Action
 	}{
-		{name: "by age", o: byAge, want: map[string]Action{"old": Removed, "new": Removed}},
-		{name: "by age, a job has one", o: byAge, users: "old", want: map[string]Action{"old": Kept, "new": Removed}},
-		{name: "by age, a job gets one", o: byAge, locked: "old", want: map[string]Action{"old": Kept, "new": Removed}},
-		{name: "by size", o: bySize, want: map[string]Action{"old": Removed}},
-		{name: "by size, a job has one", o: bySize, users: "old", want: map[string]Action{"old": Kept, "new": Removed}},
-		{name: "by size, a job gets one", o: bySize, locked: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by age", disk: byAge, want: map[string]Action{"old": Removed, "new": Removed}},
+		{name: "by age, a job has one", disk: byAge, users: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by age, a job gets one", disk: byAge, locked: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by size", disk: bySize, want: map[string]Action{"old": Removed}},
+		{name: "by size, a job has one", disk: bySize, users: "old", want: map[string]Action{"old": Kept, "new": Removed}},
+		{name: "by size, a job gets one", disk: bySize, locked: "old", want: map[string]Action{"old": Kept, "new": Removed}},
 	} {
 		for _, dryRun := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, dry run %v", tc.name, dryRun), func(t *testing.T) {
 				e := &keptEngine{users: map[string]bool{tc.users: true}}
 				x := keeping(t, e)
 				if tc.locked != "" {
-					use, err := x.holdKept(tc.locked, false)
+					use, err := x.state().Hold(tc.locked, false)
 					if use == nil || err != nil {
 						t.Fatal(use, err)
 					}
-					defer use.release()
+					defer use.Release()
 				}
-				tc.o.DryRun = dryRun
-				all, err := x.collectKept(t.Context(), tc.o)
+				x.Disk = tc.disk
+				all, err := x.collectKept(t.Context(), GCOptions{DryRun: dryRun})
 				if err != nil || len(all) != len(tc.want) {
 					t.Fatalf("%+v, %v", all, err)
 				}
@@ -227,7 +169,8 @@ func TestCollectKeptLooksAgain(t *testing.T) {
 	e := &keptEngine{}
 	x := keeping(t, e)
 	e.removing = func(string) { touch(t, x, "new") }
-	all, err := x.collectKept(t.Context(), GCOptions{KeepVolumes: time.Hour})
+	x.Disk.KeepVolumes = time.Hour
+	all, err := x.collectKept(t.Context(), GCOptions{})
 	if err != nil || len(all) != 2 || all[0].Action != Removed || all[1].Action != Kept || !slices.Equal(e.volumes, []string{"new"}) {
 		t.Errorf("%+v, %v, left %v", all, err, e.volumes)
 	}
@@ -239,7 +182,8 @@ func TestCollectKeptEnds(t *testing.T) {
 	x := keeping(t, e)
 	ctx, cancel := context.WithCancel(t.Context())
 	e.removing = func(string) { cancel() }
-	all, err := x.collectKept(ctx, GCOptions{MostVolumes: 1})
+	x.Disk.MostVolumes.Size = 1
+	all, err := x.collectKept(ctx, GCOptions{})
 	if !errors.Is(err, context.Canceled) || len(all) != 1 || !slices.Equal(e.volumes, []string{"new"}) {
 		t.Errorf("%+v, %v, left %v", all, err, e.volumes)
 	}
@@ -252,15 +196,15 @@ func TestCleanupIsAUse(t *testing.T) {
 	r := removal{Executor: x}
 	r.look(t.Context(), &holding{target: "0123"})
 	for _, v := range []string{"old", "new"} {
-		if last, err := lastUse(x.keptFile(v)); err != nil || last.Before(began) {
+		if last, err := statedir.LastUse(x.state().Kept(v)); err != nil || last.Before(began) {
 			t.Errorf("%s: %v, %v", v, last, err)
 		}
 	}
-	if err := os.Remove(x.keptFile("old")); err != nil {
+	if err := os.Remove(x.state().Kept("old")); err != nil {
 		t.Fatal(err)
 	}
 	r.look(t.Context(), &holding{target: "0123"})
-	if _, err := os.Stat(x.keptFile("old")); err == nil {
+	if _, err := os.Stat(x.state().Kept("old")); err == nil {
 		t.Error("a volume of another state folder's is taken for one of ours")
 	}
 }

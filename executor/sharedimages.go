@@ -20,6 +20,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -162,7 +163,7 @@ func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, releas
 	if use == nil {
 		return Generation{}, release
 	}
-	return g, use.release
+	return g, use.Release
 }
 
 // sayImages says which images the job's tools find.
@@ -177,26 +178,26 @@ func (x *Executor) sayImages(p Plan, s storage.Settings, uid int) {
 }
 
 // holdImages holds the current generation; nil where there is none.
-func (x *Executor) holdImages(ctx context.Context) (Generation, *keptUse, error) {
+func (x *Executor) holdImages(ctx context.Context) (Generation, *statedir.Hold, error) {
 	for {
 		g, err := x.CurrentImages()
 		if err != nil || g.Volume == "" {
 			return Generation{}, nil, err
 		}
-		use, err := x.holdKept(g.Volume, false)
+		use, err := x.state().Hold(g.Volume, false)
 		if err != nil {
 			return Generation{}, nil, err
 		}
 		now, err := x.CurrentImages()
 		if use != nil && err == nil && now.Volume == g.Volume {
 			if err := x.hasGeneration(ctx, g.Volume); err != nil {
-				use.release()
+				use.Release()
 				return Generation{}, nil, err
 			}
 			return now, use, nil
 		}
 		if use != nil { // it has been replaced meanwhile
-			use.release()
+			use.Release()
 			if _, err := x.dropGeneration(ctx, g.Volume); err != nil {
 				x.Log.Debugf("%v", err) // gc takes it up
 			}
@@ -246,12 +247,12 @@ func (x *Executor) generations(ctx context.Context) ([]string, error) {
 
 // forgetGeneration forgets one that the engine lacks.
 func (x *Executor) forgetGeneration(volume string) error {
-	use, err := x.holdKept(volume, true)
+	use, err := x.state().Hold(volume, true)
 	if use == nil || err != nil {
 		return err
 	}
-	defer use.release()
-	return os.Remove(x.keptFile(volume))
+	defer use.Release()
+	return os.Remove(x.state().Kept(volume))
 }
 
 // generationLocks are the files in this state folder of what may be generations.
@@ -263,16 +264,16 @@ func (x *Executor) generationLocks() []string {
 // dropGeneration removes a generation, or returns false: it is the current one,
 // somebody fills it, or a job has or is about to get it.
 func (x *Executor) dropGeneration(ctx context.Context, volume string) (bool, error) {
-	use, err := x.holdKept(volume, true)
+	use, err := x.state().Hold(volume, true)
 	if use == nil || err != nil {
 		return false, err
 	}
-	defer use.release()
+	defer use.Release()
 	// Under the lock: whoever filled it may just have made it the current one.
 	if g, err := x.CurrentImages(); err != nil || g.Volume == volume {
 		return false, err
 	}
-	return x.removeHeld(ctx, volume)
+	return x.Kept().RemoveHeld(ctx, volume)
 }
 
 // dropOldImages removes what no job needs any more, and names it.

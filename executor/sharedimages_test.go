@@ -144,7 +144,7 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 	if err := x.settleImagesID(current); err != nil || x.imagesID() != x.pathID() {
 		t.Errorf("%s %v", x.imagesID(), err)
 	}
-	lock := x.keptFile(x.generationVolume(2)) // which a job has still
+	lock := x.state().Kept(x.generationVolume(2)) // which a job has still
 	if err := os.WriteFile(lock, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

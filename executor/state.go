@@ -15,6 +15,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -205,13 +206,13 @@ type HostState struct {
 	// may still take Claimed in all.
 	Disk    storage.Pool
 	Claimed int64
-	Kept    []KeptVolume // with sizes where asked for
+	Kept    []kept.Volume // with sizes where asked for
 	// Aside counts folders and journals that were set aside.
 	Aside int
 }
 
 // Host looks at the whole machine; folder is where images of volumes are. Sizes of
-// kept volumes cost the engine a walk through all of them.
+// kept volumes cost a walk through those that were used since they were measured.
 func (x *Executor) Host(ctx context.Context, folder string, sizes bool) (h HostState, err error) {
 	if h.Jobs, err = x.Jobs(ctx); err != nil {
 		return h, err
@@ -234,16 +235,12 @@ func (x *Executor) Host(ctx context.Context, folder string, sizes bool) (h HostS
 			h.Claimed += c.Open()
 		}
 	}
-	if h.Kept, err = x.KeptVolumes(ctx); err != nil {
+	if h.Kept, err = x.Kept().List(ctx); err != nil {
 		return h, err
 	}
 	if sizes && len(h.Kept) > 0 {
-		bytes, err := x.Engine.VolumeSizes(ctx)
-		if err != nil {
+		if err := x.Kept().Measure(ctx, h.Kept, true); err != nil {
 			return h, err
-		}
-		for n := range h.Kept {
-			h.Kept[n].Size = bytes[h.Kept[n].Volume]
 		}
 	}
 	folders, _ := filepath.Glob(filepath.Join(x.state().Aside(), "gsx-*"))

@@ -170,7 +170,7 @@ func (p *place) cacheMounts(t *testing.T) string {
 	t.Helper()
 	for _, v := range p.keptVolumes(t) {
 		if v.Kind == "cache-mounts" {
-			path, _ := ask(t, "GET", "/volumes/"+v.Volume, nil)["Mountpoint"].(string)
+			path, _ := ask(t, "GET", "/volumes/"+v.Name, nil)["Mountpoint"].(string)
 			return path
 		}
 	}

@@ -10,27 +10,28 @@ import (
 
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
 // kept gives what the product itself says and does about volumes that are kept.
-func (p *place) kept(t testing.TB) *executor.Executor {
+func (p *place) kept(t testing.TB) *kept.Store {
 	t.Helper()
 	e, err := engine.New(world.engine.Host, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &executor.Executor{Engine: e, StateDir: p.stateDir}
+	return (&executor.Executor{Engine: e, StateDir: p.stateDir}).Kept()
 }
 
 // keptVolumes are those that jobs with this state folder used.
-func (p *place) keptVolumes(t testing.TB) []executor.KeptVolume {
+func (p *place) keptVolumes(t testing.TB) []kept.Volume {
 	t.Helper()
-	all, err := p.kept(t).KeptVolumes(context.Background())
+	all, err := p.kept(t).List(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ours []executor.KeptVolume
+	var ours []kept.Volume
 	for _, k := range all {
 		if !k.LastUse.IsZero() {
 			ours = append(ours, k)
@@ -41,8 +42,8 @@ func (p *place) keptVolumes(t testing.TB) []executor.KeptVolume {
 
 func (p *place) removeKept(t testing.TB) {
 	for _, k := range p.keptVolumes(t) {
-		if gone, err := p.kept(t).RemoveKept(context.Background(), k, false); err != nil || !gone {
-			t.Errorf("%s: gone %v, %v", k.Volume, gone, err)
+		if gone, err := p.kept(t).Remove(context.Background(), k, false); err != nil || !gone {
+			t.Errorf("%s: gone %v, %v", k.Name, gone, err)
 		}
 	}
 }
@@ -122,8 +123,8 @@ func TestLiveJobsNeverShareABuildsFolder(t *testing.T) {
 		t.Error(r.Call("prepare"))
 	}
 	for _, k := range p.keptVolumes(t) {
-		if gone, err := p.kept(t).RemoveKept(t.Context(), k, false); err != nil || gone {
-			t.Errorf("%s was removed under a job: %v, %v", k.Volume, gone, err)
+		if gone, err := p.kept(t).Remove(t.Context(), k, false); err != nil || gone {
+			t.Errorf("%s was removed under a job: %v, %v", k.Name, gone, err)
 		}
 	}
 
@@ -133,7 +134,7 @@ func TestLiveJobsNeverShareABuildsFolder(t *testing.T) {
 	}
 	for _, k := range p.keptVolumes(t) {
 		if k.LastUse.Before(ends) {
-			t.Errorf("%s was used last %s before the end of its job", k.Volume, ends.Sub(k.LastUse))
+			t.Errorf("%s was used last %s before the end of its job", k.Name, ends.Sub(k.LastUse))
 		}
 	}
 	next := counting(t, project)

@@ -205,7 +205,7 @@ func TestGCOfKeptFolders(t *testing.T) {
 	builds := func() (all []string) {
 		for _, v := range p.keptVolumes(t) {
 			if v.Kind == "builds" {
-				all = append(all, v.Volume)
+				all = append(all, v.Name)
 			}
 		}
 		return all

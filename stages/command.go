@@ -177,6 +177,7 @@ func (a *app) withExecutor(do func(*executor.Executor) error) error {
 		CleanupTimeout: time.Duration(a.config.Cleanup.Timeout),
 		GCInterval:     time.Duration(a.config.GC.Interval),
 		CacheMounts:    cacheMounts(a.config),
+		Disk:           disk(a.config.GC),
 		Log:            a.log,
 	})
 }

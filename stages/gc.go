@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 )
 
@@ -39,8 +40,6 @@ all but the first say so and end.`,
 			for _, text := range a.config.Unsafe() {
 				a.log.Warnf("The configuration permits every job (hardening.allow_unsafe): %s.", text)
 			}
-			o.KeepVolumes = time.Duration(a.config.GC.KeepVolumes)
-			o.MostVolumes = int64(a.config.GC.MostVolumes)
 			return a.withExecutor(func(x *executor.Executor) error {
 				return collect(c.Context(), x, o, asJSON, os.Stdout)
 			})
@@ -50,6 +49,11 @@ all but the first say so and end.`,
 	c.Flags().DurationVar(&o.OlderThan, "older-than", 0, "keep what was used within this time, for example 1h")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object for each job or thing found")
 	return c
+}
+
+// disk is how much of the disk may outlive jobs.
+func disk(g config.GC) executor.Disk {
+	return executor.Disk{KeepVolumes: time.Duration(g.KeepVolumes), MostVolumes: g.MostVolumes, VolumeSize: g.VolumeSize}
 }
 
 func collect(ctx context.Context, x *executor.Executor, o executor.GCOptions, asJSON bool, out io.Writer) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/kept"
 )
 
 // metricsCommand tells Prometheus of the jobs on this machine.
@@ -56,7 +57,7 @@ text format, for node_exporter's textfile collector. Nothing is changed.`,
 	}
 	c.Flags().StringVar(&output, "output", "", "file to write instead, as a whole")
 	c.Flags().BoolVar(&o.perJob, "per-job", false, "add series for each job, which Prometheus keeps long after it")
-	c.Flags().BoolVar(&o.sizes, "kept-sizes", false, "add how much disk kept volumes take, which the engine walks through for")
+	c.Flags().BoolVar(&o.sizes, "kept-sizes", false, "add how much disk kept volumes take, which costs a walk through those that were used since they were measured")
 	return c
 }
 
@@ -143,11 +144,11 @@ func families(h executor.HostState, o metricsOptions) gauges {
 	return g
 }
 
-func (g *gauges) kept(volumes []executor.KeptVolume, sizes bool) {
+func (g *gauges) kept(volumes []kept.Volume, sizes bool) {
 	count, bytes := map[string]int64{"builds": 0, "cache": 0, "cache-mounts": 0}, map[string]int64{}
 	for _, v := range volumes {
 		count[v.Kind]++
-		bytes[v.Kind] += max(0, v.Size)
+		bytes[v.Kind] += v.Size.Bytes
 	}
 	var counts, takes []sample
 	for _, kind := range slices.Sorted(maps.Keys(count)) {

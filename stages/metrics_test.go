@@ -11,7 +11,9 @@ import (
 
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/walk"
 )
 
 var hostOfTwo = executor.HostState{
@@ -27,7 +29,7 @@ var hostOfTwo = executor.HostState{
 		},
 	},
 	Disk: storage.Pool{ID: "disk 1", Name: "/srv/volumes", Free: 1 << 30}, Claimed: 50 << 20, Aside: 3,
-	Kept: []executor.KeptVolume{{Volume: "a", Kind: "cache-mounts", Size: 7}, {Volume: "b", Kind: "cache-mounts", Size: -1}},
+	Kept: []kept.Volume{{Name: "a", Kind: "cache-mounts", Size: kept.Size{Size: walk.Size{Bytes: 7}, Known: true}}, {Name: "b", Kind: "cache-mounts"}},
 }
 
 func textOf(t *testing.T, o metricsOptions) string {

@@ -221,3 +221,31 @@ func TestUseOfAnOlderVersionsJob(t *testing.T) {
 		t.Errorf("a job that is gone has a folder: %v", err)
 	}
 }
+
+// Many may be about to use a volume that is kept, one alone to remove it.
+func TestHold(t *testing.T) {
+	d := reachable(t)
+	hold := func(exclusive, want bool) *Hold {
+		t.Helper()
+		h, err := d.Hold("v", exclusive)
+		if err != nil || (h != nil) != want {
+			t.Fatalf("got %v, %v", h, err)
+		}
+		return h
+	}
+	alone := hold(true, true)
+	hold(true, false)
+	hold(false, false)
+	alone.Release()
+	first, second := hold(false, true), hold(false, true)
+	hold(true, false)
+	first.Release()
+	second.Release()
+	again := hold(true, true)
+	// Pruned by its holder: the next one holds a file of its own.
+	if err := os.Remove(d.Kept("v")); err != nil {
+		t.Fatal(err)
+	}
+	hold(true, true).Release()
+	again.Release()
+}

@@ -25,7 +25,7 @@ func DiskPool(folder string) (Pool, error) {
 	if err := unix.Stat(folder, &st); err != nil {
 		return Pool{}, fmt.Errorf("free space in %s: %w", folder, err)
 	}
-	return Pool{ID: fmt.Sprintf("disk %d", st.Dev), Name: folder, Free: int64(s.Bavail) * s.Bsize, Size: int64(s.Blocks) * s.Bsize}, nil
+	return Pool{ID: fmt.Sprintf("disk %d", st.Dev), Name: folder, Free: int64(s.Bavail) * s.Frsize, Size: int64(s.Blocks) * s.Frsize}, nil
 }
 
 // Claim is what a job may still take from a pool.

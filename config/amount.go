@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Amount is how much of a disk something may have: a [Size], or a share of the disk
+// in percent. The zero Amount is any amount.
+//
+// In the file it is what a Size is, but not "unlimited", or a string such as "20%".
+type Amount struct {
+	Size    Size
+	Percent float64 // from 0 to 100; 0 where Size counts
+}
+
+// Of is the amount in bytes on a disk of that many, which is not positive where it is
+// not known. 0 is any amount.
+func (a Amount) Of(disk int64) int64 {
+	switch {
+	case a.Percent <= 0:
+		return int64(a.Size)
+	case disk <= 0:
+		return 0
+	}
+	return max(1, int64(float64(disk)/100*a.Percent))
+}
+
+// UnmarshalTOML takes a string or an integer; its errors say what is right.
+func (a *Amount) UnmarshalTOML(value any) error {
+	text, ok := value.(string)
+	number, share := strings.CutSuffix(text, "%")
+	if !ok || !share {
+		var size Size
+		if err := size.UnmarshalTOML(value); err != nil {
+			return fmt.Errorf(`%w, or a share of the disk such as "20%%"`, err)
+		}
+		if size < 0 {
+			return fmt.Errorf(`%q is no amount; write for example "20%%" or "100GiB", or 0 for any`, size)
+		}
+		*a = Amount{Size: size}
+		return nil
+	}
+	percent, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(percent) || percent <= 0 || percent > 100 {
+		return fmt.Errorf(`%q is not a share of the disk from above 0%% to 100%%; write for example "20%%"`, text)
+	}
+	*a = Amount{Percent: percent}
+	return nil
+}
+
+// String reads back as a.
+func (a Amount) String() string {
+	if a.Percent > 0 {
+		return strconv.FormatFloat(a.Percent, 'f', -1, 64) + "%"
+	}
+	return a.Size.String()
+}
+
+// MarshalText is [Amount.String]; it never fails.
+func (a Amount) MarshalText() ([]byte, error) { return []byte(a.String()), nil }

@@ -1,0 +1,307 @@
+package kept
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/walk"
+)
+
+// volumes is an engine with volumes in a folder.
+type volumes struct {
+	dir   string
+	users map[string]bool
+	sizes map[string]int64 // what the engine itself says
+}
+
+func (e *volumes) path(name string) string { return filepath.Join(e.dir, name, "_data") }
+
+func (e *volumes) CreateVolume(_ context.Context, name string, _, _ map[string]string) error {
+	return os.MkdirAll(e.path(name), 0o755)
+}
+
+func (e *volumes) FindVolume(_ context.Context, name string) (engine.Found, error) {
+	if _, err := os.Stat(e.path(name)); err != nil {
+		return engine.Found{}, fmt.Errorf("%w: %w", cerrdefs.ErrNotFound, err)
+	}
+	return engine.Found{Name: name, ID: name, Labels: map[string]string{job.LabelKept: "builds"}, Paths: []string{e.path(name)}}, nil
+}
+
+func (e *volumes) FindVolumes(ctx context.Context, _, _ string) (all []engine.Found, err error) {
+	entries, err := os.ReadDir(e.dir)
+	for _, entry := range entries {
+		if f, err := e.FindVolume(ctx, entry.Name()); err == nil {
+			all = append(all, f)
+		}
+	}
+	return all, err
+}
+
+func (e *volumes) VolumeUsers(_ context.Context, name string) ([]engine.Found, error) {
+	if e.users[name] {
+		return []engine.Found{{ID: "0123"}}, nil
+	}
+	return nil, nil
+}
+
+func (e *volumes) VolumeSizes(context.Context) (map[string]int64, error) {
+	return maps.Clone(e.sizes), nil
+}
+
+func (e *volumes) RemoveVolume(_ context.Context, name string) error {
+	return os.RemoveAll(filepath.Dir(e.path(name)))
+}
+
+const name = Prefix + "builds-p1"
+
+// taken is a store whose volume a job has taken and written a file of some bytes to.
+func taken(t *testing.T, size int) (*Store, *volumes) {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	e := &volumes{dir: t.TempDir(), users: map[string]bool{}}
+	s := &Store{State: statedir.Dir(t.TempDir()), Engine: e, Local: true, Log: log}
+	hold, lost, err := s.Take(t.Context(), name, nil, true)
+	if err != nil || hold == nil || lost.Known {
+		t.Fatal(hold, lost, err)
+	}
+	hold.Release()
+	if err := os.WriteFile(filepath.Join(e.path(name), "file"), make([]byte, size), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s, e
+}
+
+// only is the store's only volume.
+func only(t *testing.T, s *Store) Volume {
+	t.Helper()
+	all, err := s.List(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	return all[0]
+}
+
+// What was measured holds until the next use, and measuring is no use.
+func TestMeasureOnce(t *testing.T) {
+	s, e := taken(t, 1<<20)
+	before := only(t, s)
+	all := []Volume{before}
+	if err := s.Measure(t.Context(), all, false); err != nil || all[0].Size.Bytes < 1<<20 || all[0].Size.Entries != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	// As a look at the file tells, not at the volume.
+	if err := os.RemoveAll(filepath.Join(e.path(name), "file")); err != nil {
+		t.Fatal(err)
+	}
+	got := only(t, s)
+	if got.Size != all[0].Size || !got.LastUse.Equal(before.LastUse) {
+		t.Errorf("%+v after it was measured as %+v", got, all[0])
+	}
+	if again, err := s.Unmeasured(t.Context(), func(string) bool { return true }); err != nil || len(again) > 0 {
+		t.Errorf("to be measured again: %+v, %v", again, err)
+	}
+	s.Used([]string{name})
+	if got := only(t, s); got.Size.Known {
+		t.Errorf("%+v after it was used", got)
+	}
+	if again, err := s.Unmeasured(t.Context(), func(n string) bool { return n == name }); err != nil || len(again) != 1 {
+		t.Errorf("to be measured again: %+v, %v", again, err)
+	}
+}
+
+func TestMeasureInADryRun(t *testing.T) {
+	s, _ := taken(t, 1<<20)
+	all := []Volume{only(t, s)}
+	if err := s.Measure(t.Context(), all, true); err != nil || !all[0].Size.Known {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if got := only(t, s); got.Size.Known {
+		t.Error("a dry run wrote something down")
+	}
+}
+
+// A file that a job has used while it was measured keeps its new time.
+func TestMeasureBesideAUse(t *testing.T) {
+	s, _ := taken(t, 1<<20)
+	v := only(t, s)
+	later := v.LastUse.Add(time.Second)
+	if err := os.Chtimes(s.State.Kept(name), later, later); err != nil {
+		t.Fatal(err)
+	}
+	s.noteSize(v)
+	if info, err := os.Stat(s.State.Kept(name)); err != nil || !info.ModTime().Equal(later) || info.Size() != 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// On another machine the engine measures.
+func TestMeasureElsewhere(t *testing.T) {
+	s, e := taken(t, 1)
+	e.sizes = map[string]int64{name: 5 << 30}
+	for n, local := range []bool{false, true} {
+		s.Local = local
+		all := []Volume{only(t, s)}
+		if local {
+			all[0].Path = "/nowhere"
+		}
+		if err := s.Measure(t.Context(), all, true); err != nil || all[0].Size.Bytes != 5<<30 {
+			t.Errorf("%d: %+v, %v", n, all, err)
+		}
+	}
+}
+
+// A measuring that does not end in time leaves the size unknown, and is no error.
+func TestMeasureEnds(t *testing.T) {
+	s, _ := taken(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	all := []Volume{only(t, s)}
+	if err := s.Measure(ctx, all, false); err != nil || all[0].Size.Known {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// A volume with more than is counted is too large, whatever its bytes.
+func TestTooMuchToCount(t *testing.T) {
+	dir := t.TempDir()
+	for n := range 5 {
+		if err := os.MkdirAll(filepath.Join(dir, fmt.Sprint(n), "a/b/c"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range []walk.Limits{{Entries: 3, Depth: 10}, {Entries: 1000, Depth: 2}} {
+		size, err := measure(t.Context(), dir, l)
+		if err != nil || !size.Excess || !size.Known {
+			t.Fatalf("%+v, %v", size, err)
+		}
+		v := Volume{Size: size}
+		if v.TooLarge(1<<40) == "" || v.TooLarge(0) != "" {
+			t.Errorf("%+v: %q, %q", l, v.TooLarge(1<<40), v.TooLarge(0))
+		}
+	}
+}
+
+// The next job that would have had a volume which was too large is told so, once.
+func TestRemoveTooLarge(t *testing.T) {
+	s, _ := taken(t, 1<<20)
+	all := []Volume{only(t, s)}
+	if err := s.Measure(t.Context(), all, false); err != nil {
+		t.Fatal(err)
+	}
+	if large := all[0].TooLarge(1 << 19); !strings.Contains(large, "more than 512KiB") {
+		t.Fatalf("%q", large)
+	}
+	if gone, err := s.RemoveTooLarge(t.Context(), all[0]); !gone || err != nil {
+		t.Fatal(gone, err)
+	}
+	if left, err := s.List(t.Context()); err != nil || len(left) > 0 {
+		t.Fatal(left, err)
+	}
+	if err := s.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []int64{all[0].Size.Bytes, 0} {
+		hold, lost, err := s.Take(t.Context(), name, nil, true)
+		if err != nil || hold == nil || lost.Bytes != want || lost.Known != (want > 0) {
+			t.Fatalf("%d: %+v, %v", n, lost, err)
+		}
+		hold.Release()
+		if v := only(t, s); v.Size.Known {
+			t.Errorf("%d: the size of the volume that is gone is taken for the new one's: %+v", n, v)
+		}
+	}
+}
+
+// One that a job has, gets or has had since is not removed.
+func TestRemoveInUse(t *testing.T) {
+	s, e := taken(t, 1)
+	v := only(t, s)
+	wantStays := func(why string) {
+		t.Helper()
+		for _, dryRun := range []bool{true, false} {
+			if gone, err := s.Remove(t.Context(), v, dryRun); gone || err != nil {
+				t.Errorf("%s: %v, %v", why, gone, err)
+			}
+		}
+		if gone, err := s.RemoveTooLarge(t.Context(), v); gone || err != nil {
+			t.Errorf("%s: %v, %v", why, gone, err)
+		}
+	}
+	e.users[name] = true
+	wantStays("a container has it")
+	if hold, _, err := s.Take(t.Context(), name, nil, true); hold != nil || err != nil {
+		t.Errorf("two jobs have it: %v", err)
+	}
+	e.users[name] = false
+	hold, err := s.State.Hold(name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStays("a job is about to get it")
+	hold.Release()
+	v.LastUse = v.LastUse.Add(-time.Second)
+	wantStays("a job has had it since")
+	if gone, err := s.Remove(t.Context(), only(t, s), false); !gone || err != nil {
+		t.Error(gone, err)
+	}
+	if left, _ := filepath.Glob(s.State.Kept("*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// Files of volumes that somebody else has removed go; what is no kept volume's stays.
+func TestForget(t *testing.T) {
+	s, e := taken(t, 1)
+	other := s.State.Kept("gsx-images-1")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names := func() []string {
+		all, err := filepath.Glob(s.State.Kept("*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if err := s.Forget(t.Context()); err != nil || len(names()) != 2 {
+		t.Errorf("%v, %v", names(), err)
+	}
+	if err := e.RemoveVolume(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget(t.Context()); err != nil || !slices.Equal(names(), []string{other}) {
+		t.Errorf("%v, %v", names(), err)
+	}
+}
+
+// A file that holds anything else says nothing of a size.
+func TestNoteThatCannotBeRead(t *testing.T) {
+	s, _ := taken(t, 1)
+	for _, text := range []string{"", "{", "null", strings.Repeat("x", 1<<20), `{"size": {"known": true, "Bytes": -5}}`} {
+		last := only(t, s).LastUse
+		if err := os.WriteFile(s.State.Kept(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(s.State.Kept(name), last, last); err != nil {
+			t.Fatal(err)
+		}
+		if v := only(t, s); v.Size.Known {
+			t.Errorf("%.20q: %+v", text, v)
+		}
+	}
+}
