@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 
@@ -57,8 +58,8 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 	return err
 }
 
-// adaptScript fits a script of the Runner's to the container. One that is not of
-// the Runner's known form is run as it is.
+// adaptScript fits a script of the Runner's to the container. A script that is not
+// of the Runner's known form is run as it is.
 func adaptScript(text []byte, to executor.Surroundings, jobPath, stage string, log logrus.FieldLogger) []byte {
 	a := script.Adaptation{POSIX: to.POSIX}
 	for _, name := range slices.Sorted(maps.Keys(to.Enforced)) {
@@ -69,10 +70,13 @@ func adaptScript(text []byte, to executor.Surroundings, jobPath, stage string, l
 		// The script exports the job's own PATH over that of its environment.
 		a.Set = append(a.Set, script.Variable{Name: "PATH", Value: jobPath + ":" + to.Tools})
 	}
-	adapted, _, err := script.Adapt(text, a)
+	adapted, err := script.Adapt(text, a)
 	if err != nil {
-		log.Debugf("%s: the script is run as it is: %v", stage, err)
-		return text
+		var names []string
+		for _, v := range a.Set {
+			names = append(names, v.Name)
+		}
+		log.Warnf("The script of %s runs unchanged, so the job's own values of %s take effect: %v", stage, strings.Join(names, ", "), err)
 	}
 	return adapted
 }

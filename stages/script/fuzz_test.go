@@ -3,7 +3,6 @@ package script
 import (
 	"bytes"
 	"errors"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,30 +10,24 @@ import (
 )
 
 // FuzzAdapt: nothing panics; what is not recognised stays as it is; what is
-// recognised says the same but for the edits. Each text is taken as a script,
-// and as what a script evaluates.
+// recognised says the same but for the enforced lines. Each text is taken as a
+// script, and as what a script evaluates.
 func FuzzAdapt(f *testing.F) {
 	for _, text := range samples(f) {
 		f.Add(text, "overlay", false)
 		f.Add(text, "it's\n$HOME", true)
-		_, body, err := open(text)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(body, "vfs", false)
+		f.Add([]byte(commands(f, text)), "vfs", false)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, value string, posix bool) {
-		a := Adaptation{Set: []Variable{{"STORAGE_DRIVER", value}}, Unset: []string{"STORAGE_OPTS"}, POSIX: posix}
+		a := Adaptation{Set: []Variable{{"STORAGE_DRIVER", value}}, POSIX: posix}
 		checkAdapt(t, text, a)
-		for _, q := range []quoting{ansiC, double} {
-			script := append([]byte(frames[0].before), q.opening()...)
-			for _, c := range text {
-				script = q.escape(script, c)
+		for _, w := range []writer{{}, {posix: true}} {
+			script := w.frameOf(string(text))
+			if bytes.Contains(text, []byte{0}) || strings.IndexAny(w.quote(string(text)), `$"`) != 0 {
+				continue
 			}
-			script = append(script, q.opening()[len(q.opening())-1])
-			script = append(script, frames[0].after+trailer...)
-			if _, body, err := open(script); !bytes.Equal(body, text) && !bytes.Contains(text, []byte{0}) {
-				t.Fatalf("the encoded body decodes as %q (%v)", body, err)
+			if got := commands(t, script); got != string(text) {
+				t.Fatalf("the quoted commands are read as %q", got)
 			}
 			checkAdapt(t, script, a)
 		}
@@ -44,7 +37,7 @@ func FuzzAdapt(f *testing.F) {
 func checkAdapt(t *testing.T, text []byte, a Adaptation) {
 	t.Helper()
 	given := slices.Clone(text)
-	out, _, err := Adapt(text, a)
+	out, err := Adapt(text, a)
 	if !bytes.Equal(text, given) {
 		t.Fatal("it wrote to its input")
 	}
@@ -57,24 +50,47 @@ func checkAdapt(t *testing.T, text []byte, a Adaptation) {
 		}
 		return
 	}
-	env, body, err := open(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(env.close(body, nil, false), text) {
-		t.Fatal("closing it again changes it")
-	}
 	if a.POSIX {
 		return
 	}
-	var edits []edit
-	if block, ok := findExports(body); ok {
-		edits = []edit{{span{block.end, block.end}, a.lines()}}
+	before, after := commands(t, text), commands(t, out)
+	p, err := findPrelude(before)
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, again, err := open(out)
-	if err != nil || !bytes.Equal(again, apply(body, edits)) {
-		t.Fatalf("the adapted script says %q (%v)", again, err)
+	if p.end > 0 {
+		before = before[:p.end] + a.lines() + before[p.end:]
 	}
+	if after != before {
+		t.Fatalf("the adapted commands are %q", after)
+	}
+}
+
+// FuzzPrelude: neither a value nor what the job's author wrote decides where the
+// Runner's exports end.
+func FuzzPrelude(f *testing.F) {
+	for _, v := range hostile() {
+		for _, later := range []string{"", "if (", "\"", "'", "$(", "))) }", "cat << EOF\n", v.Value} {
+			f.Add(v.Value, v.Value, later, true, false, false)
+			f.Add(v.Value, "a", later, false, true, false)
+			f.Add("a", v.Value, later, true, false, true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, value, file, later string, escapes, source, noEnv bool) {
+		w := writer{posix: escapes, source: source, noEnv: noEnv, dir: "/p"}
+		w.vars, w.files = []Variable{{"A", value}, {"B", "b"}}, []Variable{{"F", file}}
+		if escapes && (w.quote(value)[0] != '"' || w.quote(file)[0] != '"') {
+			t.Skip("the Runner does not quote it, though it may have to")
+		}
+		if noEnv && readsEnv.MatchString("\n"+later) {
+			t.Skip("an author who copies the commands of a later Runner")
+		}
+		body := w.body()
+		want := strings.LastIndex(body, "\ncd /p\n")
+		if got, err := findPrelude(body + later); err != nil || got.end != want {
+			t.Fatalf("ends at %d, want %d: %q (%v)", got.end, want, body+later, err)
+		}
+	})
 }
 
 // FuzzRunValue: bash and dash find a variable of any value as it is, and the
@@ -98,7 +114,7 @@ func FuzzRunValue(f *testing.F) {
 		}
 		for _, target := range targets(t) {
 			a := Adaptation{Set: []Variable{{"STORAGE_DRIVER", "vfs"}, {"TOO", value}}, POSIX: target.posix}
-			out, _, err := Adapt(w.script(), a)
+			out, err := Adapt(w.script(), a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,31 +125,6 @@ func FuzzRunValue(f *testing.F) {
 			if env["VALUE"] != value || env["TOO"] != value || env["STORAGE_DRIVER"] != "vfs" {
 				t.Fatalf("%s has %q", target.shell, env)
 			}
-		}
-	})
-}
-
-// FuzzDecodeANSI compares the decoding of $'...' with bash's.
-func FuzzDecodeANSI(f *testing.F) {
-	for _, s := range []string{"", "a b", `\a\b\e\E\f\n\r\t\v\\\'\"\?`, `\x1b1\xA\xff`, `\0333\7\501\777`, `a\x00b`, `a\0`, `\x`, `\u00e9`, `\'`, "\x01\x7f\xff"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got, ok := decodeANSI([]byte(s))
-		// Within its quotes, s ends neither them nor the line too early.
-		word := "$'" + s + "'"
-		if !ok || strings.ContainsRune(s, 0) || skipPiece([]byte(word), 0, 0) != len(word) {
-			t.Skip("nothing the Runner writes")
-		}
-		if _, err := exec.LookPath("bash"); err != nil {
-			t.Skip("no bash here to compare with")
-		}
-		cmd := exec.Command("bash")
-		cmd.Env = []string{"LC_ALL=C"}
-		cmd.Stdin = strings.NewReader("printf '%s' " + word + "\n")
-		want, err := cmd.Output()
-		if err != nil || got != string(want) {
-			t.Fatalf("%s: got %q, bash has %q (%v)", word, got, want, err)
 		}
 	})
 }

@@ -1,11 +1,10 @@
-// Package script reads and adapts the stage scripts that GitLab Runner hands
-// to a custom executor's run stage.
+// Package script adapts the stage scripts that GitLab Runner hands to a custom
+// executor's run stage.
 //
 // The Runner exports the job's variables inside the script, so they beat the
 // environment a container was created with: a job variable
 // STORAGE_DRIVER=overlay or TMPDIR="" undoes what the executor enforces. And
-// it quotes the script with $'...', which dash does not know. Adapt mends both
-// and leaves every other byte as it was.
+// it quotes the script with $'...', which dash does not know. Adapt mends both.
 //
 // What a script looks like is taken from the Runner's shells/bash.go,
 // shells/abstract.go and helpers/shell_escape.go (v15.0 to v19.4-dev), and
@@ -13,9 +12,15 @@
 package script
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // ErrUnrecognised says that a text is no script of a form the Runner's bash
@@ -31,130 +36,161 @@ type Adaptation struct {
 	// Set is exported, in this order, after the Runner's own exports.
 	Set []Variable
 
-	// Unset is removed there.
-	Unset []string
-
 	// POSIX says that the shell which will read the script knows no $'...'
 	// and no source, such as dash. What the Runner wrote is put in words of
 	// POSIX; the job's own commands are left to their author.
 	POSIX bool
 }
 
-// Conflict is a variable of Adaptation.Set that the script exports with
-// another value, or one of Adaptation.Unset that it exports at all. The value
-// may be a secret. It is the word as written where the shell would expand
-// something in it.
-type Conflict struct{ Name, Value string }
-
-// Adapt applies a to the script and says which of the job's variables lost by
-// it: those of Set first, each name once, with the value that would have won.
+// Adapt applies a to the script.
 //
-// Set and Unset follow the last export of the Runner and the file of GITLAB_ENV,
-// and come before anything the job's author wrote: an author's own export in a
+// Set follows the last export of the Runner and the file of GITLAB_ENV, and
+// comes before anything the job's author wrote: an author's own export in a
 // script line still wins. A script in which the Runner exports nothing
-// (prepare_script, clear_worktree) is in no need of them and gets none.
+// (prepare_script, clear_worktree) is in no need of it and gets none.
 //
 // When nothing is to be changed, and with every error, out is text itself. The
 // error is ErrUnrecognised for a script of an unknown form; any other is the
 // caller's mistake in a: a name that no shell accepts, or a NUL in a value.
-func Adapt(text []byte, a Adaptation) (out []byte, conflicts []Conflict, err error) {
-	if err := a.validate(); err != nil {
-		return text, nil, err
+func Adapt(text []byte, a Adaptation) (out []byte, err error) {
+	for _, v := range a.Set {
+		if !syntax.ValidName(v.Name) {
+			return text, fmt.Errorf("set variable %q: not a name a shell accepts", v.Name)
+		}
+		if strings.ContainsRune(v.Value, 0) {
+			return text, fmt.Errorf("set variable %s: a value cannot hold a NUL", v.Name)
+		}
 	}
-	if len(a.Set) == 0 && len(a.Unset) == 0 && !a.POSIX {
-		return text, nil, nil
+	if len(a.Set) == 0 && !a.POSIX {
+		return text, nil
 	}
-	env, body, err := open(text)
+	word, err := evalWord(text)
 	if err != nil {
-		return text, nil, err
+		return text, err
+	}
+	body, ansi, err := decode(word, text)
+	if err != nil {
+		return text, fmt.Errorf("%w: %w", ErrUnrecognised, err)
 	}
 
-	var edits []edit
-	if a.POSIX && env.quoting == ansiC {
-		edits = posixWords(body)
+	p, err := findPrelude(body)
+	if err != nil {
+		return text, fmt.Errorf("%w: %w", ErrUnrecognised, err)
 	}
-	if block, ok := findExports(body); ok {
-		if a.POSIX && block.source != (span{}) {
-			edits = append(edits, edit{block.source, "."})
-		}
-		if lines := a.lines(); lines != "" {
-			edits = append(edits, edit{span{block.end, block.end}, lines})
-		}
-		conflicts = a.conflicts(block.exports)
+	before, after := body[:p.end], body[p.end:]
+	if a.POSIX && p.source > 0 {
+		before = before[:p.source] + "." + before[p.source+len("source"):]
 	}
-	return env.close(body, edits, a.POSIX), conflicts, nil
+	if a.POSIX && ansi {
+		before, after = posixLines(before), posixLines(after)
+	}
+	if p.end > 0 {
+		before += a.lines()
+	}
+	return slices.Concat(text[:word.Pos().Offset()], []byte(Quote(before+after)), text[word.End().Offset():]), nil
 }
 
 // lines gives the shell commands that enforce the variables, in words every
-// shell understands.
+// shell understands. They may follow a command on its line.
 func (a Adaptation) lines() string {
 	var b strings.Builder
 	for _, v := range a.Set {
-		b.WriteString("export " + v.Name + "=" + singleQuote(v.Value) + "\n")
+		b.WriteString("\nexport " + v.Name + "=" + Quote(v.Value))
 	}
-	for _, name := range a.Unset {
-		// Without -v, bash would remove a function where no variable is.
-		b.WriteString("unset -v " + name + "\n")
-	}
+	b.WriteByte('\n')
 	return b.String()
 }
 
-func (a Adaptation) conflicts(exports []export) []Conflict {
-	// A later export of the same name wins, as it does in the shell.
-	last := make(map[string]string)
-	for _, e := range exports {
-		last[e.name] = e.word
+// evalWord finds the word with the commands of a stage. The Runner has them
+// evaluated, in the last command but one of every script, in one of these ways
+// (BashWriter.Finish in shells/bash.go):
+//
+//	(trap 'exit 1' TERM; eval WORD) < /dev/null    18.11.4 and later
+//	: | (eval WORD)                                FF_USE_NEW_BASH_EVAL_STRATEGY
+//	: | eval WORD                                  FF_USE_LEGACY_BASH_EVAL
+func evalWord(text []byte) (*syntax.Word, error) {
+	var words []*syntax.Word
+	err := statements(text, math.MaxInt, func(s *syntax.Stmt) bool {
+		syntax.Walk(s, func(n syntax.Node) bool {
+			if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) == 2 && c.Args[0].Lit() == "eval" {
+				words = append(words, c.Args[1])
+			}
+			return true
+		})
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnrecognised, err)
 	}
-
-	var found []Conflict
-	lost := func(name string, agrees func(value string) bool) {
-		word, ok := last[name]
-		if !ok {
-			return
-		}
-		delete(last, name)
-		value, static := evaluate(word)
-		if !static {
-			value = word
-		}
-		if !static || !agrees(value) {
-			found = append(found, Conflict{name, value})
-		}
+	if len(words) != 1 {
+		return nil, fmt.Errorf("%w: it has %d commands eval, not one", ErrUnrecognised, len(words))
 	}
-	for _, v := range a.Set {
-		lost(v.Name, func(value string) bool { return value == v.Value })
-	}
-	for _, name := range a.Unset {
-		lost(name, func(string) bool { return false })
-	}
-	return found
+	return words[0], nil
 }
 
-func (a Adaptation) validate() error {
-	for _, v := range a.Set {
-		if !isName(v.Name) {
-			return fmt.Errorf("set variable %q: not a name a shell accepts", v.Name)
-		}
-		if strings.ContainsRune(v.Value, 0) {
-			return fmt.Errorf("set variable %s: a value cannot hold a NUL", v.Name)
+// unescape undoes PosixShellEscape within its double quotes.
+var unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\$`, `$`, "\\`", "`")
+
+// decode gives what a word of the text stands for, and whether it is quoted with
+// $'...' (ShellEscape) rather than with "..." (PosixShellEscape, under
+// FF_POSIXLY_CORRECT_ESCAPES) or by Quote.
+func decode(word *syntax.Word, text []byte) (body string, ansi bool, err error) {
+	var b strings.Builder
+	for _, part := range word.Parts {
+		source := string(text[part.Pos().Offset():part.End().Offset()])
+		switch q := part.(type) {
+		case *syntax.SglQuoted:
+			if ansi = q.Dollar; !ansi {
+				b.WriteString(source[1 : len(source)-1])
+				break
+			}
+			inner, err := ansiC(source[2 : len(source)-1])
+			if err != nil {
+				return "", false, fmt.Errorf("the argument of eval: %w", err)
+			}
+			b.WriteString(inner)
+		case *syntax.DblQuoted:
+			if q.Dollar || slices.ContainsFunc(q.Parts, isExpansion) {
+				return "", false, errors.New("the shell expands something in the argument of eval")
+			}
+			b.WriteString(unescape.Replace(source[1 : len(source)-1]))
+		default:
+			if source != `\'` {
+				return "", false, errors.New("the argument of eval is not quoted")
+			}
+			b.WriteByte('\'')
 		}
 	}
-	for _, name := range a.Unset {
-		if !isName(name) {
-			return fmt.Errorf("unset variable %q: not a name a shell accepts", name)
-		}
+	// Shells differ in what they make of it.
+	if body = b.String(); strings.ContainsRune(body, 0) {
+		return "", false, errors.New("it holds a NUL byte")
 	}
-	return nil
+	return body, ansi, nil
 }
 
-// isName tells a name as POSIX defines it (Base Definitions, 3.216).
-func isName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
+func isExpansion(p syntax.WordPart) bool {
+	_, literal := p.(*syntax.Lit)
+	return !literal
+}
+
+// ansiC gives what is meant by text between $' and '.
+func ansiC(text string) (string, error) {
+	// With nil for the configuration, all callers would share one.
+	text, _, err := expand.Format(&expand.Config{}, text, nil)
+	return text, err
+}
+
+// Quote makes one word of s for any shell.
+func Quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Wrap makes a stage's script of commands, in the form of the Runner's.
+func Wrap(commands string) []byte {
+	var b bytes.Buffer
+	b.WriteString("#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\n" +
+		"case \"$(set -o)\" in *\"pipefail\"*) set -o pipefail;; esac; set -o errexit\n" +
+		"set +o noclobber\n" +
+		"(trap 'exit 1' TERM; eval " + Quote(commands) + ") < /dev/null\nexit 0\n")
+	return b.Bytes()
 }

@@ -2,89 +2,121 @@ package script
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
 
 var enforced = Adaptation{
-	Set:   []Variable{{"STORAGE_DRIVER", "vfs"}, {"TMPDIR", "/it's $HOME\n`/"}},
-	Unset: []string{"STORAGE_OPTS"},
+	Set: []Variable{{"STORAGE_DRIVER", "vfs"}, {"STORAGE_OPTS", ""}, {"TMPDIR", "/it's $HOME\n`/"}},
 }
 
-func TestAdaptChangesNothing(t *testing.T) {
-	for name, text := range samples(t) {
-		t.Run(name, func(t *testing.T) {
-			out, conflicts, err := Adapt(text, Adaptation{})
-			if err != nil || conflicts != nil || &out[0] != &text[0] {
-				t.Errorf("nothing asked: %v, %v", conflicts, err)
-			}
-			stage := filepath.Base(name)
-			if stage == "prepare_script.sh" || stage == "clear_worktree.sh" {
-				out, _, err = Adapt(text, enforced)
-				if err != nil || !bytes.Equal(out, text) {
-					t.Errorf("exports nothing, and yet it is changed (%v)", err)
-				}
-			}
-		})
+// samples are scripts of a real Runner, by file name.
+func samples(t testing.TB) map[string][]byte {
+	t.Helper()
+	all := make(map[string][]byte)
+	const pattern = "../../integration/runner/testdata/generated-scripts/*.sh"
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no samples in %s (%v)", pattern, err)
 	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(name)] = text
+	}
+	return all
 }
 
-// TestAdaptAddsOnlyItsLines takes the enforced lines out again.
-func TestAdaptAddsOnlyItsLines(t *testing.T) {
+// commands gives what eval gets in a script.
+func commands(t testing.TB, text []byte) string {
+	t.Helper()
+	word, err := evalWord(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _, err := decode(word, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// exportsNothing tells the stages in which the Runner exports no variables.
+func exportsNothing(name string) bool {
+	return name == "prepare_script.sh" || name == "clear_worktree.sh"
+}
+
+// TestAdaptSamples: the commands of a real Runner's script are what they were but
+// for the enforced lines, which come after the file of GITLAB_ENV; what is around
+// them keeps its bytes.
+func TestAdaptSamples(t *testing.T) {
+	if n := len(samples(t)); n != 15 {
+		t.Errorf("%d samples", n)
+	}
 	for name, text := range samples(t) {
 		t.Run(name, func(t *testing.T) {
-			out, _, err := Adapt(text, enforced)
-			if err != nil {
+			out, err := Adapt(text, Adaptation{})
+			if err != nil || &out[0] != &text[0] {
+				t.Errorf("nothing asked, and yet it is changed (%v)", err)
+			}
+			if out, err = Adapt(text, enforced); err != nil {
 				t.Fatal(err)
 			}
-			env, _, _ := open(text)
-			var lines []byte
-			for _, c := range []byte(enforced.lines()) {
-				lines = env.quoting.escape(lines, c)
+			before, after := commands(t, text), commands(t, out)
+			want := before
+			const read = `/builds/group/project.tmp/gitlab_runner_env"`
+			if at := strings.LastIndex(before, "done < \""+read) + len("done < \""+read); !exportsNothing(name) {
+				want = before[:at] + enforced.lines() + before[at:]
 			}
-			stage := filepath.Base(name)
-			want := 1
-			if stage == "prepare_script.sh" || stage == "clear_worktree.sh" {
-				want = 0
+			if after != want {
+				t.Errorf("the commands are %q, want %q", after, want)
 			}
-			if n := bytes.Count(out, lines); n != want {
-				t.Fatalf("the lines are in it %d times", n)
-			}
-			if !bytes.Equal(bytes.Replace(out, lines, nil, 1), text) {
-				t.Error("it changes more than that")
+			head, _, _ := bytes.Cut(text, []byte("eval "))
+			if !bytes.HasPrefix(out, append(head, "eval '"...)) || !bytes.HasSuffix(out, []byte("') < /dev/null\nexit 0\n")) {
+				t.Errorf("what is around them is changed: %q", out)
 			}
 		})
 	}
 }
 
-func TestConflicts(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		vars  []Variable
-		posix bool
-		want  []Conflict
-	}{
-		{"none", []Variable{{"A", "b"}}, false, nil},
-		{"agreed", []Variable{{"STORAGE_DRIVER", "vfs"}}, false, nil},
-		{"other value", []Variable{{"STORAGE_DRIVER", "it's over\nlay"}}, false, []Conflict{{"STORAGE_DRIVER", "it's over\nlay"}}},
-		{"empty value", []Variable{{"TMPDIR", ""}}, false, []Conflict{{"TMPDIR", ""}}},
-		{"last one wins", []Variable{{"STORAGE_DRIVER", "overlay"}, {"STORAGE_DRIVER", "vfs"}}, false, nil},
-		{"unset", []Variable{{"STORAGE_OPTS", ""}}, false, []Conflict{{"STORAGE_OPTS", ""}}},
-		{"in the order of the adaptation", []Variable{{"STORAGE_OPTS", "x"}, {"TMPDIR", "/t"}, {"STORAGE_DRIVER", "y"}}, true,
-			[]Conflict{{"STORAGE_DRIVER", "y"}, {"TMPDIR", "/t"}, {"STORAGE_OPTS", "x"}}},
-		{"expanded by the shell", []Variable{{"TMPDIR", "~/t"}}, true, []Conflict{{"TMPDIR", "~/t"}}},
-		{"in another's value", []Variable{{"A", "x\nexport STORAGE_DRIVER=overlay\n"}}, true, nil},
+func TestAdaptRefuses(t *testing.T) {
+	const good = "(trap 'exit 1' TERM; eval $'a\\n') < /dev/null\nexit 0\n"
+	if got := commands(t, []byte(good)); got != "a\n" {
+		t.Fatalf("got %q", got)
+	}
+	for name, text := range map[string]string{
+		"empty":                       "",
+		"another script":              "#!/bin/sh\necho hello\n",
+		"PowerShell":                  "& {\n$x = 1\n}\n",
+		"cut off":                     good[:30],
+		"no command":                  strings.Replace(good, "$'a\\n'", "", 1),
+		"two commands":                good + good,
+		"not quoted":                  strings.Replace(good, "$'a\\n'", "a", 1),
+		"half quoted":                 strings.Replace(good, "$'a\\n'", "$'a\\n'b", 1),
+		"several words":               strings.Replace(good, "$'a\\n'", "$'a\\n' $'b'", 1),
+		"expansion":                   strings.Replace(good, "$'a\\n'", `"$x"`, 1),
+		"substitution":                strings.Replace(good, "$'a\\n'", "\"`x`\"", 1),
+		"translation":                 strings.Replace(good, "$'a\\n'", `$"a"`, 1),
+		"NUL":                         strings.Replace(good, "$'a\\n'", "\"a\x00\"", 1),
+		"NUL as an escape":            strings.Replace(good, "'a", `'a\x00`, 1),
+		"commands that are no syntax": strings.Replace(good, "'a", "'export (", 1),
+		"nested too deep":             strings.Repeat("((", 500_000),
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			_, got, err := Adapt(writer{posix: tc.posix, dir: "/p", vars: tc.vars}.script(), enforced)
-			if err != nil || !slices.Equal(got, tc.want) {
-				t.Errorf("got %q, %v", got, err)
+		t.Run(name, func(t *testing.T) {
+			for _, posix := range []bool{false, true} {
+				a := Adaptation{Set: []Variable{{"A", "b"}}, POSIX: posix}
+				out, err := Adapt([]byte(text), a)
+				if !errors.Is(err, ErrUnrecognised) || string(out) != text {
+					t.Errorf("got %.80q, %v", out, err)
+				}
 			}
 		})
 	}
@@ -95,11 +127,11 @@ func TestAdaptRefusesItsCallersMistakes(t *testing.T) {
 	for name, a := range map[string]Adaptation{
 		"empty name":      {Set: []Variable{{"", "x"}}},
 		"name of a shell": {Set: []Variable{{"A=b; rm", "x"}}},
-		"digit first":     {Unset: []string{"1A"}},
-		"newline":         {Unset: []string{"A\n"}},
+		"digit first":     {Set: []Variable{{"1A", "x"}}},
+		"newline":         {Set: []Variable{{"A\n", "x"}}},
 		"NUL":             {Set: []Variable{{"A", "a\x00b"}}},
 	} {
-		if out, _, err := Adapt(text, a); err == nil || &out[0] != &text[0] {
+		if out, err := Adapt(text, a); err == nil || &out[0] != &text[0] {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -162,9 +194,6 @@ func enforce(a Adaptation, env map[string]string) map[string]string {
 	for _, v := range a.Set {
 		env[v.Name] = v.Value
 	}
-	for _, name := range a.Unset {
-		delete(env, name)
-	}
 	return env
 }
 
@@ -218,10 +247,10 @@ func hostile() []Variable {
 func TestRunHostileValues(t *testing.T) {
 	for _, target := range targets(t) {
 		for _, w := range []writer{
-			{}, {frame: 1}, {frame: 2}, {source: true}, {noEnv: true},
+			{}, {frame: 1}, {frame: 2}, {source: true}, {noEnv: true}, {sections: true},
 			{posix: true}, {posix: true, frame: 2, source: true}, {posix: true, noEnv: true},
 		} {
-			name := fmt.Sprintf("%s/posix=%v/escapes=%v,frame=%d,source=%v,noEnv=%v", target.shell, target.posix, w.posix, w.frame, w.source, w.noEnv)
+			name := fmt.Sprintf("%s/posix=%v/escapes=%v,frame=%d,source=%v,noEnv=%v,sections=%v", target.shell, target.posix, w.posix, w.frame, w.source, w.noEnv, w.sections)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				w.dir = t.TempDir()
@@ -250,7 +279,7 @@ func TestRunHostileValues(t *testing.T) {
 
 				a := enforced
 				a.POSIX = target.posix
-				adapted, _, err := Adapt(text, a)
+				adapted, err := Adapt(text, a)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -294,7 +323,7 @@ func TestRunUnquotedValues(t *testing.T) {
 					t.Fatalf("original: %v\n%s", err, out)
 				}
 				before := environment(t, filepath.Join(w.dir, "env.out"))
-				adapted, _, err := Adapt(text, Adaptation{Set: enforced.Set, POSIX: target.posix})
+				adapted, err := Adapt(text, Adaptation{Set: enforced.Set, POSIX: target.posix})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -318,7 +347,7 @@ func TestRunPosix(t *testing.T) {
 	if out, err := run(t, "dash", w.dir, text); err == nil {
 		t.Fatalf("the original runs in dash: %s", out)
 	}
-	adapted, _, err := Adapt(text, Adaptation{POSIX: true})
+	adapted, err := Adapt(text, Adaptation{POSIX: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +367,7 @@ func BenchmarkAdapt(b *testing.B) {
 			for b.Loop() {
 				a := enforced
 				a.POSIX = posix
-				if _, _, err := Adapt(text, a); err != nil {
+				if _, err := Adapt(text, a); err != nil {
 					b.Fatal(err)
 				}
 			}

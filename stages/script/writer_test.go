@@ -1,6 +1,19 @@
 package script
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+// How the Runner colours its messages (helpers/ansi_colors.go).
+const (
+	announce  = "\x1b[32;1m$ "
+	reset     = "\x1b[0;m"
+	collapsed = " # collapsed multi-line command"
+)
+
+// frames are the ways in which the Runner has its script evaluated.
+var frames = []string{"(trap 'exit 1' TERM; eval %s) < /dev/null\n", ": | (eval %s)\n", ": | eval %s\n"}
 
 // writer writes a step script as BashWriter does in shells/bash.go, with the
 // calls of AbstractShell.writeUserScript, for variables and commands of a
@@ -10,13 +23,24 @@ type writer struct {
 	frame    int  // which of frames
 	source   bool // reads the file of GITLAB_ENV as 16.4 to 17.6 did
 	noEnv    bool // has no such file, as before 16.4
+	sections bool // FF_SCRIPT_SECTIONS
 	dir      string
 	vars     []Variable
 	files    []Variable
 	commands []string
 }
 
-func (w writer) script() []byte {
+func (w writer) script() []byte { return w.frameOf(w.body()) }
+
+// frameOf is BashWriter.Finish.
+func (w writer) frameOf(body string) []byte {
+	head := "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\n" +
+		`case "$(set -o)" in *"pipefail"*) set -o pipefail;; esac; set -o errexit` + "\n" +
+		"set +o noclobber\n"
+	return []byte(head + fmt.Sprintf(frames[w.frame], w.quote(body)) + "exit 0\n")
+}
+
+func (w writer) body() string {
 	var b strings.Builder
 	export := func(name, value string) {
 		b.WriteString("export " + w.quote(name) + "=" + w.quote(value) + "\n")
@@ -43,19 +67,20 @@ func (w writer) script() []byte {
 		}
 	}
 	b.WriteString("cd " + w.quote(w.dir) + "\n")
-	for _, c := range w.commands {
+	for i, c := range w.commands {
 		first, _, several := strings.Cut(c, "\n")
+		if several && w.sections {
+			const date = ":$(awk 'BEGIN{srand(); print srand()}'):section_script_step_"
+			fmt.Fprintf(&b, "printf '%%b\\n' section_start%s%d[hide_duration=true,collapsed=true]\r\x1b[0K%s\n", date, i, w.quote(announce+c+reset))
+			fmt.Fprintf(&b, "printf '%%b\\n' section_end%s%d\r\x1b[0K\n%s\n", date, i, c)
+			continue
+		}
 		if several {
 			first += collapsed
 		}
 		b.WriteString("echo " + w.quote(announce+first+reset) + "\n" + c + "\n")
 	}
-
-	head := "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\n" +
-		`case "$(set -o)" in *"pipefail"*) set -o pipefail;; esac; set -o errexit` + "\n" +
-		"set +o noclobber\n"
-	f := frames[w.frame]
-	return []byte(head + f.before + w.quote(b.String()) + f.after + trailer)
+	return b.String()
 }
 
 // quote is ShellEscape or PosixShellEscape of helpers/shell_escape.go.
@@ -63,22 +88,32 @@ func (w writer) quote(s string) string {
 	if s == "" {
 		return "''"
 	}
-	q := ansiC
-	quoted := false
 	if w.posix {
-		q = double
-		quoted = strings.ContainsAny(s, "`\"\\$ !#%&()*<=>?[|")
-	} else {
-		quoted = strings.ContainsFunc(s, func(r rune) bool {
-			return !strings.ContainsRune(",-./0123456789@_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", r)
-		})
-	}
-	if !quoted {
+		quoted := strings.NewReplacer("`", "\\`", `"`, `\"`, `\`, `\\`, `$`, `\$`).Replace(s)
+		if quoted != s || strings.ContainsAny(s, " !#%&()*<=>?[|") {
+			return `"` + quoted + `"`
+		}
 		return s
 	}
-	word := []byte(q.opening())
+	var b strings.Builder
+	plain := true
 	for _, c := range []byte(s) {
-		word = q.escape(word, c)
+		i := strings.IndexByte("\a\b\t\n\v\f\r'\\", c)
+		switch {
+		case i >= 0:
+			b.WriteString(`\` + `abtnvfr'\`[i:i+1])
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+			if strings.IndexByte(" !\"#$%&()*+:;<=>?[]^`{|}~", c) < 0 {
+				continue
+			}
+		}
+		plain = false
 	}
-	return string(append(word, word[len(q.opening())-1]))
+	if plain {
+		return s
+	}
+	return "$'" + b.String() + "'"
 }
