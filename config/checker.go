@@ -17,6 +17,7 @@ type checker struct {
 	file   string
 	lines  map[string]int // of the keys that the file holds, counted from 1
 	faults map[string][]fault
+	from   map[string]string // of keys whose value is not the file's: whose it is
 }
 
 type fault struct {
@@ -25,13 +26,17 @@ type fault struct {
 }
 
 func newChecker(file string) *checker {
-	return &checker{file: file, lines: map[string]int{}, faults: map[string][]fault{}}
+	return &checker{file: file, lines: map[string]int{}, faults: map[string][]fault{}, from: map[string]string{}}
 }
 
 // bad notes that key's value is impossible. The message says what was found,
 // then what would be right.
 func (k *checker) bad(key, format string, args ...any) {
-	k.fault(key, k.lines[key], key+": "+fmt.Sprintf(format, args...))
+	said := key + ": "
+	if from := k.from[key]; from != "" {
+		said += "(" + from + ") "
+	}
+	k.fault(key, k.lines[key], said+fmt.Sprintf(format, args...))
 }
 
 // fault notes text against a key and a line; key is "" for the file's syntax.

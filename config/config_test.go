@@ -8,6 +8,11 @@ import (
 
 // wantErrors parses data as c.toml and compares the whole error, line by line;
 // no lines mean that it must be accepted.
+// parse reads a file where the environment says nothing.
+func parse(file, data string) (*Config, error) {
+	return read(file, data, func(string) string { return "" })
+}
+
 func wantErrors(t *testing.T, data string, want ...string) {
 	t.Helper()
 	_, err := parse("c.toml", data)

@@ -24,6 +24,7 @@ func readExample(t testing.TB) string {
 }
 
 func TestExampleAsItIsMeansTheDefaults(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "")
 	cfg, err := Load(exampleFile)
 	if err != nil {
 		t.Fatal(err)

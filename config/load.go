@@ -8,7 +8,8 @@ import (
 )
 
 // Load reads the file at path, or at [DefaultPath] when path is "". A missing
-// file is an error when it was named; otherwise it means [Default].
+// file is an error when it was named; otherwise it means [Default]. The engine that
+// the file does not name is the environment's, as for the Docker CLI.
 //
 // An error of [os.ReadFile] is wrapped. What is wrong inside the file is
 // reported all at once, as far as it can be found, a line each:
@@ -24,7 +25,7 @@ func Load(path string) (*Config, error) {
 func loadIfThere(path string) (*Config, error) {
 	cfg, err := load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Default(), nil
+		return read(path, "", os.Getenv)
 	}
 	return cfg, err
 }
@@ -34,13 +35,15 @@ func load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return parse(path, string(data))
+	return read(path, string(data), os.Getenv)
 }
 
-// parse reads data over the defaults; file is its name in errors.
-func parse(file, data string) (*Config, error) {
+// read reads data over the defaults and, where the file says nothing of the engine,
+// the environment; file is its name in errors.
+func read(file, data string, getenv func(string) string) (*Config, error) {
 	cfg, k := Default(), newChecker(file)
 	if decode(data, cfg, k) {
+		cfg.Engine.complete(k, getenv)
 		cfg.check(k)
 	}
 	if err := k.err(); err != nil {

@@ -12,6 +12,7 @@ import (
 )
 
 func TestLoad(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "")
 	path := filepath.Join(t.TempDir(), "config.toml")
 	err := os.WriteFile(path, []byte(`
 log_level = "debug"
@@ -42,6 +43,7 @@ kill_grace = "90s"
 }
 
 func TestLoadMissing(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "")
 	path := filepath.Join(t.TempDir(), "none.toml")
 	if _, err := Load(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a named file that is missing: got %v", err)

@@ -29,6 +29,9 @@ var world struct {
 }
 
 func TestMain(m *testing.M) {
+	if socket := os.Getenv("GSX_DIAL_STDIO"); socket != "" {
+		os.Exit(dialStdio(socket))
+	}
 	flag.Parse()
 	os.Exit(runAll(m))
 }

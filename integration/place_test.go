@@ -53,11 +53,12 @@ func (j *jobs) named(name string) bool {
 
 // settings are what a test wants of the configuration file.
 type settings struct {
-	host  string // "": the private engine
-	job   string // further lines of [job]
-	run   string // further lines of [run]
-	other string // whole sections
-	keep  bool   // builds and cache outlive a job, until the test's end
+	host   string // "": the private engine
+	engine string // the lines of [engine], instead of host
+	job    string // further lines of [job]
+	run    string // further lines of [run]
+	other  string // whole sections
+	keep   bool   // builds and cache outlive a job, until the test's end
 }
 
 // localImages is for what takes the configuration's pull policy: test images
@@ -78,14 +79,17 @@ func newPlace(t testing.TB, s settings) *place {
 	if s.host == "" {
 		s.host = world.engine.Host
 	}
+	if s.engine == "" {
+		s.engine = fmt.Sprintf("host = %q", s.host)
+	}
 	if !strings.Contains(s.job, "pull_polic") {
 		// The tests' images are made here: job() asks for what is present.
 		s.job += "\nallowed_pull_policies = [\"always\", \"if-not-present\"]"
 	}
 	p := &place{dir: dir, stateDir: filepath.Join(dir, "state"), jobs: &jobs{ids: map[int64]bool{}}}
 	config := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\nhost = %q\n\n[job]\n%s\n\n[run]\n%s\n\n[builds]\nkeep = %[6]t\n\n[cache]\nkeep = %[6]t\n\n%[7]s\n",
-		world.runtime, p.stateDir, s.host, s.job, s.run, s.keep, s.other)
+	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\n%s\n\n[job]\n%s\n\n[run]\n%s\n\n[builds]\nkeep = %[6]t\n\n[cache]\nkeep = %[6]t\n\n%[7]s\n",
+		world.runtime, p.stateDir, s.engine, s.job, s.run, s.keep, s.other)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

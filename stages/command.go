@@ -165,7 +165,8 @@ func (a *app) stage(do func(*Call, *executor.Executor) error) error {
 
 // withExecutor connects to the engine.
 func (a *app) withExecutor(do func(*executor.Executor) error) error {
-	e, err := engine.New(a.config.Engine.Host, time.Duration(a.config.Engine.Timeout))
+	where := a.config.Engine
+	e, err := engine.NewTLS(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
 	if err != nil {
 		return err
 	}

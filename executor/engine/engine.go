@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/docker/cli/cli/connhelper"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 )
@@ -27,12 +28,33 @@ type Engine struct {
 	client  *client.Client
 }
 
-// New makes the client; it does not yet connect. Host is a URL such as
-// unix:///var/run/docker.sock.
+// TLS names files in PEM form: who signs the engine's certificate (empty: whom the
+// system trusts), and our own certificate with its key.
+type TLS struct{ CA, Cert, Key string }
+
+// New makes the client; it does not yet connect. Host is a URL: unix:///path,
+// tcp://host:port or ssh://[user@]host[:port][/path].
 func New(host string, timeout time.Duration) (*Engine, error) {
+	return NewTLS(host, timeout, TLS{})
+}
+
+// NewTLS is New with TLS to a tcp:// host; the zero TLS is none.
+func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 	options := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation()}
 	if path, ok := strings.CutPrefix(host, "unix://"); ok {
 		options = append(options, client.WithDialContext(dialer(path)))
+	}
+	if tls != (TLS{}) {
+		options = append(options, client.WithTLSClientConfig(tls.CA, tls.Cert, tls.Key))
+	}
+	if strings.HasPrefix(host, "ssh://") {
+		// As the Docker CLI does: each connection is an ssh that runs `docker system
+		// dial-stdio` there.
+		ssh, err := connhelper.GetConnectionHelper(host)
+		if err != nil {
+			return nil, fmt.Errorf("engine %s: %w", host, err)
+		}
+		options = []client.Opt{client.WithHost(ssh.Host), client.WithDialContext(ssh.Dialer), client.WithAPIVersionNegotiation()}
 	}
 	c, err := client.NewClientWithOpts(options...)
 	if err != nil {

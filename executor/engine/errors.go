@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 
@@ -18,11 +20,33 @@ func (e *Engine) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if advice := tlsAdvice(err); advice != "" {
+		return fmt.Errorf("%s: the Docker Engine at %s: %s (%w)", doing, e.host, advice, err)
+	}
 	if client.IsErrConnectionFailed(err) {
 		// The client's own message names the host and asks whether the daemon runs.
 		return fmt.Errorf("%s: the Docker Engine at %s cannot be reached (%w)", doing, e.host, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// tlsAdvice says what is wrong where TLS failed; empty where it did not.
+func tlsAdvice(err error) string {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "its certificate is not signed by engine.tls_ca, or is for another name or time"
+	}
+	// The engine's refusal of ours; with TLS 1.3 it comes with the first answer.
+	if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "remote error" { // an alert (crypto/tls)
+		return "it refuses our certificate: engine.tls_cert and engine.tls_key must be what the engine's own CA has signed for clients"
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return "it does not speak TLS: take engine.tls_ca, tls_cert and tls_key away, or have it speak TLS"
+	}
+	// Client sent an HTTP request to an HTTPS server.
+	if strings.Contains(err.Error(), "HTTP request to an HTTPS server") {
+		return "it speaks TLS only: write engine.tls_ca, tls_cert and tls_key"
+	}
+	return ""
 }
 
 // IsNotFound tells that the thing named does not exist (any more).
