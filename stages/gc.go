@@ -2,7 +2,6 @@ package stages
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,23 +66,25 @@ func collect(ctx context.Context, x *executor.Executor, o executor.GCOptions, as
 		if all == nil {
 			all = []executor.Collected{}
 		}
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return errors.Join(err, e.Encode(all))
+		return errors.Join(err, printJSON(out, all))
 	}
+	return errors.Join(err, gcTable(all, o.DryRun, began, out))
+}
+
+func gcTable(all []executor.Collected, dryRun bool, began time.Time, out io.Writer) error {
 	counts := map[executor.Action]int{}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, c := range all {
 		counts[c.Action]++
-		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Action, c.Name, c.Reason)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Action, printable(c.Name), printable(c.Reason))
 		for _, r := range c.Resources {
-			fmt.Fprintf(w, "\t  %s\t\n", r)
+			fmt.Fprintf(w, "\t  %s\t\n", printable(r))
 		}
 	}
 	fmt.Fprintf(w, "%d removed, %d kept, %d left", counts[executor.Removed], counts[executor.Kept], counts[executor.LeftOver])
-	if o.DryRun {
+	if dryRun {
 		fmt.Fprintf(w, ", %d would be removed", counts[executor.WouldRemove])
 	}
 	fmt.Fprintf(w, " in %s\n", time.Since(began).Round(time.Millisecond))
-	return errors.Join(err, w.Flush())
+	return w.Flush()
 }

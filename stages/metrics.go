@@ -72,7 +72,11 @@ func metrics(ctx context.Context, x *executor.Executor, o metricsOptions, out io
 	if err != nil {
 		return err
 	}
-	for _, f := range families(h, o) {
+	return printFamilies(families(h, o), out)
+}
+
+func printFamilies(g gauges, out io.Writer) error {
+	for _, f := range g {
 		if _, err := expfmt.MetricFamilyToText(out, f); err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
@@ -92,7 +96,8 @@ func (g *gauges) add(name, help string, samples ...sample) {
 	for _, s := range samples {
 		m := &dto.Metric{Gauge: &dto.Gauge{Value: &s.value}}
 		for n := 0; n < len(s.labels); n += 2 {
-			m.Label = append(m.Label, &dto.LabelPair{Name: &s.labels[n], Value: &s.labels[n+1]})
+			value := printable(s.labels[n+1])
+			m.Label = append(m.Label, &dto.LabelPair{Name: &s.labels[n], Value: &value})
 		}
 		f.Metric = append(f.Metric, m)
 	}

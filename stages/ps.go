@@ -3,7 +3,6 @@ package stages
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -47,9 +46,7 @@ func ps(ctx context.Context, x *executor.Executor, asJSON bool, out io.Writer) e
 		if jobs == nil {
 			jobs = []executor.JobState{}
 		}
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return errors.Join(err, e.Encode(jobs))
+		return errors.Join(err, printJSON(out, jobs))
 	}
 	return errors.Join(err, psTable(jobs, time.Now(), out))
 }
@@ -73,22 +70,22 @@ func psTable(jobs []executor.JobState, now time.Time, out io.Writer) error {
 		}
 		storage, used, peak, limit := "-", "-", "-", "-"
 		if s := j.Storage; s != nil {
-			storage, used, peak = s.Driver+" on "+s.Backend, inUnits(s.Used), inUnits(s.Peak)
+			storage, used, peak = printable(s.Driver+" on "+s.Backend), inUnits(s.Used), inUnits(s.Peak)
 			if s.Limit > 0 {
 				limit = inUnits(s.Limit)
 			}
 		}
-		driver := fmt.Sprintf("%d (%s)", j.Driver.PID, cmp.Or(j.Driver.Command, "?"))
+		driver := fmt.Sprintf("%d (%s)", j.Driver.PID, cmp.Or(printable(j.Driver.Command), "?"))
 		switch j.DriverLives {
 		case "no":
 			driver += ", ended"
 		case "unknown":
 			driver += ", not seen from here"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\t%s\t%s\t%s\n", number(j.JobID), number(j.ProjectID), cmp.Or(phase, "?"), age,
-			cmp.Or(j.Image, "-"), cmp.Or(j.Container, "-"), storage, used, peak, limit, driver)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\t%s\t%s\t%s\n", number(j.JobID), number(j.ProjectID), cmp.Or(printable(phase), "?"), age,
+			cmp.Or(printable(j.Image), "-"), cmp.Or(printable(j.Container), "-"), storage, used, peak, limit, driver)
 		for _, left := range j.Left {
-			fmt.Fprintf(w, "\t\tleft: %s\n", left)
+			fmt.Fprintf(w, "\t\tleft: %s\n", printable(left))
 		}
 	}
 	return w.Flush()

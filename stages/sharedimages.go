@@ -2,7 +2,6 @@ package stages
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -203,14 +202,16 @@ func wholeNames(names []string, where string) ([]string, error) {
 
 func printImages(l executor.ImageList, asJSON bool, out io.Writer) error {
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(l)
+		return printJSON(out, l)
 	}
+	return imagesTable(l, out)
+}
+
+func imagesTable(l executor.ImageList, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tDIGEST\tSIZE")
 	for _, i := range l.Images {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", i.Reference, i.Digest, units.BytesSize(float64(i.Size)))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(i.Reference), printable(i.Digest), units.BytesSize(float64(i.Size)))
 	}
 	fmt.Fprintln(w, "\nGENERATION\tVOLUME\tJOBS")
 	for _, g := range l.Generations {
@@ -218,7 +219,7 @@ func printImages(l executor.ImageList, asJSON bool, out io.Writer) error {
 		if g.Current {
 			number += " (current)"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", number, g.Volume, strings.Join(g.Jobs, " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", number, printable(g.Volume), printable(strings.Join(g.Jobs, " ")))
 	}
 	return w.Flush()
 }
