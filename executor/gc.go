@@ -375,12 +375,21 @@ func (x *Executor) sweep(ctx context.Context) (wait func()) {
 		if err != nil {
 			x.Log.Debugf("gc beside prepare: %v", err)
 		}
+		// Other projects' jobs are nothing for this one's log.
+		counts := map[Action]int{}
 		for _, c := range all {
-			x.Log.Debugf("gc beside prepare: %s %s: %s", c.Action, c.Name, c.Reason)
+			counts[c.Action]++
 		}
+		x.Log.Debugf("gc beside prepare: %d removed, %d kept, %d left", counts[Removed], counts[Kept], counts[LeftOver])
 	}()
-	return func() { <-done; cancel() }
+	return func() {
+		defer cancel()
+		select {
+		case <-done:
+		case <-ctx.Done(): // something keeps it that does not end with its time
+		}
+	}
 }
 
 // sweepTime bounds the gc that prepare does.
-const sweepTime = 5 * time.Second
+var sweepTime = 5 * time.Second
