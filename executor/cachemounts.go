@@ -1,20 +1,19 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
-	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // cacheMounts is the kind of volume that keeps a project's cache mounts.
@@ -55,38 +54,29 @@ func (x *Executor) trim(ctx context.Context, v engine.Found, o GCOptions) (stora
 	if len(v.Paths) == 0 || !strings.HasPrefix(x.Engine.Host(), "unix://") || !exists(v.Paths[0]) {
 		return storage.Trimmed{}, fmt.Errorf("%s is on another machine than this process", v.Name)
 	}
-	// Nobody removes the volume meanwhile; jobs may take it.
-	use, err := x.state().Hold(v.Name, false)
-	if use == nil || err != nil {
-		return storage.Trimmed{}, err
-	}
-	defer use.Release()
-	users, err := x.Engine.VolumeUsers(ctx, v.Name)
-	if err != nil {
-		return storage.Trimmed{}, err
-	}
-	folder := v.Paths[0]
-	c := storage.CacheFolders{Folder: folder, Limit: x.CacheMounts, DryRun: o.DryRun, OlderThan: o.OlderThan, Idle: len(users) == 0}
-	c.InUse = func(path string) (bool, error) {
-		users, err := x.Engine.VolumeUsers(ctx, v.Name)
-		if err != nil || len(users) == 0 {
-			return false, err
-		}
-		mounts, err := teardown.MountedFrom(folder)
-		// Where not even the volume is in another mount table, none tells anything.
-		return err != nil || !slices.Contains(mounts, ".") || mountedBelow(folder, path, mounts), err
-	}
-	return storage.TrimCacheMounts(ctx, c)
-}
-
-// mountedBelow tells whether path, or what is below it, is one of the mounts, which
-// are relative to folder.
-func mountedBelow(folder, path string, mounts []string) bool {
-	return slices.ContainsFunc(mounts, func(m string) bool {
-		rest, err := filepath.Rel(path, filepath.Join(folder, m))
-		return err == nil && filepath.IsLocal(rest)
+	return storage.TrimCacheMounts(ctx, storage.CacheFolders{
+		Folder: v.Paths[0], Limit: x.CacheMounts, DryRun: o.DryRun, OlderThan: o.OlderThan,
+		Alone: func() (func(), bool, error) { return x.alone(ctx, v.Name) },
 	})
 }
+
+// alone keeps jobs from getting a kept volume; false where a container has it or a
+// prepare is about to give it to one.
+func (x *Executor) alone(ctx context.Context, volume string) (release func(), ok bool, err error) {
+	use, err := x.state().Hold(volume, true)
+	if use == nil || err != nil {
+		return nil, false, err
+	}
+	users, err := x.Engine.VolumeUsers(ctx, volume)
+	if err != nil || len(users) > 0 {
+		use.Release()
+		return nil, false, err
+	}
+	return use.Release, true, nil
+}
+
+// cacheTime bounds how long gc looks at the cache mounts of one project.
+const cacheTime = 10 * time.Minute
 
 // collectCacheMounts keeps all projects' cache mounts within their limit.
 func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Collected, error) {
@@ -102,8 +92,10 @@ func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Colle
 		if _, err := os.Stat(x.state().Kept(v.Name)); err != nil {
 			continue // another state folder's
 		}
-		t, err := x.trim(ctx, v, o)
-		c := Collected{Name: v.Name, Action: Removed, Resources: t.Folders}
+		short, cancel := context.WithTimeout(ctx, cmp.Or(o.Each, cacheTime))
+		t, err := x.trim(short, v, o)
+		cancel()
+		c := Collected{Name: v.Name, Action: Removed}
 		switch {
 		case err != nil && !errors.Is(err, context.DeadlineExceeded):
 			c.Action, c.Reason = LeftOver, err.Error()
@@ -117,10 +109,20 @@ func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Colle
 			}
 			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the longest unused of more than %s (storage.cache_mounts_size)", show(t.Removed), show(t.Size), show(x.CacheMounts))
 		}
-		for n, folder := range c.Resources {
-			c.Resources[n] = "folder " + strconv.Quote(folder)
-		}
+		c.Resources = folderNames(t.Folders)
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// folderNames are folders that jobs named, for a person to read.
+func folderNames(folders []string) (all []string) {
+	const most = 50
+	for _, folder := range folders[:min(most, len(folders))] {
+		all = append(all, "folder "+fault.Quote(folder))
+	}
+	if more := len(folders) - most; more > 0 {
+		all = append(all, fmt.Sprintf("%d more folders", more))
+	}
+	return all
 }

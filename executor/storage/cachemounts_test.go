@@ -2,13 +2,17 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/walk"
 )
 
 // cacheFile makes a file of a cache folder that was used so many hours ago.
@@ -29,30 +33,26 @@ func cacheFile(t *testing.T, root, name string, kib, hours int) {
 	}
 }
 
-func unused(string) (bool, error) { return false, nil }
+// alone lets a trim have the volume for itself.
+func alone() (func(), bool, error) { return func() {}, true, nil }
 
 func TestTrimCacheMounts(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		limit   int64
-		used    string // in use by somebody
-		locked  string
-		idle    bool
+		inUse   bool
 		dryRun  bool
 		keep    time.Duration
 		removed []string
 		busy    []string
 	}{
-		{name: "all fits", limit: 10 << 20, idle: true},
-		{name: "the longest unused goes first", limit: 2500 << 10, idle: true, removed: []string{"0/old"}},
-		{name: "and then the next", limit: 1500 << 10, idle: true, removed: []string{"0/old", "1000/middle"}},
-		{name: "beside running jobs", limit: 1500 << 10, removed: []string{"0/old", "1000/middle"}},
-		{name: "one that is in use stays", limit: 1500 << 10, used: "0/old", removed: []string{"1000/middle", "0/new"}, busy: []string{"0/old"}},
-		{name: "one that is locked stays", limit: 2500 << 10, locked: "0/old/deep/" + cacheLockFile, removed: []string{"1000/middle"}, busy: []string{"0/old"}},
-		{name: "one that is locked as Buildah 1.39 does it stays", limit: 2500 << 10, locked: "0/" + cacheLockFolder + "/old/" + cacheLockFile, removed: []string{"1000/middle"}, busy: []string{"0/old"}},
+		{name: "all fits", limit: 10 << 20},
+		{name: "the longest unused goes first", limit: 2500 << 10, removed: []string{"0/old"}},
+		{name: "and then the next", limit: 1500 << 10, removed: []string{"0/old", "1000/middle"}},
+		{name: "a container has the volume", limit: 1500 << 10, inUse: true, busy: []string{"0/old", "1000/middle"}},
 		{name: "what is newer stays", limit: 1500 << 10, keep: 25 * time.Hour, removed: []string{"0/old"}},
-		{name: "all is newer", limit: 0, keep: 31 * time.Hour, idle: true},
-		{name: "only told", limit: 2500 << 10, idle: true, dryRun: true, removed: []string{"0/old"}},
+		{name: "all is newer", limit: 0, keep: 31 * time.Hour},
+		{name: "only told", limit: 2500 << 10, dryRun: true, removed: []string{"0/old"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir, outside := t.TempDir(), t.TempDir()
@@ -65,26 +65,19 @@ func TestTrimCacheMounts(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if tc.locked != "" {
-				cacheFile(t, dir, tc.locked, 0, 30)
-				f, err := os.OpenFile(filepath.Join(dir, tc.locked), os.O_RDWR, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
-				if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
-					t.Fatal(err)
-				}
-			}
 			for _, d := range []string{"0/old/deep", "0/old", "0", "1000"} {
 				if err := os.Chtimes(filepath.Join(dir, d), time.Time{}, time.Now().Add(-30*time.Hour)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: tc.limit, DryRun: tc.dryRun, Idle: tc.idle, OlderThan: tc.keep,
-				InUse: func(path string) (bool, error) { return tc.used != "" && path == filepath.Join(dir, tc.used), nil }})
+			released := 0
+			got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: tc.limit, DryRun: tc.dryRun, OlderThan: tc.keep,
+				Alone: func() (func(), bool, error) { return func() { released++ }, !tc.inUse, nil }})
 			if err != nil || !slices.Equal(got.Folders, tc.removed) || !slices.Equal(got.Busy, tc.busy) {
 				t.Errorf("%+v, %v, want %v removed and %v busy", got, err, tc.removed, tc.busy)
+			}
+			if taken := len(tc.removed) > 0 && !tc.dryRun; taken != (released == 1) {
+				t.Errorf("the volume was released %d times", released)
 			}
 			for _, f := range []string{"0/old/deep/file", "1000/middle/file", "0/new/file"} {
 				_, err := os.Stat(filepath.Join(dir, f))
@@ -96,72 +89,144 @@ func TestTrimCacheMounts(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(outside, "file")); err != nil {
 				t.Error(err)
 			}
+			for _, left := range names(t, dir) {
+				if strings.HasPrefix(left, removedPrefix) {
+					t.Errorf("%s is left", left)
+				}
+			}
 		})
 	}
 }
 
-// A folder that is mounted after the first look is back where it was.
-func TestTrimCacheMountsGivesBack(t *testing.T) {
-	dir := t.TempDir()
-	cacheFile(t, dir, "0/a/file", 1024, 1)
-	looks := 0
-	got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, InUse: func(string) (bool, error) {
-		looks++
-		return looks == 2, nil
-	}})
-	if err != nil || len(got.Folders) != 0 || !slices.Equal(got.Busy, []string{"0/a"}) {
-		t.Errorf("%+v %v", got, err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "0/a/file")); err != nil {
-		t.Error(err)
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Error(entries, err)
-	}
-}
-
-// Beside running jobs an empty folder stands at once where the cache was: a tool
-// that has looked whether it is there finds one to mount.
-func TestTrimCacheMountsLeavesAFolderToMount(t *testing.T) {
-	dir := t.TempDir()
-	cacheFile(t, dir, "0/a/file", 1024, 1)
-	if err := os.Chmod(filepath.Join(dir, "0/a"), 0o750); err != nil {
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, InUse: unused}); err != nil {
-		t.Fatal(err)
+	for _, e := range entries {
+		all = append(all, e.Name())
 	}
-	info, err := os.Stat(filepath.Join(dir, "0/a"))
-	if err != nil || info.Mode().Perm() != 0o750 {
-		t.Errorf("%v %v", info, err)
-	}
-	if entries, err := os.ReadDir(filepath.Join(dir, "0/a")); err != nil || len(entries) != 0 {
-		t.Error(entries, err)
-	}
+	return all
 }
 
 func TestTrimCacheMountsEnds(t *testing.T) {
 	dir := t.TempDir()
-	for n := range 300 {
-		cacheFile(t, dir, "0/a/"+string(rune('a'+n%26))+time.Duration(n).String(), 4, 1)
-	}
+	cacheFile(t, dir, "0/a/file", 4, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := TrimCacheMounts(ctx, CacheFolders{Folder: dir, Idle: true, InUse: unused}); err == nil || len(got.Folders) > 0 {
+	if got, err := TrimCacheMounts(ctx, CacheFolders{Folder: dir, Alone: alone}); err == nil || len(got.Folders) > 0 {
 		t.Errorf("%+v %v", got, err)
 	}
 }
 
-// What an earlier time took away and did not remove goes first, whatever the limit.
+// What an earlier time took away and did not remove goes first, whatever the limit,
+// also while a container has the volume.
 func TestTrimCacheMountsEndsWhatItBegan(t *testing.T) {
 	dir := t.TempDir()
 	cacheFile(t, dir, "removed-abc/file", 1024, 0)
 	cacheFile(t, dir, "0/a/file", 1024, 30)
-	got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: 1 << 30, InUse: unused})
-	if err != nil || !slices.Equal(got.Folders, []string{"removed-abc"}) {
+	got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: 1 << 30, Alone: func() (func(), bool, error) { return nil, false, nil }})
+	if err != nil || got.Removed < 1<<20 || len(got.Busy) > 0 {
 		t.Errorf("%+v %v", got, err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Error(entries, err)
+	if left := names(t, dir); !slices.Equal(left, []string{"0"}) {
+		t.Error(left)
 	}
+}
+
+// What a hostile job can make of its caches is removed, before what is within bounds,
+// in bounded memory.
+func TestTrimHostileCacheMounts(t *testing.T) {
+	caches, one, all := maxCaches, cacheLimits, volumeEntries
+	t.Cleanup(func() { maxCaches, cacheLimits, volumeEntries = caches, one, all })
+	maxCaches, cacheLimits, volumeEntries = 20, walk.Limits{Entries: 1000, Depth: 50}, 5000
+	many := func(t *testing.T, dir string, n int) { // names of one file
+		file := filepath.Join(dir, "file")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			if err := os.Link(file, filepath.Join(dir, fmt.Sprint("x", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	folders := func(t *testing.T, dir string, n int) {
+		for i := range n {
+			if err := os.MkdirAll(filepath.Join(dir, fmt.Sprint("c", i)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tc := range []struct {
+		name   string
+		attack func(t *testing.T, dir string)
+		want   []string // what goes
+		left   []string // what is left at the top
+	}{
+		{"many names in one folder", func(t *testing.T, dir string) { many(t, filepath.Join(dir, "0/attack"), 1500) },
+			[]string{"0/attack"}, []string{"0"}},
+		{"many names in folders below each other", func(t *testing.T, dir string) {
+			for deep, n := filepath.Join(dir, "0/attack"), 0; n < 10; deep, n = filepath.Join(deep, "d"), n+1 {
+				many(t, deep, 150)
+			}
+		}, []string{"0/attack"}, []string{"0"}},
+		{"folders deep in each other", func(t *testing.T, dir string) {
+			deep(t, filepath.Join(dir, "0/attack"), 300)
+		}, []string{"0/attack"}, []string{"0"}},
+		{"many caches of one user", func(t *testing.T, dir string) { folders(t, filepath.Join(dir, "1000"), 30) },
+			[]string{"1000"}, []string{"0"}},
+		{"many caches in all", func(t *testing.T, dir string) { folders(t, dir, 30) },
+			[]string{"."}, nil},
+		{"many caches that are large together", func(t *testing.T, dir string) {
+			for n := range 7 {
+				many(t, filepath.Join(dir, "1000", fmt.Sprint(n)), 900)
+			}
+		}, []string{"."}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			cacheFile(t, dir, "0/good/file", 4, 30)
+			tc.attack(t, dir)
+			got, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Limit: 1 << 30, Alone: alone})
+			if err != nil || !slices.Equal(got.Folders, tc.want) {
+				t.Errorf("%+v, %v, want %v", got, err, tc.want)
+			}
+			if left := names(t, dir); !slices.Equal(left, tc.left) {
+				t.Errorf("left %v, want %v", left, tc.left)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "0/good/file")); (err == nil) != (tc.left != nil) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// deep makes folders in each other, deeper than any path is long.
+func deep(t *testing.T, dir string, levels int) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	at, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Repeat("d", 200)
+	for range levels {
+		if err := unix.Mkdirat(int(at.Fd()), name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Openat(int(at.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		at.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = os.NewFile(uintptr(fd), name)
+	}
+	at.Close()
 }
