@@ -43,7 +43,12 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
 	defer cancel()
 	left, err := x.clear(ctx, i.Name(), nil)
-	x.tellLeft(left)
+	for _, r := range left { // the Runner's own log is the administrator's
+		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)
+	}
+	if len(left) > 0 {
+		x.Log.Warn("What is left is in the job's journal; `gitlab-sysbox-executor gc` takes it up.")
+	}
 	if err != nil {
 		return err
 	}
@@ -56,22 +61,16 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	return nil
 }
 
-func (x *Executor) tellLeft(left []journal.Resource) {
-	for _, r := range left {
-		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)
-	}
-	if len(left) > 0 {
-		x.Log.Warn("What is left is in the job's journal; `gitlab-sysbox-executor gc` takes it up.")
-	}
-}
-
 // fresh clears what an earlier attempt at the job left, and begins its journal
 // under the same lock, so that gc never sees the one without the other.
 func (x *Executor) fresh(ctx context.Context, i Identity, begin func() error) error {
 	left, err := x.clear(ctx, i.Name(), begin)
-	x.tellLeft(left)
+	// This is in the job's log: who holds what is left may be another project's.
+	for _, r := range left {
+		x.Log.Warnf("An earlier attempt at the job left %s %s on this machine. An administrator removes it, or finds out who holds it, with `gitlab-sysbox-executor gc`.", r.Kind, r.Name)
+	}
 	if s := slices.IndexFunc(left, blocks); err == nil && s >= 0 {
-		return fmt.Errorf("an earlier attempt at the job left %s %s on this machine: %s", left[s].Kind, left[s].Name, left[s].Left)
+		return fmt.Errorf("an earlier attempt at the job left %s %s on this machine", left[s].Kind, left[s].Name)
 	}
 	return err
 }
@@ -306,7 +305,7 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 			have[s.Kind] = append(have[s.Kind], holding{Resource: s, target: f.ID, paths: f.Paths})
 		}
 	}
-	r.grip(have)
+	r.grip(ctx, have)
 	for _, s := range r.journal.Resources() {
 		switch {
 		case seen(s), engineKind(s.Kind) && !s.Answered: // in flight: the next look tells
@@ -327,7 +326,7 @@ func (r *removal) holdings(ctx context.Context) (map[journal.Kind][]holding, err
 }
 
 // grip looks, once for each, who stands in the folders behind what is to go.
-func (r *removal) grip(have map[journal.Kind][]holding) {
+func (r *removal) grip(ctx context.Context, have map[journal.Kind][]holding) {
 	var paths []string
 	for _, holdings := range have {
 		for _, h := range holdings {
@@ -338,8 +337,12 @@ func (r *removal) grip(have map[journal.Kind][]holding) {
 			}
 		}
 	}
-	for _, g := range teardown.Grips(paths) {
+	grips, gaps := teardown.Grips(ctx, paths)
+	for _, g := range grips {
 		r.grips[g.Path] = g
+	}
+	if gaps != "" {
+		r.Log.Debugf("Who else has what is to be removed is not known in full: %s.", gaps)
 	}
 }
 
@@ -451,15 +454,19 @@ func (r *removal) fail(h holding, err error) {
 func (r *removal) leave() []journal.Resource {
 	ctx, cancel := context.WithTimeout(context.Background(), r.tellTime()) // the cleanup's own time is up
 	defer cancel()
-	var left []journal.Resource
+	var all []holding
 	for _, f := range r.failed {
-		f.holding = r.setAside(f.holding)
-		f.Left = strings.TrimSuffix(f.err.Error(), ".")
-		if holders := r.holders(ctx, f.holding); len(holders) > 0 && !strings.Contains(f.Left, "held by ") {
-			f.Left += "; held by " + strings.Join(holders, ", ")
+		all = append(all, r.setAside(f.holding))
+	}
+	holders := r.holders(ctx, all)
+	var left []journal.Resource
+	for n, h := range all {
+		h.Left = strings.TrimSuffix(r.failed[n].err.Error(), ".")
+		if holders[n] != "" && !strings.Contains(h.Left, "held by ") {
+			h.Left += "; " + holders[n]
 		}
-		r.note(r.journal.Left(f.Resource))
-		left = append(left, f.Resource)
+		r.note(r.journal.Left(h.Resource))
+		left = append(left, h.Resource)
 	}
 	slices.SortFunc(left, func(a, b journal.Resource) int {
 		return cmp.Or(slices.Index(journal.Kinds, a.Kind)-slices.Index(journal.Kinds, b.Kind), cmp.Compare(a.Name, b.Name))
@@ -467,18 +474,38 @@ func (r *removal) leave() []journal.Resource {
 	return left
 }
 
-func (r *removal) holders(ctx context.Context, h holding) []string {
-	paths := h.paths
-	var holders []string
-	if engineKind(h.Kind) {
-		holders, _ = r.Engine.Users(ctx, string(h.Kind), h.target) // only to tell
-	} else {
-		paths = append(paths, h.target)
+// holders says who holds each of the holdings, as far as that is known.
+func (r *removal) holders(ctx context.Context, all []holding) []string {
+	var paths []string
+	for _, h := range all {
+		paths = append(paths, h.mounted()...)
 	}
-	for _, path := range paths {
-		holders = append(holders, teardown.Names(teardown.Holders(path))...)
+	found, gaps := teardown.Holders(ctx, paths)
+	texts := make([]string, len(all))
+	for n, h := range all {
+		var names []string
+		if engineKind(h.Kind) {
+			names, _ = r.Engine.Users(ctx, string(h.Kind), h.target) // only to tell
+		}
+		for _, path := range h.mounted() {
+			names = append(names, teardown.Names(found[path])...)
+		}
+		switch {
+		case len(names) > 0:
+			texts[n] = "held by " + strings.Join(names, ", ")
+		case len(h.mounted()) > 0:
+			texts[n] = gaps
+		}
 	}
-	return holders
+	return texts
+}
+
+// mounted are the paths that others may have.
+func (h holding) mounted() []string {
+	if engineKind(h.Kind) || h.Kind == journal.Held {
+		return h.paths
+	}
+	return append(slices.Clone(h.paths), h.target)
 }
 
 // released writes down whose hands keep alive what the engine has removed: its
@@ -489,7 +516,7 @@ func (r *removal) released(ctx context.Context, h holding) {
 		return
 	}
 	for _, path := range h.paths {
-		if g, ok := r.grips[path]; ok && len(g.Holders()) > 0 {
+		if g, held := r.grips[path].Still(ctx); held {
 			r.note(r.journal.Intend(journal.Resource{Kind: journal.Held, Name: path, Detail: g.String(), Answered: true}))
 		}
 	}

@@ -105,7 +105,7 @@ func TestBusy(t *testing.T) {
 		holder string // how the message names it
 		hold   func(t *testing.T, p *place, s *runner.Session) (release func())
 	}{
-		{"a foreign mount name space holds the volume", "(sleep)", func(t *testing.T, _ *place, s *runner.Session) func() {
+		{"a foreign mount name space holds the volume", `("sleep")`, func(t *testing.T, _ *place, s *runner.Session) func() {
 			c, err := world.engine.Inspect(t.Context(), jobName(t, s))
 			if err != nil {
 				t.Fatal(err)
@@ -118,11 +118,11 @@ func TestBusy(t *testing.T) {
 			t.Fatal("no volume")
 			return nil
 		}},
-		{"a foreign mount name space has the volume mounted", "(sleep)", func(t *testing.T, _ *place, s *runner.Session) func() {
+		{"a foreign mount name space has the volume mounted", `("sleep")`, func(t *testing.T, _ *place, s *runner.Session) func() {
 			volume, _ := ask(t, "GET", "/volumes/"+jobName(t, s), nil)["Mountpoint"].(string)
 			return hold(t, `exec unshare -m sh -c 'mount --bind "$1" /mnt && echo ready && exec sleep 600' sh "$1"`, volume)
 		}},
-		{"a container's overlay is held", "(sleep)", func(t *testing.T, _ *place, s *runner.Session) func() {
+		{"a container's overlay is held", `("sleep")`, func(t *testing.T, _ *place, s *runner.Session) func() {
 			c := ask(t, "GET", "/containers/"+jobName(t, s)+"/json", nil)
 			driver, _ := c["GraphDriver"].(map[string]any)
 			data, _ := driver["Data"].(map[string]any)
@@ -132,7 +132,7 @@ func TestBusy(t *testing.T) {
 			}
 			return hold(t, `exec unshare -m sh -c 'cd "$1" && echo ready && exec sleep 600' sh "$1"`, merged)
 		}},
-		{"a loop device is held", "(sleep)", func(t *testing.T, p *place, s *runner.Session) func() {
+		{"a loop device is held", `("sleep")`, func(t *testing.T, p *place, s *runner.Session) func() {
 			image := filepath.Join(p.stateDir, "image")
 			out, err := command(30*time.Second, "sh", "-c", `truncate -s 16M "$1" && PATH=$PATH:/usr/sbin:/sbin losetup --find --show "$1"`, "sh", image)
 			if err != nil {

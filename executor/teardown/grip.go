@@ -2,57 +2,62 @@ package teardown
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
-
-	"gitlab-sysbox-executor/executor/proc"
 )
 
-// Grip is who might keep a path alive once it is removed. The kernel takes the
-// mounts of a removed folder out of every name space, so afterwards only those
-// who stand in it keep it, and no mount table tells: one has to know them before.
+// Grip is who might keep a path alive once it is removed: those that have it
+// before. The kernel takes the mounts of a removed folder out of every name space, so
+// that afterwards no mount table tells of those who stand in it; and a device number
+// may be another file system's by then.
 type Grip struct {
-	Path string
-	// device is that of the file system mounted at Path; 0 where none is.
-	device uint64
-	// pids are the processes that stood in it, with the times of their starts.
-	pids map[int]uint64
+	target
+	stands []stand
+	spaces []space
 }
 
-// Grips looks who stands in the paths.
-func Grips(paths []string) []Grip {
-	var grips []Grip
-	for _, path := range paths {
-		var here, above unix.Stat_t
-		if unix.Stat(path, &here) != nil {
-			continue
-		}
-		g := Grip{Path: path, pids: map[int]uint64{}}
-		// A plain folder's device is everybody's.
-		if unix.Stat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev {
-			g.device = uint64(here.Dev)
-		}
-		grips = append(grips, g)
+// Grips finds, in one look, who has the paths, and says what was not looked at. A path
+// that is not there has no grip.
+func Grips(ctx context.Context, paths []string) (grips []Grip, gaps string) {
+	l := lookFor(ctx, targets(ctx, paths), false)
+	for _, s := range l.found {
+		grips = append(grips, Grip(s))
 	}
-	for _, pid := range processes() {
-		for _, g := range grips {
-			if g.standing(pid) != "" {
-				g.pids[pid] = proc.Started(pid)
-			}
-		}
-	}
-	return grips
+	return grips, l.gaps()
 }
 
-// ParseGrip reads what String wrote of a grip on path.
+// gripText is a Grip in a journal.
+type gripText struct {
+	target
+	Processes []stand `json:"processes,omitempty"`
+	Spaces    []space `json:"mount_namespaces,omitempty"`
+}
+
+// String is g without its path, for ParseGrip.
+func (g Grip) String() string {
+	text, _ := json.Marshal(gripText{g.target, g.stands, g.spaces}) // it holds numbers and text only
+	return string(text)
+}
+
+// ParseGrip reads what String wrote of a grip on path, also what versions before
+// 2026 wrote: "device=NUMBER", then PID=START for each process. Of those, only
+// processes on a file system of their own can be recognised.
 func ParseGrip(path, text string) Grip {
-	g := Grip{Path: path, pids: map[int]uint64{}}
+	var read gripText
+	if json.Unmarshal([]byte(text), &read) == nil {
+		g := Grip{read.target, read.Processes, read.Spaces}
+		g.Path = path
+		return g
+	}
+	g := Grip{target: target{Path: path, Mount: numbers{-1, -1}}}
 	for _, field := range strings.Fields(text) {
 		name, value, _ := strings.Cut(field, "=")
 		number, err := strconv.ParseUint(value, 10, 64)
@@ -60,66 +65,75 @@ func ParseGrip(path, text string) Grip {
 			continue
 		}
 		if name == "device" {
-			g.device = number
+			g.Device, g.Whole = number, number != 0
 		} else if pid, err := strconv.Atoi(name); err == nil {
-			g.pids[pid] = number
+			g.stands = append(g.stands, stand{process: process{pid, number}})
 		}
 	}
 	return g
 }
 
-// String is g without its path, for ParseGrip: the device, then process=start.
-func (g Grip) String() string {
-	text := fmt.Sprintf("device=%d", g.device)
-	for pid, start := range g.pids {
-		text += fmt.Sprintf(" %d=%d", pid, start)
+// Still is g with those only that keep the path now, after its removal; false when
+// nobody does. When ctx ends, who was not looked at counts as one that does.
+func (g Grip) Still(ctx context.Context) (Grip, bool) {
+	var spaces []space
+	for _, s := range g.spaces {
+		if now, ok := g.mountedIn(ctx, s); ok {
+			spaces = append(spaces, now)
+		}
 	}
-	return text
+	g.spaces = spaces
+	g.stands = slices.DeleteFunc(slices.Clone(g.stands), func(s stand) bool { return ctx.Err() == nil && !g.stillStands(s) })
+	return g, len(g.stands)+len(g.spaces) > 0
 }
 
-// standing tells how the process stands in the path; "" if it does not.
-func (g Grip) standing(pid int) string {
-	for how, link := range map[string]string{"working folder": "cwd", "root folder": "root"} {
-		link = fmt.Sprintf("/proc/%d/%s", pid, link)
-		target, err := os.Readlink(link)
-		if err != nil {
+func (g Grip) stillStands(s stand) bool {
+	if !s.runs() {
+		return false
+	}
+	for _, link := range []string{"cwd", "root"} {
+		var now unix.Statx_t
+		if unix.Statx(unix.AT_FDCWD, fmt.Sprintf("/proc/%d/%s", s.PID, link), statxFlags, unix.STATX_BASIC_STATS, &now) != nil {
 			continue
 		}
-		if within(target, g.Path) {
-			return how + " " + target
-		}
-		var s unix.Stat_t
-		if g.device != 0 && unix.Stat(link, &s) == nil && uint64(s.Dev) == g.device {
-			return how + " in " + g.Path
+		if device(now) == s.Device && now.Ino == s.Inode || g.Whole && device(now) == g.Device {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
-// Holders are those who keep the path now, after its removal.
-func (g Grip) Holders() []Holder {
-	holders := Mounters(g.Path)
-	for pid, start := range g.pids {
-		// Another process may have the number by now, and another file system the
-		// device's.
-		if proc.Started(pid) != start || slices.ContainsFunc(holders, func(h Holder) bool { return h.PID == pid }) {
+// mountedIn looks whether the target still is mounted in a name space in which it
+// was.
+func (g Grip) mountedIn(ctx context.Context, s space) (space, bool) {
+	for n, p := range s.Processes {
+		if id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", p.PID)); err != nil || id != s.ID || !p.runs() {
 			continue
 		}
-		if how := g.standing(pid); how != "" {
-			holders = append(holders, holder(pid, how))
-		}
+		s.Processes = s.Processes[n:]
+		mounted := false
+		err := scanMounts(ctx, strconv.Itoa(p.PID), maxMounts, func(m *mountinfo.Info) bool {
+			if g.mountedAs(m) && !g.copied(m) {
+				s.At, mounted = m.Mountpoint, true
+			}
+			return !mounted
+		})
+		return s, mounted || ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
 	}
-	return holders
+	return s, false
 }
+
+// holders are those that keep the path, at most maxHolders.
+func (g Grip) holders() []Holder { return seen(g).holders() }
 
 // Released waits until nobody keeps the path any more, and returns who does when
 // ctx ends.
 func (g Grip) Released(ctx context.Context) error {
-	return Retry(ctx, Unmount, func(context.Context) error {
-		holders := g.Holders()
-		if len(holders) == 0 {
+	return Retry(ctx, Unmount, func(ctx context.Context) error {
+		now, held := g.Still(ctx)
+		if !held {
 			return nil
 		}
-		return fmt.Errorf("%w: held by %s", unix.EBUSY, strings.Join(Names(holders), ", "))
+		return fmt.Errorf("%w: held by %s", unix.EBUSY, strings.Join(Names(now.holders()), ", "))
 	}, present(g.Path))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +23,14 @@ var (
 
 // Below lists this name space's mount points at dir and below, the one mounted
 // last first: in that order they can be unmounted.
-func Below(dir string) ([]string, error) {
-	found, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+func Below(ctx context.Context, dir string) ([]string, error) {
+	var found []*mountinfo.Info
+	err := scanMounts(ctx, "self", maxOwnMounts, func(m *mountinfo.Info) bool {
+		if within(m.Mountpoint, dir) {
+			found = append(found, m)
+		}
+		return true
+	})
 	if err != nil {
 		return nil, fmt.Errorf("the mount table: %w", err)
 	}
@@ -64,7 +69,7 @@ func Unmounted(ctx context.Context, point string, lazy bool) error {
 func UnmountBelow(ctx context.Context, dir string, patience time.Duration) error {
 	// A path may bear several mounts, and a mount hide others: look again.
 	for range 10 {
-		points, err := Below(dir)
+		points, err := Below(ctx, dir)
 		if err != nil || len(points) == 0 {
 			return err
 		}
@@ -88,45 +93,4 @@ func present(path string) func() bool {
 		_, err := os.Lstat(path)
 		return err == nil
 	}
-}
-
-// MountedFrom lists what of the folder at path, a file system's or below one's
-// mount point, is mounted in other mount name spaces than ours: each relative to
-// path, "." for path itself.
-func MountedFrom(path string) ([]string, error) {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return nil, err
-	}
-	own, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
-	if err != nil {
-		return nil, err
-	}
-	var on *mountinfo.Info
-	for _, m := range own { // of several on one place the last one counts
-		if on == nil || len(m.Mountpoint) >= len(on.Mountpoint) {
-			on = m
-		}
-	}
-	if on == nil {
-		return nil, fmt.Errorf("%s is on no mount", path)
-	}
-	below, err := filepath.Rel(on.Mountpoint, path)
-	if err != nil {
-		return nil, err
-	}
-	root := filepath.Join(on.Root, below)
-	var all []string
-	for _, pids := range foreignSpaces() {
-		for _, pid := range pids { // each sees what is below its own root folder
-			mounts, _ := mountinfo.PidMountInfo(pid) // it may have ended
-			for _, m := range mounts {
-				if m.Major == on.Major && m.Minor == on.Minor && within(m.Root, root) {
-					rest, _ := filepath.Rel(root, m.Root)
-					all = append(all, rest)
-				}
-			}
-		}
-	}
-	return all, nil
 }

@@ -23,7 +23,7 @@ const shimPatience = 2 * time.Second
 // not on this machine is not seen.
 func EndShims(ctx context.Context, id string) {
 	for began := time.Now(); ctx.Err() == nil; {
-		pids := shims(id)
+		pids := shims(ctx, id)
 		if len(pids) == 0 || time.Since(began) > 2*shimPatience {
 			return
 		}
@@ -37,15 +37,20 @@ func EndShims(ctx context.Context, id string) {
 }
 
 // shims are the processes of containerd's that serve the container: their
-// command lines say "-id ID".
-func shims(id string) []int {
+// command lines say "-id ID". A process in another PID name space is a container's. It
+// may call itself what it likes, and can keep whoever reads its command line waiting
+// for as long as it likes, so that is not read.
+func shims(ctx context.Context, id string) []int {
+	ours, _ := os.Readlink("/proc/self/ns/pid")
 	var found []int
 	for _, pid := range processes() {
-		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err != nil || theirs != ours {
 			continue
 		}
-		args := strings.Split(string(line), "\x00")
+		args := strings.Split(start(pid, "cmdline"), "\x00")
 		if !strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") {
 			continue
 		}

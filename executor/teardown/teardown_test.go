@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,81 +146,5 @@ func TestDeepestFirst(t *testing.T) {
 	}
 	if got := strings.Join(Deepest(mounts)[:3], " "); got != "/c/d /a/b /a" {
 		t.Errorf("got %s", got)
-	}
-}
-
-// A process of another mount name space, and one with a file open.
-func TestHolders(t *testing.T) {
-	dir := t.TempDir()
-	foreign := exec.Command("unshare", "-Ur", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$1" && cd "$1" && echo ready && exec sleep 60`, "sh", dir)
-	out, err := foreign.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := foreign.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = foreign.Process.Kill(); _ = foreign.Wait() })
-	if _, err := out.Read(make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
-	found := Mounters(dir)
-	if own := Mounters(dir + "-nothing"); len(own) != 0 {
-		t.Errorf("holders of nothing: %+v", own)
-	}
-	if len(found) != 1 || found[0].PID != foreign.Process.Pid {
-		t.Errorf("%+v", found)
-	}
-	open := exec.Command("sh", "-c", `exec 5>"$1/file"; exec sleep 60`, "sh", dir)
-	if err := open.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = open.Process.Kill(); _ = open.Wait() })
-	deadline := time.Now().Add(10 * time.Second)
-	for !slices.ContainsFunc(Holders(dir), func(h Holder) bool { return h.PID == open.Process.Pid && strings.Contains(h.How, "open file") }) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%+v", Holders(dir))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if err := (Grip{Path: dir}).Released(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", foreign.Process.Pid)) {
-		t.Errorf("%v", err)
-	}
-}
-
-// What another mount name space has mounted of a folder is found, also under the
-// name that it has by now.
-func TestMountedFrom(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"cache/one", "cache/two", "target"} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	foreign := exec.Command("unshare", "-Ur", "-m", "sh", "-c", `mount --bind "$1/cache/one" "$1/target" && echo ready && exec sleep 60`, "sh", dir)
-	out, err := foreign.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := foreign.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = foreign.Process.Kill(); _ = foreign.Wait() })
-	if _, err := out.Read(make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(filepath.Join(dir, "cache/one"), filepath.Join(dir, "cache/moved")); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"cache": "moved", "cache/moved": ".", "cache/two": "", "target": ""} {
-		found, err := MountedFrom(filepath.Join(dir, name))
-		if err != nil || strings.Join(found, " ") != want {
-			t.Errorf("%s: %q, %v, want %q", name, found, err, want)
-		}
-	}
-	if _, err := MountedFrom(filepath.Join(dir, "cache/one")); err == nil {
-		t.Error("a folder that is gone has an answer")
 	}
 }

@@ -1,0 +1,132 @@
+package teardown
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// target is what somebody may hold, recognised by numbers of the kernel's: any
+// container can have a file, a mount or a mount's source of the same name.
+type target struct {
+	Path string `json:"-"`
+	real string // Path without links
+	// Device and Inode are those of Path (stat(2)).
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+	// Whole says that Path is the root of a file system of its own, so that whatever
+	// is on that device is the target's.
+	Whole bool `json:"whole,omitempty"`
+	// Mount is the device as mount tables have it, which is not stat's on btrfs, and
+	// Root is Path within that file system. Empty where they are not known.
+	Mount numbers `json:"mount"`
+	Root  string  `json:"root,omitempty"`
+	// Special is the number of the block device at Path, 0 where Path is none.
+	Special uint64 `json:"special,omitempty"`
+}
+
+// numbers are a device's major and minor number.
+type numbers struct {
+	Major int `json:"major"`
+	Minor int `json:"minor"`
+}
+
+// targets are what is at the paths now, which are of this mount name space. A path
+// where nothing is has none.
+func targets(ctx context.Context, paths []string) []target {
+	var all []target
+	mounts := map[uint64][]int{} // by the ID of the mount that they are on
+	for _, path := range paths {
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			continue
+		}
+		t := target{Path: path, real: real, Mount: numbers{-1, -1}}
+		var s unix.Statx_t
+		if unix.Statx(unix.AT_FDCWD, real, statxFlags, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &s) != nil {
+			continue
+		}
+		t.Device, t.Inode = device(s), s.Ino
+		if s.Mode&unix.S_IFMT == unix.S_IFBLK {
+			t.Special = unix.Mkdev(s.Rdev_major, s.Rdev_minor)
+			t.Mount = numbers{int(s.Rdev_major), int(s.Rdev_minor)}
+		} else if s.Mask&unix.STATX_MNT_ID != 0 { // since Linux 5.8
+			mounts[s.Mnt_id] = append(mounts[s.Mnt_id], len(all))
+		}
+		all = append(all, t)
+	}
+	_ = scanMounts(ctx, "self", maxOwnMounts, func(m *mountinfo.Info) bool {
+		for _, n := range mounts[uint64(m.ID)] {
+			all[n].on(m)
+		}
+		delete(mounts, uint64(m.ID))
+		return len(mounts) > 0
+	})
+	return all
+}
+
+// on says which mount the target is on.
+func (t *target) on(m *mountinfo.Info) {
+	below, err := filepath.Rel(m.Mountpoint, t.real)
+	if err != nil || !filepath.IsLocal(below) {
+		return
+	}
+	t.Mount, t.Root = numbers{m.Major, m.Minor}, filepath.Join(m.Root, below)
+	t.Whole = below == "." && m.Root == "/"
+}
+
+// statxFlags ask no server for news of a file, and mount nothing.
+const statxFlags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
+
+func device(s unix.Statx_t) uint64 { return unix.Mkdev(s.Dev_major, s.Dev_minor) }
+
+// mountedAs reports whether a mount is one of the target, or of what is below it.
+func (t target) mountedAs(m *mountinfo.Info) bool {
+	if m.Major != t.Mount.Major || m.Minor != t.Mount.Minor {
+		return false
+	}
+	return t.Whole || t.Special != 0 || t.Root != "" && within(strings.TrimSuffix(m.Root, "//deleted"), t.Root)
+}
+
+// copied reports whether a mount only is what a mount name space has from ours, as
+// one that was made while a job ran has copies of all mounts. It keeps nothing but
+// where it keeps a device.
+func (t target) copied(m *mountinfo.Info) bool {
+	return m.Major == 0 && within(m.Mountpoint, t.Path)
+}
+
+// has reports whether a file that a process has, by its link below /proc, is the
+// target or below it.
+func (t target) has(link string, s unix.Statx_t) bool {
+	switch {
+	case t.Special != 0:
+		return s.Mode&unix.S_IFMT == unix.S_IFBLK && unix.Mkdev(s.Rdev_major, s.Rdev_minor) == t.Special
+	case device(s) != t.Device:
+		return false
+	case t.Whole || s.Ino == t.Inode:
+		return true
+	}
+	// The text is that of the process's own mount name space: it has to be the same
+	// file in ours.
+	text, err := os.Readlink(link)
+	if err != nil || !within(text, t.real) {
+		return false
+	}
+	fd, err := unix.Openat2(unix.AT_FDCWD, text, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var ours unix.Statx_t
+	err = unix.Statx(fd, "", statxFlags|unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &ours)
+	return err == nil && device(ours) == device(s) && ours.Ino == s.Ino
+}
+
+// within reports whether a path is another one or below it.
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
+}
