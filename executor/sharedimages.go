@@ -147,6 +147,9 @@ func (x *Executor) setCurrentImages(g Generation) error {
 	return nil
 }
 
+// imagesTime is how long a prepare waits for the images that all jobs share.
+var imagesTime = time.Minute
+
 // takeImages gives the current generation to a job that wants it. Until release
 // is called nobody removes it; from then on the job's containers show that it is
 // in use. A store that cannot be had keeps no job from running.
@@ -155,6 +158,8 @@ func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, releas
 	if !p.SharedImages {
 		return Generation{}, release
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, imagesTime, fmt.Errorf("another process has held them for %s", imagesTime))
+	defer cancel()
 	g, use, err := x.holdImages(ctx)
 	if err != nil {
 		x.Log.Warnf("The job does not see the images that all jobs share: %v", err)
