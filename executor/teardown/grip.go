@@ -41,9 +41,13 @@ type gripText struct {
 	Spaces    []space `json:"mount_namespaces,omitempty"`
 }
 
+// maxWritten is how many processes a journal names of one path.
+const maxWritten = 1000
+
 // String is g without its path, for ParseGrip.
 func (g Grip) String() string {
-	text, _ := json.Marshal(gripText{g.target, g.stands, g.spaces}) // it holds numbers and text only
+	stands := g.stands[:min(maxWritten, len(g.stands))]
+	text, _ := json.Marshal(gripText{g.target, stands, g.spaces}) // it holds numbers and text only
 	return string(text)
 }
 
