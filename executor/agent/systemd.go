@@ -57,9 +57,7 @@ func awaitSystemd(limit time.Duration) (Systemd, error) {
 	}
 	s.Failed = unitsIn(path, "list-units", "--failed", "--all")
 	if s.State == "initializing" || s.State == "starting" {
-		for _, job := range unitsIn(path, "list-jobs") {
-			s.Waiting = append(s.Waiting, job)
-		}
+		s.Waiting = unitsIn(path, "list-jobs")
 	}
 	return s, nil
 }

@@ -173,7 +173,7 @@ func (p *Proxy) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 func (p *Proxy) pass() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Director:      func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", "engine" },
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "engine" },
 		Transport:     &http.Transport{DialContext: p.dial, DisableKeepAlives: true},
 		FlushInterval: -1,
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
