@@ -1,20 +1,23 @@
-# What people and CI run. `make try` and `make test` do all their own set-up.
+# What people and CI run. `make try` and `make test` do all their own set-up. `make help` prints each
+# target with the text after its ##.
 
 GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce build try test test-unit test-integration test-engine-29 test-sysbox test-lies bench bench-storage lint packages clean
+.PHONY: announce help build try test test-unit test-integration test-engine-29 test-sysbox test-lies bench bench-storage lint packages clean
 
-build:
+build: ## Build bin/gitlab-sysbox-executor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
 
-# A job that really builds an image, on this machine.
-try:
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+try: ## Run a job that really builds an image, on this machine
 	@scripts/try.sh
 
-# All tests. The integration tests start a Docker Engine of their own.
-test: announce packages lint test-unit test-integration
+# The integration tests start a Docker Engine of their own.
+test: announce packages lint test-unit test-integration ## Run all tests and linters, as CI does
 
 announce:
 	@scripts/engine.sh runtime
@@ -22,37 +25,35 @@ announce:
 packages:
 	scripts/packages.sh race
 
-lint:
+lint: ## Run gofmt, go vet and staticcheck
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
 
-test-unit:
+test-unit: ## Run the unit tests
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration$$)
 
-test-integration:
+test-integration: ## Run the integration tests
 	$(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
 
-# The same integration tests on a Docker Engine 29, built from its module.
-test-engine-29: packages
+test-engine-29: packages ## Run the integration tests on a Docker Engine 29, built from its module
 	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
 
-# The same integration tests under the real Sysbox, which must be installed and running.
-test-sysbox:
+# Sysbox must be installed and running.
+test-sysbox: ## Run the integration tests under the real Sysbox
 	@scripts/engine.sh sysbox
 	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
 
-# Every fault of a lying engine at every call; `make test` tries some of them.
-test-lies: packages
+# `make test` tries some of them.
+test-lies: packages ## Test every fault of a lying engine at every call
 	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration
 
-# What storage costs: the figures of docs/storage.md.
-bench-storage: packages
+bench-storage: packages ## Measure what storage costs: the figures of docs/storage.md
 	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration
 
-# What a stage call costs, beside a plain exec.
-bench:
+bench: ## Measure what a stage call costs, beside a plain exec
 	$(GO) test -run '^$$' -bench BenchmarkRunEmptyScript -benchtime 30x -count 3 ./integration
 
-clean:
+clean: ## Stop the tests' engine and remove it, the binary and the cache
 	scripts/engine.sh stop "$$(scripts/engine.sh place)"
 	rm -rf bin "$$(scripts/engine.sh place)" .cache

@@ -75,9 +75,11 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gitlab-sysbox-executor",
 		Short:         "GitLab Runner custom executor that runs jobs in containers under Sysbox",
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (default "+config.DefaultPath+")")
 	root.AddCommand(
 		&cobra.Command{
