@@ -81,8 +81,8 @@ func TestHostileHolders(t *testing.T) {
 func TestHostileMounts(t *testing.T) {
 	t.Parallel()
 	const bound = 10 * time.Second
-	p := newPlace(t, settings{run: `kill_grace = "1s"`, other: fmt.Sprintf("[cleanup]\ntimeout = %q\n[gc]\ninterval = \"0s\"", bound)})
-	p.attacks(t, job(t, "bookworm",
+	p := newPlace(t, settings{other: fmt.Sprintf("[cleanup]\ntimeout = %q\n[gc]\ninterval = \"0s\"", bound)})
+	newPlace(t, settings{run: `kill_grace = "1s"`}).attacks(t, job(t, "bookworm",
 		"mkdir -p /m && mount -t tmpfs tmpfs /m && mkdir /m/a && mount -t tmpfs tmpfs /m/a && cd /m/a",
 		"for n in $(seq 15); do mkdir $n && mount --rbind /m/a $n; done",
 		"for n in $(seq 8); do unshare -m sleep 600 & done",

@@ -17,9 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/registry"
 	"gitlab-sysbox-executor/integration/runner"
 )
@@ -366,11 +365,10 @@ func TestImagesRefreshAfterARemoval(t *testing.T) {
 	s := newSharing(t, "")
 	stays, goes := s.push(t, "shared/kept", "stays"), s.push(t, "shared/gone", "goes")
 	s.images(t, "pull", stays, goes)
-	lock := flock.New(filepath.Join(s.stateDir, "images"), flock.SetFlag(os.O_RDONLY))
-	if ok, err := lock.TryLock(); !ok || err != nil {
+	unlock, ok, err := statedir.Dir(s.stateDir).TryLockImages()
+	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	defer lock.Close()
 	refresh := s.command("refresh")
 	said, err := refresh.StderrPipe()
 	if err != nil {
@@ -388,7 +386,7 @@ func TestImagesRefreshAfterARemoval(t *testing.T) {
 	if err := refresh.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	lock.Close()
+	unlock()
 	s.images(t, "remove", goes)
 	before := len(s.front.Asked())
 	if err := refresh.Process.Signal(syscall.SIGCONT); err != nil {
