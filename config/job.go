@@ -22,6 +22,9 @@ type Job struct {
 	// doublestar reads them; those that begin with "!" forbid. Empty: all.
 	AllowedImages   []string `toml:"allowed_images"`
 	AllowedServices []string `toml:"allowed_services"`
+	// AllowImageIDs lets jobs name images of this machine by their ID. With patterns,
+	// one of them has to match the ID, too.
+	AllowImageIDs bool `toml:"allow_image_ids"`
 	// User is docker's user[:group], by name or number; unless "" it wins over
 	// the job's own.
 	User string `toml:"user"`

@@ -22,21 +22,22 @@ type imageRules struct {
 	cfg  *config.Config
 }
 
-// forJob asks for the job's own image, or for the default.
+// forJob asks for the job's own image, or for the default. The default is always
+// allowed as the administrator wrote it: what the job's variables make of it is the
+// job's choice.
 func (r imageRules) forJob(i Image) (image.Request, error) {
-	fallback := r.expand(r.cfg.Job.Image)
 	if strings.Contains(i.Name, "$") && r.call.Variables["CI_JOB_IMAGE"] != "" {
 		i.Name = r.call.Variables["CI_JOB_IMAGE"] // older Runners expand nothing in the payload
 	}
 	if i.Name == "" {
-		i.Name = fallback
+		i.Name = r.expand(r.cfg.Job.Image)
 	}
 	if i.Name == "" {
 		return image.Request{}, fault.Jobf("the job names no image and there is no default: write image: in .gitlab-ci.yml, or job.image in the executor's configuration")
 	}
 	req, err := r.request(i)
-	if err == nil && i.Name != fallback {
-		err = allowed(i.Name, "images", r.cfg.Job.AllowedImages)
+	if err == nil && i.Name != r.cfg.Job.Image {
+		err = r.allowed(i.Name, "images", r.cfg.Job.AllowedImages)
 	}
 	return req, err
 }
@@ -45,7 +46,7 @@ func (r imageRules) forJob(i Image) (image.Request, error) {
 func (r imageRules) forService(i Image) (image.Request, error) {
 	req, err := r.request(i)
 	if err == nil {
-		err = allowed(i.Name, "services", r.cfg.Job.AllowedServices)
+		err = r.allowed(i.Name, "services", r.cfg.Job.AllowedServices)
 	}
 	return req, err
 }
@@ -63,12 +64,22 @@ func (r imageRules) forHelper(name string) (image.Request, error) {
 	return req, nil
 }
 
-func allowed(name, kind string, patterns []string) error {
+// allowed holds an image that the job's author chose against the administrator's
+// rules. Whoever knows an image's ID could otherwise have it without its registry's
+// leave, and IDs are in every job log.
+func (r imageRules) allowed(name, kind string, patterns []string) error {
+	if image.IsID(name) && !r.cfg.Job.AllowImageIDs {
+		return fault.Jobf("image %q is given by its ID, which this runner does not allow (job.allow_image_ids): write the image's name", name)
+	}
 	if image.Allowed(patterns, name) {
 		return nil
 	}
-	return fault.Jobf("The %q image is not present on list of allowed %s: the administrator of this runner allows %s (job.allowed_%s)",
-		name, kind, strings.Join(patterns, ", "), kind)
+	hint := ""
+	if strings.Contains(name, "@") {
+		hint = `; an image with a digest needs a pattern with one, such as "ruby@sha256:*", or with ** at its end`
+	}
+	return fault.Jobf("The %q image is not present on list of allowed %s: the administrator of this runner allows %s (job.allowed_%s)%s",
+		name, kind, strings.Join(patterns, ", "), kind, hint)
 }
 
 func (r imageRules) request(i Image) (image.Request, error) {
@@ -140,6 +151,20 @@ func (r imageRules) jobUser(i Image) (string, error) {
 	if r.cfg.Job.User != "" {
 		return r.cfg.Job.User, nil
 	}
+	return r.allowedUser(i)
+}
+
+// serviceUser is the one that the job names for a service's image, within the same
+// rules; where it names none, the image's own, which job.user does not replace: a
+// database, say, runs as a user of its own.
+func (r imageRules) serviceUser(i Image) (string, error) {
+	if i.Options.Docker.User == "" {
+		return "", nil
+	}
+	return r.jobUser(i)
+}
+
+func (r imageRules) allowedUser(i Image) (string, error) {
 	name, err := r.user(i)
 	if err != nil {
 		return "", err

@@ -43,6 +43,12 @@ func wantError(t *testing.T, err error, want string) {
 	}
 }
 
+const someID = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
+
+func notAllowed(name, patterns string) string {
+	return fmt.Sprintf("The %q image is not present on list of allowed images: the administrator of this runner allows %s (job.allowed_images)", name, patterns)
+}
+
 func TestImageOfAJob(t *testing.T) {
 	defaults := func(name string, patterns ...string) func(*config.Job) {
 		return func(j *config.Job) { j.Image, j.AllowedImages = name, patterns }
@@ -64,6 +70,25 @@ func TestImageOfAJob(t *testing.T) {
 			err: `The "ruby:3" image is not present on list of allowed images: the administrator of this runner allows debian:*, !debian:9 (job.allowed_images)`},
 		{name: "the default is allowed", change: defaults("alpine", "debian:*"), want: "alpine"},
 		{name: "the default by name is allowed", image: "alpine", change: defaults("alpine", "debian:*"), want: "alpine"},
+		{name: "the default by another name", image: "alpine:latest", change: defaults("alpine", "debian:*"), err: notAllowed("alpine:latest", "debian:*")},
+		{name: "the default with a variable, not allowed", change: defaults("registry.example/$V", "debian:*"), variables: map[string]string{"V": "evil"},
+			err: notAllowed("registry.example/evil", "debian:*")},
+		{name: "the default with a variable, allowed", change: defaults("registry.example/ci:$V", "registry.example/ci:*"), variables: map[string]string{"V": "3"},
+			want: "registry.example/ci:3"},
+		{name: "the default with a variable, by name", image: "registry.example/evil", change: defaults("registry.example/$V", "debian:*"),
+			variables: map[string]string{"V": "evil"}, err: notAllowed("registry.example/evil", "debian:*")},
+		{name: "the default with a variable, an ID", change: defaults("$V"), variables: map[string]string{"V": someID}, err: "job.allow_image_ids"},
+		{name: "a digest under an allowed tag", image: "debian:12@" + someID, change: defaults("", "debian:12"), err: notAllowed("debian:12@"+someID, "debian:12")},
+		{name: "another spelling of what is forbidden", image: "registry-1.docker.io/library/ruby:3", change: defaults("", "!ruby:*"),
+			err: notAllowed("registry-1.docker.io/library/ruby:3", "!ruby:*")},
+		{name: "an ID", image: someID, err: "image \"" + someID + "\" is given by its ID, which this runner does not allow (job.allow_image_ids): write the image's name"},
+		{name: "an ID's number", image: someID[7:], err: "job.allow_image_ids"},
+		{name: "an ID, allowed", image: someID, change: func(j *config.Job) { j.AllowImageIDs = true }, want: someID},
+		{name: "an ID beside patterns", image: someID, change: func(j *config.Job) { j.AllowImageIDs, j.AllowedImages = true, []string{"**"} }, err: notAllowed(someID, "**")},
+		{name: "an ID by a pattern", image: someID, change: func(j *config.Job) { j.AllowImageIDs, j.AllowedImages = true, []string{"sha256:*"} }, want: someID},
+		{name: "an ID by a pattern alone", image: someID, change: defaults("", "sha256:*"), err: "job.allow_image_ids"},
+		{name: "an ID as the default", change: defaults(someID, "debian:*"), want: someID},
+		{name: "the beginning of an ID", image: someID[:20], err: "it begins like an image's ID"},
 		{name: "line breaks", image: "debian\nFROM evil", err: `image "debian\nFROM evil": invalid reference format; write for example`},
 		{name: "quotes", image: "a\"b'c`d", err: `image "a\"b'c` + "`d\""},
 		{name: "a variable that is not there", image: "$(id)", err: `image "$(id)": invalid reference format`},
@@ -93,6 +118,12 @@ func TestImageOfAService(t *testing.T) {
 		_, err = r.forService(named(name))
 		wantError(t, err, fmt.Sprintf(`The %q image is not present on list of allowed services: the administrator of this runner allows postgres:* (job.allowed_services)`, name))
 	}
+	_, err = r.forService(named("postgres:16@" + someID))
+	wantError(t, err, "is not present on list of allowed services")
+	_, err = rules(nil, nil).forService(named(someID))
+	wantError(t, err, "job.allow_image_ids")
+	_, err = rules(func(j *config.Job) { j.AllowImageIDs = true }, nil).forService(named(someID))
+	wantError(t, err, "")
 	_, err = r.forService(named("a\nb"))
 	wantError(t, err, `image "a\nb"`)
 	_, err = r.forService(named(""))
@@ -172,6 +203,30 @@ func TestUser(t *testing.T) {
 		wantError(t, err, tt.err)
 		if got != tt.want {
 			t.Errorf("%.40q: %q", tt.job, got)
+		}
+	}
+}
+
+// A user that a service names is held against the same lists.
+func TestUserOfAService(t *testing.T) {
+	for _, tt := range []struct {
+		service, configured string
+		allowed             []string
+		want, err           string
+	}{
+		{service: "", want: ""},
+		{service: "1000", want: "1000"},
+		{service: "", configured: "2000", want: ""}, // its image's own: a database has its own user
+		{service: "root", configured: "2000", want: "2000"},
+		{service: "0", allowed: []string{"1000"}, err: `user "0" is not an allowed user: [1000] (job.allowed_users)`},
+		{service: "$U", allowed: []string{"1000"}, err: `user "root" is not an allowed user`},
+		{service: "1000", allowed: []string{"1000"}, want: "1000"},
+	} {
+		r := rules(func(j *config.Job) { j.User, j.AllowedUsers = tt.configured, tt.allowed }, map[string]string{"U": "root"})
+		got, err := r.serviceUser(withOptions("", tt.service))
+		wantError(t, err, tt.err)
+		if got != tt.want {
+			t.Errorf("%q with %q and %q: %q", tt.service, tt.configured, tt.allowed, got)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func servicePlan(c *Call, cfg *config.Config, s Image, job map[string]string) (e
 	if err != nil {
 		return executor.Service{}, err
 	}
-	user, err := images.user(s)
+	user, err := images.serviceUser(s)
 	if err != nil {
 		return executor.Service{}, err
 	}

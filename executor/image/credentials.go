@@ -234,10 +234,7 @@ var scheme = regexp.MustCompile(`(?i)^https?://`)
 func registryPath(server string) string {
 	whole := scheme.ReplaceAllString(server, "")
 	host, rest, _ := strings.Cut(strings.Trim(whole, "/"), "/")
-	host = strings.ToLower(host)
-	if host == "index.docker.io" || host == "registry-1.docker.io" {
-		host = "docker.io"
-	}
+	host = canonicalHost(host)
 	if whole != server || rest == "" {
 		return host
 	}

@@ -80,7 +80,7 @@ func All(ctx context.Context, store Store, requests []Request, log logrus.FieldL
 // Get makes the image be in the store. Its error is the job's fault when another
 // attempt would find the same: no such image, or no right to it.
 func Get(ctx context.Context, store Store, r Request, log logrus.FieldLogger) (engine.Image, error) {
-	g := getter{Request: r, store: store, log: log}
+	g := getter{Request: r, store: store, name: forEngine(r.Reference), log: log}
 	if IsID(r.Reference) {
 		return g.local(ctx, Never)
 	}
@@ -139,12 +139,13 @@ func digest(img engine.Image, ref string) string {
 type getter struct {
 	Request
 	store Store
+	name  string // what the engine is asked for
 	log   logrus.FieldLogger
 }
 
 // local looks in the engine's store alone.
 func (g getter) local(ctx context.Context, p Policy) (engine.Image, error) {
-	img, err := g.store.InspectImage(ctx, g.Reference, g.Platform)
+	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
 	switch {
 	case err == nil && !runsOn(img.Platform, g.Platform):
 		return img, fault.Jobf("image %q is on this machine for the platform %s, not for %s, and the pull policy is %q", g.Reference, img.Platform, g.Platform, p)
@@ -163,7 +164,7 @@ func (g getter) by(ctx context.Context, p Policy) (engine.Image, error) {
 	case Never:
 		return g.local(ctx, p)
 	case IfNotPresent:
-		img, err := g.store.InspectImage(ctx, g.Reference, g.Platform)
+		img, err := g.store.InspectImage(ctx, g.name, g.Platform)
 		if err == nil && runsOn(img.Platform, g.Platform) {
 			g.log.Infof("Using locally found image version due to %q pull policy", p)
 			return img, nil

@@ -28,7 +28,8 @@ var (
 	errFull   = errors.New("failed to register layer: write /x: no space left on device")
 )
 
-// store is an engine's, in which pulls end as written down.
+// store is an engine's, in which pulls end as written down. As in an engine's, an
+// image is also found by the beginning of its ID.
 type store struct {
 	mu      sync.Mutex
 	here    map[string]engine.Image
@@ -43,15 +44,25 @@ func (s *store) InspectImage(_ context.Context, ref, platform string) (engine.Im
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lookups = append(s.lookups, ref)
-	img, ok := s.here[ref]
-	if !ok {
-		return engine.Image{}, fmt.Errorf("No such image: %s: %w", ref, cerrdefs.ErrNotFound)
+	if img, ok := s.here[familiar(ref)]; ok {
+		return img, nil
 	}
-	return img, nil
+	for _, img := range s.here {
+		if strings.Trim(ref, "0123456789abcdef") == "" && strings.HasPrefix(img.ID, "sha256:"+ref) || strings.HasPrefix(ref, "sha256:") && strings.HasPrefix(img.ID, ref) {
+			return img, nil
+		}
+	}
+	return engine.Image{}, fmt.Errorf("No such image: %s: %w", ref, cerrdefs.ErrNotFound)
+}
+
+// familiar is the short name by which the store has an image.
+func familiar(ref string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(ref, "docker.io/library/"), ":latest")
 }
 
 func (s *store) Pull(ctx context.Context, ref, platform string, c engine.Credentials, _ func(engine.Progress)) error {
 	s.mu.Lock()
+	ref = familiar(ref)
 	s.pulled, s.shown = append(s.pulled, ref), append(s.shown, c)
 	var err error
 	if len(s.pulls) > 0 {
@@ -184,6 +195,27 @@ func TestGet(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A name that consists of hexadecimal digits is no way to an image by the beginning
+// of its ID, whatever its registry says.
+func TestNamesAreNoIDs(t *testing.T) {
+	const number = "cafe456789012345678901234567890123456789012345678901234567890123"
+	private := engine.Image{ID: "sha256:" + number, Platform: "linux/amd64"}
+	for _, name := range []string{"cafe", "c", number[:63], "cafe:latest"} {
+		for _, policy := range []Policy{Never, IfNotPresent} {
+			s := &store{here: map[string]engine.Image{"registry.example/private:1": private}, pulls: []error{errAbsent}}
+			img, err := Get(t.Context(), s, Request{Reference: name, Policies: []Policy{policy}}, logTo(new(bytes.Buffer)))
+			if err == nil || fault.ClassOf(err) != fault.Job {
+				t.Errorf("%s by %s: %v, %v", name, policy, img, err)
+			}
+		}
+	}
+	// Its whole ID is one.
+	s := &store{here: map[string]engine.Image{"registry.example/private:1": private}}
+	if img, err := Get(t.Context(), s, Request{Reference: number}, logTo(new(bytes.Buffer))); err != nil || img.ID != private.ID {
+		t.Errorf("%v, %v", img, err)
 	}
 }
 

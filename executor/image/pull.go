@@ -38,7 +38,7 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		tries++
 		t := newTeller(g.log, g.Reference)
-		err := g.store.Pull(ctx, g.Reference, g.Platform, found.Credentials, t.tell)
+		err := g.store.Pull(ctx, g.name, g.Platform, found.Credentials, t.tell)
 		if err != nil {
 			return struct{}{}, g.classify(ctx, err, found.source)
 		}
@@ -51,7 +51,7 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	if err != nil {
 		return engine.Image{}, err
 	}
-	img, err := g.store.InspectImage(ctx, g.Reference, g.Platform)
+	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
 	if engine.IsNotFound(err) {
 		return img, fault.Systemf("image %q was pulled, and is not on this machine all the same: %w", g.Reference, err)
 	}

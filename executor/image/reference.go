@@ -2,9 +2,9 @@ package image
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
 	"github.com/distribution/reference"
 )
 
@@ -21,7 +21,13 @@ func Check(ref string) error {
 	if IsID(ref) {
 		return nil
 	}
-	_, err := reference.ParseNormalizedNamed(ref)
+	if strings.HasPrefix(ref, "sha256:") {
+		return errors.New("it begins like an image's ID, which has 64 hexadecimal digits behind sha256: and no more")
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err == nil && reference.Domain(named) == "" { // the library takes a host with an underscore for a folder
+		return errors.New("what is before its first slash is not the name of a host")
+	}
 	if errors.Is(err, reference.ErrNameNotCanonical) || errors.Is(err, reference.ErrNameContainsUppercase) ||
 		errors.Is(err, reference.ErrNameTooLong) || errors.Is(err, reference.ErrReferenceInvalidFormat) {
 		return err
@@ -33,62 +39,100 @@ func Check(ref string) error {
 }
 
 // IsID tells a whole image ID, sha256:... or its number alone, from a name.
-func IsID(ref string) bool {
-	parsed, err := reference.ParseAnyReference(ref)
-	if err != nil {
-		return false
+func IsID(ref string) bool { return idOf(ref) != "" }
+
+// The names by which Docker Hub's registry is known beside its own, and the folder
+// and the tag that are meant where none is written (distribution/reference,
+// normalize.go; moby, registry/config.go).
+const (
+	dockerHub      = "docker.io"
+	officialFolder = "library/"
+	defaultTag     = "latest"
+)
+
+var dockerHubHosts = []string{"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
+
+// Canonical is the one spelling of all that mean the same image: the registry's name
+// in lower case, without HTTPS's own port and as docker.io for Docker Hub, with the
+// tag that is meant, and with the digest if there is one. An ID has its algorithm in
+// front. What Check refuses is returned as it is.
+func Canonical(ref string) string {
+	if id := idOf(ref); id != "" {
+		return string(id)
 	}
-	_, named := parsed.(reference.Named)
-	return !named
+	host, path, tag, digest := split(ref)
+	if path == "" {
+		return ref
+	}
+	name := host + "/" + path
+	if tag != "" {
+		name += ":" + tag
+	}
+	if digest != "" {
+		name += "@" + digest
+	}
+	return name
 }
 
-// spellings are the names by which people call one image: as written, with the
-// tag that is meant where none is written, and both in full.
-func spellings(ref string) []string {
-	all := []string{ref}
+// split takes a name apart in its canonical form. Only one with a digest has no tag;
+// path is empty when ref is no name.
+func split(ref string) (host, path, tag, digest string) {
 	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil || IsID(ref) {
-		return all
+	if err != nil {
+		return "", "", "", ""
 	}
 	named = reference.TagNameOnly(named)
-	all = append(all, reference.FamiliarString(named), named.String())
-	if tagged, ok := named.(reference.Tagged); ok {
-		plain := reference.TrimNamed(named)
-		for _, name := range []string{reference.FamiliarName(plain), plain.Name()} {
-			all = append(all, name+":"+tagged.Tag())
-			if tagged.Tag() == "latest" {
-				all = append(all, name)
-			}
-		}
+	host, path = canonicalHost(reference.Domain(named)), reference.Path(named)
+	if host == dockerHub && !strings.Contains(path, "/") {
+		path = officialFolder + path
 	}
-	return all
+	if t, ok := named.(reference.Tagged); ok {
+		tag = t.Tag()
+	}
+	if d, ok := named.(reference.Digested); ok {
+		digest = d.Digest().String()
+	}
+	return host, path, tag, digest
 }
 
-// Allowed tells whether patterns allow an image: one matches, and none behind a
-// "!" does. Without any but such, all others are allowed. Patterns are those of
-// doublestar: * stops at a slash, ** does not.
-func Allowed(patterns []string, ref string) bool {
-	names := spellings(ref)
-	matches := func(pattern string) bool {
-		for _, name := range names {
-			if ok, err := doublestar.Match(pattern, name); err == nil && ok {
-				return true
-			}
-		}
-		return false
+// canonicalHost is a registry's host[:port] as in [Canonical]. A name of one label
+// keeps its port: without it, it would be a part of a path on Docker Hub.
+func canonicalHost(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	switch {
+	case slices.Contains(dockerHubHosts, host):
+		return dockerHub
+	case host != "" && host != "localhost" && !strings.ContainsAny(host, ".:"):
+		return host + ":443"
 	}
-	wanted, some := false, false
-	for _, p := range patterns {
-		if not, ok := strings.CutPrefix(p, "!"); ok {
-			if matches(not) {
-				return false
-			}
-			continue
-		}
-		some = true
-		wanted = wanted || matches(p)
+	return host
+}
+
+// idOf is the ID that ref is; empty when it is a name.
+func idOf(ref string) imageID {
+	parsed, err := reference.ParseAnyReference(ref)
+	if err != nil {
+		return ""
 	}
-	return wanted || !some
+	if _, named := parsed.(reference.Named); named {
+		return ""
+	}
+	return imageID(parsed.String())
+}
+
+// forEngine is ref in a form that an engine cannot take for anything else: a short
+// name such as "cafe" could be the beginning of an image's ID to it (moby,
+// daemon/images, GetImage). The registry is spelled as in ref, since the engine's
+// settings for it (insecure-registries, certs.d) are found by that.
+func forEngine(ref string) string {
+	if id := idOf(ref); id != "" {
+		return string(id)
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.TagNameOnly(named).String()
 }
 
 // Whole is a name with its registry and its tag, as a registry's own tools write
@@ -116,11 +160,11 @@ func Repository(ref string) string {
 	return named.Name()
 }
 
-// repository is registry/path in lower case where that does not matter.
+// repository is registry/path as in [Canonical]; empty for an ID.
 func repository(ref string) string {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
+	host, path, _, _ := split(ref)
+	if path == "" {
 		return ""
 	}
-	return strings.ToLower(reference.Domain(named)) + "/" + reference.Path(named)
+	return host + "/" + path
 }

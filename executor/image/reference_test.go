@@ -19,6 +19,7 @@ func TestCheck(t *testing.T) {
 	for _, ref := range []string{
 		"", " ", "debian 12", "debian:12\n", "\ndebian", "Debian", "../etc/passwd", "a/../b", "/etc/passwd", "$(id)", "$IMAGE", "a;b", `a"b`, "a'b",
 		"débian", "debian\x00", "debian\x1b[31m", "-v", "--privileged", "a//b", "https://registry.example/x", "debian:", "debian@sha256:0",
+		"my_registry.example/x", "sha256:" + someID[:12], "sha256:" + strings.ToUpper("a"+someID[1:]),
 		strings.Repeat("a", 100_000), "x:" + strings.Repeat("1", 200), "\u202edebian", "a/b:\U0001F600",
 	} {
 		err := Check(ref)
@@ -38,44 +39,6 @@ func TestIsID(t *testing.T) {
 	} {
 		if IsID(ref) != want {
 			t.Errorf("%q: %t", ref, !want)
-		}
-	}
-}
-
-func TestAllowed(t *testing.T) {
-	for _, tt := range []struct {
-		patterns string // with blanks between them
-		ref      string
-		want     bool
-	}{
-		{"", "anything", true},
-		{"ruby:*", "ruby:3.3", true},
-		{"ruby:*", "python:3", false},
-		{"ruby:*", "ruby", true}, // means ruby:latest
-		{"ruby", "ruby:latest", true},
-		{"ruby", "ruby:3", false},
-		{"ruby:*", "docker.io/library/ruby:3", true},
-		{"docker.io/**", "ruby:3", true},
-		{"my.registry.tld:5000/*:*", "my.registry.tld:5000/image:1", true},
-		{"my.registry.tld:5000/*:*", "my.registry.tld:5000/group/image:1", false},
-		{"my.registry.tld:5000/**", "my.registry.tld:5000/group/image:1", true},
-		{"my.registry.tld/**", "my.registry.tld.evil.example/x", false},
-		{"**/ruby:{2,3}.*", "registry.example/a/ruby:3.1", true},
-		{"** !ruby:*", "python:3", true},
-		{"** !ruby:*", "ruby:3", false},
-		{"!ruby:* **", "ruby:3", false}, // in any order
-		{"** !ruby:*", "ruby", false},
-		{"** !ruby:*", "docker.io/library/ruby:3", false},
-		{"** !ruby:*", "index.docker.io/library/ruby:3", false},
-		{"** !ruby:*", "ruby:3@sha256:" + someID, false},
-		{"** !**/ruby:*", "ruby:3", false},
-		{"!ruby:*", "python:3", true},
-		{"!ruby:*", "ruby:3", false},
-		{"ruby:*", "sha256:" + someID, false},
-		{"sha256:*", "sha256:" + someID, true},
-	} {
-		if got := Allowed(strings.Fields(tt.patterns), tt.ref); got != tt.want {
-			t.Errorf("%s by [%s]: %t", tt.ref, tt.patterns, got)
 		}
 	}
 }
