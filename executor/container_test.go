@@ -53,7 +53,9 @@ func TestOurMountsAreReserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := engine.Container{Mounts: append(x.sharedMounts(p), settings...)}
-	x.arrangeSystemd(p, firstProcess{Systemd: &yes}, engine.Image{}, &c)
+	if err := x.arrangeSystemd(p, firstProcess{Systemd: &yes}, engine.Image{}, &c); err != nil {
+		t.Fatal(err)
+	}
 	if len(c.Mounts) < 12 {
 		t.Errorf("%d mounts", len(c.Mounts))
 	}

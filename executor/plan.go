@@ -26,6 +26,9 @@ type Plan struct {
 	Environment []string
 	// Systemd says whether systemd is the first process; nil leaves it to the image.
 	Systemd *bool
+	// SystemdRefused says why none of the job's containers may boot systemd, which
+	// runs as root; empty when they may.
+	SystemdRefused string
 
 	Resources config.Resources
 	Container config.Container

@@ -269,8 +269,7 @@ func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) 
 		LogOptions: pairs(p.Container.LogOptions),
 		StopSignal: "SIGTERM", // our own first process's, whatever the image's wants
 	}
-	x.arrangeSystemd(p, firstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, img, &c)
-	return c, setup, nil
+	return c, setup, x.arrangeSystemd(p, firstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, img, &c)
 }
 
 func firstOf(a, b string) string {

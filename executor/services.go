@@ -86,7 +86,9 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		// One that dies leaves its log and its exit code, to be told.
 		Keep: true,
 	}
-	x.arrangeSystemd(p, firstProcess{Name: started.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c)
+	if err := x.arrangeSystemd(p, firstProcess{Name: started.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c); err != nil {
+		return running{}, err
+	}
 	started.asked = c
 	if started.Health && p.ServiceTimeout > 0 {
 		c.Health = &engine.HealthPace{Every: healthEvery, Period: p.ServiceTimeout}

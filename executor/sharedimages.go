@@ -53,7 +53,7 @@ func (g Generation) stores() storage.Stores {
 // storeOf is where a container sees the images for a user as an image or a job names
 // it, which is known only where it is root or a number; empty where there are none.
 func (g Generation) storeOf(driver, user string) string {
-	if isRoot(user) {
+	if IsRoot(user) {
 		return g.stores().For(driver, 0)
 	}
 	name, _, _ := strings.Cut(user, ":")

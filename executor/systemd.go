@@ -75,11 +75,16 @@ func (x *Executor) systemdArgs(f firstProcess, img engine.Image) (args []string,
 }
 
 // arrangeSystemd makes c boot systemd where the job, the service or the image asks
-// for it. Our agent is not the first process then.
-func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *engine.Container) {
+// for it. Our agent is not the first process then. Where the plan refuses systemd,
+// that is the job's fault.
+func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *engine.Container) error {
 	args, wanted := x.systemdArgs(f, img)
 	if !wanted {
-		return
+		return nil
+	}
+	if p.SystemdRefused != "" {
+		return fault.Jobf("%ssystemd as the first process runs as root, which this runner does not allow: %s; set EXECUTOR_SYSTEMD to \"false\", or take an image that starts another program",
+			aboutService(f.Name), p.SystemdRefused)
 	}
 	x.Log.Info(f.tell("Booting systemd as the container's first process ..."))
 	c.Entrypoint, c.Cmd, c.StopSignal, c.User = sysbox.InitArgs(args), nil, sysbox.StopSignal, "0:0"
@@ -98,6 +103,7 @@ func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *e
 			c.Tmpfs[spare] = options
 		}
 	}
+	return nil
 }
 
 // explainSystemd says in plain words that an image has no systemd to boot. The

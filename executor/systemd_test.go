@@ -2,12 +2,14 @@ package executor
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
@@ -47,6 +49,38 @@ func TestSystemdArgs(t *testing.T) {
 	}
 }
 
+// systemd runs as root: where the rules for users keep jobs from root, no word of the
+// job, label or command boots it, neither in its container nor in a service's.
+func TestSystemdNeedsRoot(t *testing.T) {
+	yes := true
+	for name, c := range map[string]struct {
+		first firstProcess
+		image engine.Image
+	}{
+		"asked for":           {firstProcess{Systemd: &yes}, engine.Image{}},
+		"the image's command": {firstProcess{}, engine.Image{Cmd: []string{"/sbin/init"}}},
+		"by the label":        {firstProcess{}, engine.Image{Labels: map[string]string{LabelSystemd: "true"}}},
+		"a service's command": {firstProcess{Name: "x:1", Command: []string{"/sbin/init"}}, engine.Image{}},
+	} {
+		log := logrus.New()
+		log.SetOutput(io.Discard)
+		x := &Executor{Log: log, StateDir: t.TempDir()}
+		made := engine.Container{User: "1000", Tmpfs: map[string]string{}}
+		err := x.arrangeSystemd(Plan{SystemdRefused: "job.user is 1000"}, c.first, c.image, &made)
+		if fault.ClassOf(err) != fault.Job || err == nil || !strings.Contains(err.Error(), "job.user is 1000") || made.User != "1000" || len(made.Entrypoint) > 0 {
+			t.Errorf("%s: %v, %+v", name, err, made)
+		}
+		if err := x.arrangeSystemd(Plan{}, c.first, c.image, &made); err != nil || made.User != "0:0" {
+			t.Errorf("%s, as root: %v", name, err)
+		}
+	}
+	// A job that boots none is not concerned.
+	x := &Executor{Log: logrus.New()}
+	if err := x.arrangeSystemd(Plan{SystemdRefused: "why"}, firstProcess{}, engine.Image{Cmd: []string{"sh"}}, &engine.Container{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // What is to be found in a container that boots systemd has a second place.
 func TestWantedMounts(t *testing.T) {
 	c := engine.Container{
@@ -67,7 +101,7 @@ func TestWantedMounts(t *testing.T) {
 
 func TestIsRoot(t *testing.T) {
 	for user, want := range map[string]bool{"": true, "0": true, "root": true, "0:1000": true, "root:www-data": true, "00": true, "1000": false, "builder": false, "builder:0": false, "1000:0": false} {
-		if got := isRoot(user); got != want {
+		if got := IsRoot(user); got != want {
 			t.Errorf("%q: %t", user, got)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // an administrator may set them otherwise.
 func toolDefaults(user string) []string {
 	conf := sysbox.ContainersFile
-	if !isRoot(user) {
+	if !IsRoot(user) {
 		conf = sysbox.RootlessContainersFile
 	}
 	return []string{
@@ -26,9 +26,9 @@ func toolDefaults(user string) []string {
 	}
 }
 
-// isRoot tells whether user[:group] is a container's root, as far as it can be
+// IsRoot tells whether user[:group] is a container's root, as far as it can be
 // told without looking into the container.
-func isRoot(user string) bool {
+func IsRoot(user string) bool {
 	name, _, _ := strings.Cut(user, ":")
 	id, err := strconv.Atoi(name)
 	return name == "" || name == "root" || err == nil && id == 0

@@ -50,6 +50,7 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		ServiceLogs:       serviceLogs(c, cfg),
 		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),
 		InspectTimeout:    time.Duration(cfg.Job.InspectTimeout),
+		SystemdRefused:    systemdRefused(cfg.Job),
 	}
 	images := imageRules{c, cfg}
 	if p.Image, err = images.forJob(job.Image); err != nil {

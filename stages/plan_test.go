@@ -49,6 +49,36 @@ func TestPlanPrefersTheAdministratorsUser(t *testing.T) {
 	}
 }
 
+func TestSystemdIsRefusedWithoutRoot(t *testing.T) {
+	for _, tt := range []struct {
+		user    string
+		allowed []string
+		want    string
+	}{
+		{"", nil, ""},
+		{"root", nil, ""},
+		{"0:1000", nil, ""},
+		{"00", nil, ""},
+		{"1000", nil, `job.user is "1000"`},
+		{"rooty:root", nil, `job.user is "rooty:root"`},
+		{"", []string{"1000", "0"}, ""},
+		{"", []string{"1000", "www-data"}, `job.allowed_users is ["1000" "www-data"], without root`},
+		{"root", []string{"root"}, ""},
+		{"1000", []string{"1000", "root"}, `job.user is "1000"`},
+	} {
+		cfg := config.Default()
+		cfg.Job.User, cfg.Job.AllowedUsers = tt.user, tt.allowed
+		if got := systemdRefused(cfg.Job); got != tt.want {
+			t.Errorf("%q, %q: %q", tt.user, tt.allowed, got)
+		}
+		if tt.allowed == nil {
+			if p, _, err := planOf(t, cfg, map[string]string{}); err != nil || p.SystemdRefused != tt.want {
+				t.Errorf("%q: %q, %v", tt.user, p.SystemdRefused, err)
+			}
+		}
+	}
+}
+
 func TestPlanNeedsAnImage(t *testing.T) {
 	_, err := plan(&Call{Variables: map[string]string{"CI_JOB_ID": "1", "CI_PROJECT_ID": "1"}}, config.Default(), logrus.New())
 	if fault.ClassOf(err) != fault.Job {

@@ -1,8 +1,12 @@
 package stages
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
 )
 
@@ -33,4 +37,16 @@ func systemdWord(whose, text string) (*bool, error) {
 		return nil, fault.Jobf("%s variable %s=%s is neither true nor false", whose, systemdVariable, fault.Quote(text))
 	}
 	return &wanted, nil
+}
+
+// systemdRefused says which rule for users keeps jobs from root, as whom systemd
+// runs; empty when none does.
+func systemdRefused(job config.Job) string {
+	switch {
+	case job.User != "" && !executor.IsRoot(job.User):
+		return fmt.Sprintf("job.user is %q", job.User)
+	case job.User == "" && len(job.AllowedUsers) > 0 && !slices.ContainsFunc(job.AllowedUsers, executor.IsRoot):
+		return fmt.Sprintf("job.allowed_users is %q, without root", job.AllowedUsers)
+	}
+	return ""
 }
