@@ -24,6 +24,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // ImageFill is how the store of shared images is filled.
@@ -281,8 +282,8 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 	c := engine.Container{
 		Name: made, Image: img.ID, Runtime: f.Runtime, User: "0:0", WorkingDir: "/",
 		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
-		Env: append(slices.Clone(f.Environment),
-			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"),
+		Env: sysbox.Unset(append(slices.Clone(f.Environment),
+			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"), img.Env),
 		Labels: job.ContainerLabels(map[string]string{job.LabelImages: x.imagesID(), job.LabelOwner: owner()}),
 		Mounts: []engine.Mount{
 			{Kind: engine.Bind, Source: x.toolFolder(), Target: agent.Dir, ReadOnly: true},

@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // HelperMode says where the scripts run that a helper container can run.
@@ -111,7 +112,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		User: "0:0", WorkingDir: "/",
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{order},
-		Env:        append(withStorage(p.Environment, p.Storage), "HOME="+helperHome),
+		Env:        sysbox.Unset(append(withStorage(p.Environment, p.Storage), "HOME="+helperHome), img.Env),
 		Labels:     labels(p, job.RoleHelper),
 		Mounts:     append(x.sharedMounts(p), settings...),
 		Network:    p.Identity.Name(),

@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
@@ -258,7 +259,7 @@ func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) 
 		WorkingDir: firstOf(img.WorkingDir, "/"),
 		Entrypoint: agent.Command("init"),
 		Cmd:        []string{order},
-		Env:        withToolDefaults(withStorage(p.Environment, p.Storage), setup.User),
+		Env:        sysbox.Unset(withToolDefaults(withStorage(p.Environment, p.Storage), setup.User), img.Env),
 		Labels:     labels(p, job.RoleBuild),
 		Mounts:     mounts,
 		Tmpfs:      tmpfs(p.Container.Tmpfs),

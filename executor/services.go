@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // running is a service that was started, as later stages need to know it.
@@ -74,7 +75,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 	}
 	c := engine.Container{
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
-		User: s.User, Entrypoint: s.Entrypoint, Cmd: s.Command, Env: env,
+		User: s.User, Entrypoint: s.Entrypoint, Cmd: s.Command, Env: sysbox.Unset(env, img.Env),
 		Labels:  labels(p, job.RoleService),
 		Mounts:  append(x.sharedMounts(p), settings...),
 		Tmpfs:   tmpfs(s.Tmpfs),

@@ -222,7 +222,7 @@ func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.
 	paths := slices.Sorted(maps.Keys(c.Tmpfs))
 	if t := tmpdir(p); !t.ByUser {
 		paths = append(paths, t.Path)
-	} else if isRoot(user) {
+	} else if IsRoot(user) {
 		there, err := x.Engine.HasPath(ctx, id, t.Path)
 		if err != nil {
 			return err
