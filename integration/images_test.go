@@ -38,7 +38,7 @@ pull_policy = ["always"]`
 			func(j *runner.Job) {
 				j.Image = runner.Image{Name: "gsx-test/nobody-has-this:1", PullPolicies: []string{"never"}}
 			}},
-		{"an ID that is not here", "", "an image given by its ID cannot be pulled",
+		{"an ID that is not here", "allow_image_ids = true", "an image given by its ID cannot be pulled",
 			func(j *runner.Job) { j.Image = runner.Image{Name: "sha256:" + strings.Repeat("0", 64)} }},
 		{"another platform", allNever, `on this machine for the platform linux/`,
 			func(j *runner.Job) { j.Image.Platform, j.Image.PullPolicies = "riscv64", []string{"never"} }},
@@ -83,6 +83,7 @@ func TestRowAllowedImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPlace(t, settings{job: `image = "gsx-test/bookworm:latest"
+allow_image_ids = true
 allowed_images = ["sha256:*"]
 allowed_users = ["65534"]
 pull_policy = ["always", "if-not-present"]
