@@ -21,10 +21,11 @@ import (
 
 // Folders are the job's folders as its scripts see them, and how long they last.
 type Folders struct {
-	Builds  string
-	Cache   string
-	Project string // below Builds
-	Temp    string // the Runner's own, below Builds; each job gets it empty
+	Builds string
+	Cache  string
+	// Temp is where the Runner's scripts put file variables, below Builds; each job
+	// gets it empty. It may be empty for none.
+	Temp string
 
 	// KeepBuilds hands Builds on to the next job of the same Runner, project,
 	// slot and protection; KeepCache shares Cache among the jobs of the same
@@ -32,8 +33,8 @@ type Folders struct {
 	KeepBuilds, KeepCache bool
 	// Slot is one that no other job of the Runner's has in this project meanwhile.
 	Slot int64
-	// Jobs on protected refs share nothing with others.
-	ProtectedBuilds, ProtectedCache bool
+	// Protected jobs, those on protected refs, share nothing with others.
+	Protected bool
 	// KeepCacheMounts shares cache mounts of image builds among the jobs of the same
 	// project, apart as builds are for protected refs; else each job has its own.
 	KeepCacheMounts bool
@@ -114,7 +115,7 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		return nil
 	}
 	if f.KeepBuilds {
-		name, labels := keptVolume(i, "builds", f.ProtectedBuilds, map[string]string{
+		name, labels := keptVolume(i, "builds", f.Protected, map[string]string{
 			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 		})
 		if err := take(&f.buildsVolume, name, f.Builds, labels, true); err != nil {
@@ -125,13 +126,13 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		}
 	}
 	if f.KeepCache { // it is left empty while it is being pruned
-		name, labels := keptVolume(i, "cache", f.ProtectedCache, nil)
+		name, labels := keptVolume(i, "cache", f.Protected, nil)
 		if err := take(&f.cacheVolume, name, f.Cache, labels, false); err != nil {
 			return f, nil, err
 		}
 	}
 	if f.KeepCacheMounts {
-		name, labels := keptVolume(i, cacheMounts, f.ProtectedBuilds, nil)
+		name, labels := keptVolume(i, cacheMounts, f.Protected, nil)
 		if err := take(&f.cacheMountsVolume, name, storage.CacheMounts, labels, false); err != nil {
 			return f, nil, err
 		}

@@ -5,7 +5,6 @@ package stages
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -47,7 +46,7 @@ func ReadCall(environ []string) (*Call, error) {
 	c.BuildFailure, c.SystemFailure = ExitCodes(environ)
 	c.ExitCodeFile = own[api.BuildCodeFileVariable]
 	if path := own[api.JobResponseFileVariable]; path != "" {
-		text, err := os.ReadFile(path)
+		text, err := readPayload(path)
 		if err != nil {
 			c.unread = fmt.Errorf("the job's payload (%s): %w", api.JobResponseFileVariable, err)
 			return c, nil
@@ -78,49 +77,53 @@ func ExitCodes(environ []string) (build, system int) {
 	return build, system
 }
 
-// Identity tells which job this is: from the payload, which the job's author
-// cannot write, or else from the variables.
+// Identity tells which job this is, by the payload alone: the job's author can set
+// each of the variables.
 func (c *Call) Identity() (executor.Identity, error) {
-	if c.unread != nil {
+	switch {
+	case c.unread != nil:
 		return executor.Identity{}, c.unread
-	}
-	if c.Job != nil && c.Job.ID > 0 {
-		return executor.Identity{
-			Server:     c.Job.server(),
-			RunnerID:   c.number("CI_RUNNER_ID"),
-			ProjectID:  c.Job.Info.ProjectID,
-			PipelineID: c.Job.Info.PipelineID,
-			JobID:      c.Job.ID,
-		}, nil
+	case c.Job == nil:
+		return executor.Identity{}, fmt.Errorf("which job is this? The Runner names no payload (%s), and the job's author can set every variable. GitLab Runner 14.1 and newer name one; this command is for it to call (see the try command)",
+			api.JobResponseFileVariable)
 	}
 	i := executor.Identity{
-		Server:     host(c.Variables["CI_REPOSITORY_URL"]),
-		RunnerID:   c.number("CI_RUNNER_ID"),
-		ProjectID:  c.number("CI_PROJECT_ID"),
-		PipelineID: c.number("CI_PIPELINE_ID"),
-		JobID:      c.number("CI_JOB_ID"),
+		Server:     c.Job.server(),
+		RunnerID:   c.Job.runner(),
+		ProjectID:  c.Job.Info.ProjectID,
+		PipelineID: c.Job.Info.PipelineID,
+		JobID:      c.Job.ID,
 	}
 	if i.JobID <= 0 || i.ProjectID <= 0 {
-		return i, fmt.Errorf("which job is this? There is neither a payload (%s) nor %sCI_JOB_ID and %sCI_PROJECT_ID with numbers in them; this command is for GitLab Runner to call (see the try command)",
-			api.JobResponseFileVariable, customPrefix, customPrefix)
+		return executor.Identity{}, fmt.Errorf("the job's payload (%s) has %d as the job's number and %d as its project's; GitLab's are above 0", api.JobResponseFileVariable, i.JobID, i.ProjectID)
 	}
 	return i, nil
 }
 
-// cleanupIdentity is Identity, and comes from the variables also when the payload's
-// file cannot be read, which is told: what the job has here has to go all the same.
-// The job's author can override those variables, and so lead a cleanup to another
-// job, as where the Runner names no file; but it takes the Runner to lose its file.
-// A payload that was read never gives way to them, as its content is partly the
-// author's.
-func (c *Call) cleanupIdentity(log logrus.FieldLogger) (executor.Identity, error) {
-	if c.unread == nil {
-		return c.Identity()
+// cleanupIdentity is Identity where there is a payload. Where the Runner names none,
+// or its file cannot be read, which the log says, it comes from the variables and is
+// not proven: what the job has here has to go all the same, but the job's author can
+// lead the cleanup to another job. A payload that was read never gives way to them.
+func (c *Call) cleanupIdentity(log logrus.FieldLogger) (i executor.Identity, proven bool, err error) {
+	if c.Job != nil {
+		i, err = c.Identity()
+		return i, err == nil, err
 	}
-	log.Warnf("Cleaning up without %v; which job to clean up after is taken from its variables.", c.unread)
-	known := *c
-	known.unread = nil
-	return known.Identity()
+	i = executor.Identity{
+		Server:    host(c.Variables["CI_REPOSITORY_URL"]),
+		ProjectID: c.number("CI_PROJECT_ID"),
+		JobID:     c.number("CI_JOB_ID"),
+	}
+	why := c.unread
+	if why == nil {
+		why = fmt.Errorf("a payload (%s)", api.JobResponseFileVariable)
+	}
+	log.Warnf("Cleaning up without %v: which job to clean up after is taken from its variables.", why)
+	if i.JobID <= 0 || i.ProjectID <= 0 {
+		return i, false, fmt.Errorf("which job is this? There is neither a payload (%s) nor %sCI_JOB_ID and %sCI_PROJECT_ID with numbers in them; this command is for GitLab Runner to call (see the try command)",
+			api.JobResponseFileVariable, customPrefix, customPrefix)
+	}
+	return i, false, nil
 }
 
 // number is a variable's value as a number, 0 when it is none.

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/fault"
 )
 
 // payload is a job as GitLab sends it, as far as it matters here.
@@ -17,7 +18,7 @@ const payload = `{
   "id": 2046, "token": "glcbt-secret", "allow_git_fetch": true,
   "job_info": {"name": "release", "stage": "test", "pipeline_id": 102046, "project_id": 42, "project_name": "project"},
   "git_info": {"repo_url": "https://gitlab-ci-token:glcbt-secret@gitlab.example.com:8443/group/project.git", "ref": "main", "protected": true},
-  "variables": [{"key": "CFG", "value": "content", "file": true}, {"key": "A", "value": "b", "public": true}],
+  "variables": [{"key": "CFG", "value": "content", "file": true}, {"key": "A", "value": "b", "public": true}, {"key": "CI_RUNNER_ID", "value": "3", "public": true}],
   "image": {"name": "debian:$TAG", "entrypoint": [""], "pull_policy": ["if-not-present"], "executor_opts": {"docker": {"platform": "arm64", "user": 1000}}},
   "services": [{"name": "redis:7", "alias": "cache,store", "command": ["redis-server"], "variables": [{"key": "X", "value": "y"}]}],
   "features": {"new": {"in": "some later version"}}
@@ -36,7 +37,7 @@ func TestIdentityComesFromThePayload(t *testing.T) {
 	c, err := ReadCall([]string{
 		"JOB_RESPONSE_FILE=" + writePayload(t, payload),
 		"CUSTOM_ENV_CI_JOB_ID=1", "CUSTOM_ENV_CI_PROJECT_ID=1", // the job's author may write these
-		"CUSTOM_ENV_CI_RUNNER_ID=3",
+		"CUSTOM_ENV_CI_RUNNER_ID=5",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +49,12 @@ func TestIdentityComesFromThePayload(t *testing.T) {
 	}
 }
 
-func TestIdentityFallsBackToVariables(t *testing.T) {
+// The variables are the author's to override. Without a payload, prepare and run
+// refuse to work, and cleanup alone goes by the variables.
+func TestIdentityWithoutAPayload(t *testing.T) {
 	for _, tc := range []struct {
 		name, job, project string
-		ok                 bool
+		ok                 bool // for cleanup
 	}{
 		{"numbers", "2046", "42", true},
 		{"nothing", "", "", false},
@@ -67,14 +70,56 @@ func TestIdentityFallsBackToVariables(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.Identity()
-			if (err == nil) != tc.ok {
-				t.Fatalf("got %+v, %v", got, err)
+			if got, err := c.Identity(); err == nil || !strings.Contains(err.Error(), "GitLab Runner 14.1") || fault.ClassOf(err) != fault.System {
+				t.Errorf("prepare and run: %+v, %v", got, err)
 			}
-			if tc.ok && (got.JobID != 2046 || got.ProjectID != 42 || got.Server != "gitlab.example.com:8443") {
-				t.Errorf("got %+v", got)
+			var log bytes.Buffer
+			got, proven, err := c.cleanupIdentity(&logrus.Logger{Out: &log, Formatter: &logrus.TextFormatter{}, Level: logrus.InfoLevel})
+			if (err == nil) != tc.ok || proven {
+				t.Fatalf("cleanup: %+v, proven %t, %v", got, proven, err)
+			}
+			if tc.ok && (got.JobID != 2046 || got.ProjectID != 42 || got.Server != "gitlab.example.com:8443" || log.Len() == 0) {
+				t.Errorf("cleanup: %+v, said %q", got, log.String())
 			}
 		})
+	}
+}
+
+// A payload that lacks a number is none that GitLab sent: nothing gives way to the
+// variables.
+func TestIdentityWithoutItsNumbers(t *testing.T) {
+	for _, text := range []string{`{}`, `{"id": 0, "job_info": {"project_id": 42}}`, `{"id": 2046}`, `{"id": -1, "job_info": {"project_id": 42}}`, `{"id": 2046, "job_info": {"project_id": -2}}`, `null`} {
+		c, err := ReadCall([]string{"JOB_RESPONSE_FILE=" + writePayload(t, text), "CUSTOM_ENV_CI_JOB_ID=1", "CUSTOM_ENV_CI_PROJECT_ID=1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Identity(); err == nil {
+			t.Errorf("%s: %+v", text, got)
+		}
+		if got, _, err := c.cleanupIdentity(logrus.New()); err == nil {
+			t.Errorf("cleanup, %s: %+v", text, got)
+		}
+	}
+}
+
+// The Runner's number is in a label and in a volume's name.
+func TestRunnerOfAJob(t *testing.T) {
+	for variables, want := range map[string]int64{
+		`[]`:                                   0,
+		`[{"key":"CI_RUNNER_ID","value":"3"}]`: 3,
+		`[{"key":"CI_RUNNER_ID","value":"3"},{"key":"CI_RUNNER_ID","value":"3"}]`: 3,
+		`[{"key":"CI_RUNNER_ID","value":"3"},{"key":"CI_RUNNER_ID","value":"4"}]`: 0,
+		`[{"key":"CI_RUNNER_ID","value":"-3"}]`:                                   0,
+		`[{"key":"CI_RUNNER_ID","value":"x"}]`:                                    0,
+	} {
+		j, err := ParseJob([]byte(`{"id":1,"job_info":{"project_id":2},"variables":` + variables + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Call{Job: j, Variables: map[string]string{"CI_RUNNER_ID": "4"}}
+		if got, err := c.Identity(); err != nil || got.RunnerID != want {
+			t.Errorf("%s: %d, %v", variables, got.RunnerID, err)
+		}
 	}
 }
 
@@ -107,9 +152,12 @@ func TestCleanupIdentityWithoutThePayload(t *testing.T) {
 				return
 			}
 			var log bytes.Buffer
-			got, err := c.cleanupIdentity(&logrus.Logger{Out: &log, Formatter: &logrus.TextFormatter{}, Level: logrus.InfoLevel})
+			got, proven, err := c.cleanupIdentity(&logrus.Logger{Out: &log, Formatter: &logrus.TextFormatter{}, Level: logrus.InfoLevel})
 			if (err == nil) != tc.ok || tc.ok && got.Name() != (executor.Identity{Server: "gitlab.example.com:8443", ProjectID: 42, JobID: 2046}).Name() {
 				t.Errorf("got %+v, %v", got, err)
+			}
+			if proven != (tc.told == "") {
+				t.Errorf("proven: %t", proven)
 			}
 			if (log.Len() > 0) != (tc.told != "") || strings.Count(log.String(), "\n") > 1 || !strings.Contains(log.String(), tc.told) {
 				t.Errorf("told %q", log.String())
@@ -157,20 +205,4 @@ func TestUserIsAStringOrANumber(t *testing.T) {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
-}
-
-func FuzzParseJob(f *testing.F) {
-	f.Add([]byte(payload))
-	f.Add([]byte(`{"image":{"executor_opts":{"docker":{"user":1e3}}}}`))
-	f.Add([]byte(`{"git_info":{"repo_url":"::"}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		j, err := ParseJob(text)
-		if err != nil {
-			return
-		}
-		c := Call{Job: j, Variables: map[string]string{}}
-		if id, err := c.Identity(); err == nil && strings.ContainsAny(id.Name(), "/\\\n \x00") {
-			t.Errorf("a name of %q", id.Name())
-		}
-	})
 }

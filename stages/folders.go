@@ -1,7 +1,7 @@
 package stages
 
 import (
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -14,31 +14,34 @@ import (
 // GitLab's Docker executor (Build.ProjectRealUniqueName, createVolumesManager),
 // builds are kept per Runner, project and CI_CONCURRENT_PROJECT_ID, and apart for
 // protected refs. The cache is kept per project: the Runner's archiver replaces
-// an archive as a whole, so jobs can share it.
+// an archive as a whole, so jobs can share it. A cache key that ends in "-protected"
+// is not proof of protection: the job's author can write such a key.
 func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.FieldLogger) executor.Folders {
 	f := executor.Folders{
-		Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir, Project: c.projectDir(cfg.Job.BuildsDir),
-		KeepBuilds: cfg.Builds.Keep, KeepCache: cfg.Cache.Keep,
-		Slot:            c.number("CI_CONCURRENT_PROJECT_ID"),
-		KeepCacheMounts: keepCacheMounts(cfg),
+		Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir,
+		KeepBuilds: cfg.Builds.Keep, KeepCache: cfg.Cache.Keep, KeepCacheMounts: keepCacheMounts(cfg),
+		Slot: c.number("CI_CONCURRENT_PROJECT_ID"), Protected: c.Job.protected(),
 	}
-	if temp := f.Project + ".tmp"; strings.HasPrefix(temp, f.Builds+"/") {
+	if temp := c.tempDir(cfg.Job.BuildsDir); strings.HasPrefix(temp, f.Builds+"/") {
 		f.Temp = temp
 	}
 	if id.Server == tryServer {
 		f.KeepBuilds, f.KeepCache, f.KeepCacheMounts = false, false, false
 	}
-	if name := c.overridden(); name != "" && f.KeepBuilds {
-		// Else a job could fill the disk, one kept volume after the other.
+	if name := c.Job.contradiction(); name != "" {
+		log.Warnf("The job's payload says different things of %s: the job counts as unprotected, and its folders are not kept.", name)
+		f.KeepBuilds, f.KeepCache, f.KeepCacheMounts, f.Protected = false, false, false, false
+	}
+	// Else a job could fill the disk, one kept volume after the other, or have another
+	// place cleared than where its secrets are.
+	if name := c.Job.chosen(); name != "" && f.KeepBuilds {
 		log.Warnf("The job sets %s itself: its folder %s is not kept.", name, f.Builds)
 		f.KeepBuilds = false
 	}
-	f.ProtectedBuilds = c.protected()
-	// GitLab lets a trusted user's pipeline on another ref use the protected
-	// cache, and says so in the key (https://gitlab.com/gitlab-org/gitlab/-/work_items/494478).
-	f.ProtectedCache = f.ProtectedBuilds || c.Job != nil && slices.ContainsFunc(c.Job.Cache, func(cache Cache) bool {
-		return strings.HasSuffix(cache.Key, "-protected")
-	})
+	if slot := c.Variables["CI_CONCURRENT_PROJECT_ID"]; f.KeepBuilds && slot != strconv.FormatInt(f.Slot, 10) {
+		log.Warnf("The Runner gives no slot (CI_CONCURRENT_PROJECT_ID): the job's folder %s is not kept.", f.Builds)
+		f.KeepBuilds = false
+	}
 	return f
 }
 
@@ -50,43 +53,4 @@ func cacheMounts(cfg *config.Config) int64 {
 		return 0 // what was kept before goes with its age
 	}
 	return int64(cfg.Storage.CacheMountsSize)
-}
-
-// overridden is a variable by which builds are kept and which the job's author
-// set; empty when there is none.
-func (c *Call) overridden() string {
-	// The Runner adds this one: GitLab does not send it.
-	if _, ok := c.Job.given("CI_CONCURRENT_PROJECT_ID"); ok {
-		return "CI_CONCURRENT_PROJECT_ID"
-	}
-	if id, ok := c.Job.given("CI_RUNNER_ID"); ok && id != c.Variables["CI_RUNNER_ID"] {
-		return "CI_RUNNER_ID"
-	}
-	return ""
-}
-
-// protected tells whether the job runs for a protected branch or tag.
-func (c *Call) protected() bool {
-	if c.Job == nil {
-		return false
-	}
-	if c.Job.Git.Protected != nil {
-		return *c.Job.Git.Protected
-	}
-	value, _ := c.Job.given("CI_COMMIT_REF_PROTECTED")
-	return value == "true"
-}
-
-// given is a variable of the payload. Of several with one name it is the first:
-// GitLab's own come before those of the job's author.
-func (j *Job) given(name string) (string, bool) {
-	if j == nil {
-		return "", false
-	}
-	for _, v := range j.Variables {
-		if v.Key == name {
-			return v.Value, true
-		}
-	}
-	return "", false
 }

@@ -25,59 +25,103 @@ func foldersOf(t *testing.T, cfg *config.Config, job string, vars map[string]str
 	return folders(c, cfg, id, log), said.String()
 }
 
+// GitLab's own variables, as far as they matter here.
+const predefined = `{"key":"CI_JOB_ID","value":"1"},{"key":"CI_PROJECT_ID","value":"2"}`
+
 func TestFolders(t *testing.T) {
 	never := config.Default()
 	never.Builds.Keep, never.Cache.Keep = false, false
-	type want struct{ builds, cache, protectedBuilds, protectedCache bool }
+	type want struct{ builds, cache, protected bool }
+	const chosen = `is not kept`
+	const doubtful = `counts as unprotected`
 	for name, c := range map[string]struct {
 		cfg  *config.Config
 		job  string
 		want want
+		said string
 	}{
-		"as a rule":       {config.Default(), `{}`, want{true, true, false, false}},
-		"never":           {never, `{}`, want{false, false, false, false}},
-		"a protected ref": {config.Default(), `{"git_info":{"protected":true}}`, want{true, true, true, true}},
-		"the payload wins": {config.Default(),
-			`{"git_info":{"protected":false},"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, false, false}},
-		"an old GitLab": {config.Default(), `{"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, true, true}},
-		"an old GitLab and a sly author": {config.Default(),
-			`{"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"false"},{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, false, false}},
-		"a protected cache":         {config.Default(), `{"cache":[{"key":"a"},{"key":"main-protected"}]}`, want{true, true, false, true}},
-		"one that is not":           {config.Default(), `{"cache":[{"key":"main-non_protected"}]}`, want{true, true, false, false}},
-		"a job that chose a slot":   {config.Default(), `{"variables":[{"key":"CI_CONCURRENT_PROJECT_ID","value":"7"}]}`, want{false, true, false, false}},
-		"a job that chose a Runner": {config.Default(), `{"variables":[{"key":"CI_RUNNER_ID","value":"1"},{"key":"CI_RUNNER_ID","value":"7"}]}`, want{false, true, false, false}},
-		"a Runner's number":         {config.Default(), `{"variables":[{"key":"CI_RUNNER_ID","value":"7"}]}`, want{true, true, false, false}},
-		"a job of the try command":  {config.Default(), `{"git_info":{"repo_url":"https://try.invalid/a/b.git"}}`, want{false, false, false, false}},
+		"as a rule":       {config.Default(), `{}`, want{true, true, false}, ""},
+		"never":           {never, `{}`, want{false, false, false}, ""},
+		"a protected ref": {config.Default(), `{"git_info":{"protected":true}}`, want{true, true, true}, ""},
+		"a protected ref, and it says so": {config.Default(), `{"git_info":{"protected":true},"variables":[` + predefined + `,{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`,
+			want{true, true, true}, ""},
+		"an old GitLab": {config.Default(), `{"variables":[` + predefined + `,{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, true}, ""},
+		// A pipeline can be made without GitLab's own variables.
+		"an old GitLab and the author's variables alone": {config.Default(), `{"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, false}, ""},
+		"an old GitLab and another job's number": {config.Default(),
+			`{"variables":[{"key":"CI_JOB_ID","value":"7"},{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{true, true, false}, ""},
+		"the author contradicts the payload": {config.Default(),
+			`{"git_info":{"protected":false},"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{false, false, false}, doubtful},
+		"the author contradicts an old GitLab": {config.Default(),
+			`{"variables":[` + predefined + `,{"key":"CI_COMMIT_REF_PROTECTED","value":"false"},{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, want{false, false, false}, doubtful},
+		"in the other order": {config.Default(),
+			`{"variables":[` + predefined + `,{"key":"CI_COMMIT_REF_PROTECTED","value":"true"},{"key":"CI_COMMIT_REF_PROTECTED","value":"false"}]}`, want{false, false, false}, doubtful},
+		"the author gives protection up": {config.Default(),
+			`{"git_info":{"protected":true},"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"false"}]}`, want{false, false, false}, doubtful},
+		"protection from a vault":            {config.Default(), `{"git_info":{"protected":true},"secrets":{"CI_COMMIT_REF_PROTECTED":{}}}`, want{false, false, false}, doubtful},
+		"another project's number":           {config.Default(), `{"git_info":{"protected":true},"variables":[{"key":"CI_PROJECT_ID","value":"4711"}]}`, want{false, false, false}, doubtful},
+		"a cache key like a protected one's": {config.Default(), `{"git_info":{"protected":false},"cache":[{"key":"a"},{"key":"main-protected"}]}`, want{true, true, false}, ""},
+		"a job that chose a slot":            {config.Default(), `{"variables":[{"key":"CI_CONCURRENT_PROJECT_ID","value":"7"}]}`, want{false, true, false}, chosen},
+		"a slot from a vault":                {config.Default(), `{"secrets":{"CI_CONCURRENT_PROJECT_ID":{"file":false}}}`, want{false, true, false}, chosen},
+		"a slot by the other half of a name": {config.Default(), `{"variables":[{"key":"CI_CONCURRENT_PROJECT_ID=","value":"7"}]}`, want{false, true, false}, chosen},
+		"a job that chose a Runner":          {config.Default(), `{"variables":[{"key":"CI_RUNNER_ID","value":"1"},{"key":"CI_RUNNER_ID","value":"7"}]}`, want{false, true, false}, chosen},
+		"a Runner from a vault":              {config.Default(), `{"secrets":{"CI_RUNNER_ID":{"file":false}}}`, want{false, true, false}, chosen},
+		"a Runner's number":                  {config.Default(), `{"variables":[{"key":"CI_RUNNER_ID","value":"7"}]}`, want{true, true, false}, ""},
+		"a job that chose its folder":        {config.Default(), `{"variables":[{"key":"CI_PROJECT_DIR","value":"/builds/x"}]}`, want{false, true, false}, chosen},
+		"a job that chose where to clone":    {config.Default(), `{"variables":[{"key":"GIT_CLONE_PATH","value":"/builds/x"}]}`, want{false, true, false}, chosen},
+		"a folder from a vault":              {config.Default(), `{"secrets":{"GIT_CLONE_PATH":{"file":false}}}`, want{false, true, false}, chosen},
+		"a job of the try command":           {config.Default(), `{"git_info":{"repo_url":"https://try.invalid/a/b.git"},"variables":[{"key":"CI_PROJECT_DIR","value":"/builds/x"}]}`, want{false, false, false}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			job := strings.Replace(c.job, "{", `{"id":1,"job_info":{"project_id":2},`, 1)
 			f, said := foldersOf(t, c.cfg, strings.Replace(job, ",}", "}", 1), map[string]string{"CI_CONCURRENT_PROJECT_ID": "3", "CI_RUNNER_ID": "7"})
-			if got := (want{f.KeepBuilds, f.KeepCache, f.ProtectedBuilds, f.ProtectedCache}); got != c.want {
+			if got := (want{f.KeepBuilds, f.KeepCache, f.Protected}); got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 			if f.Slot != 3 {
 				t.Errorf("slot %d", f.Slot)
 			}
-			if strings.Contains(said, "not kept") != strings.HasPrefix(name, "a job that chose") {
+			if (said != "") != (c.said != "") || !strings.Contains(said, c.said) {
 				t.Errorf("said %q", said)
 			}
 		})
 	}
 }
 
-// What is cleared is nowhere but in the builds folder.
+// A slot that is no number is one that the Runner did not give.
+func TestSlotIsTheRunners(t *testing.T) {
+	for slot, want := range map[string]bool{"0": true, "17": true, "": false, "-1": false, "7=x": false, "99999999999999999999": false} {
+		f, said := foldersOf(t, config.Default(), `{"id":1,"job_info":{"project_id":2}}`, map[string]string{"CI_CONCURRENT_PROJECT_ID": slot})
+		if f.KeepBuilds != want || (said == "") != want {
+			t.Errorf("%q: kept %t, said %q", slot, f.KeepBuilds, said)
+		}
+	}
+}
+
+// What is cleared is nowhere but in the builds folder, and where the Runner's scripts
+// put file variables, wherever the author says that the project is.
 func TestTemporaryFolder(t *testing.T) {
-	for project, want := range map[string]string{
-		"/builds/group/project": "/builds/group/project.tmp",
-		"/builds":               "",
-		"/etc/../builds/a":      "/builds/a.tmp",
-		"/builds/../etc":        "",
-		"/buildsx/a":            "",
-		"relative":              "",
+	for _, c := range []struct{ project, runners, job, want string }{
+		{"/builds/group/project", "", `{}`, "/builds/group/project.tmp"},
+		{"/builds", "", `{}`, ""},
+		{"/etc/../builds/a", "", `{}`, "/builds/a.tmp"},
+		{"/builds/../etc", "", `{}`, ""},
+		{"/buildsx/a", "", `{}`, ""},
+		{"relative", "", `{}`, ""},
+		{"/builds/group/project", "/builds/group/project.tmp", `{}`, "/builds/group/project.tmp"},
+		{"/builds/evil", "/builds/group/project.tmp", `{"variables":[{"key":"CI_PROJECT_DIR","value":"/builds/evil"}]}`, "/builds/group/project.tmp"},
+		{"/builds/go/src/x", "/builds/go/src/x.tmp", `{"variables":[{"key":"GIT_CLONE_PATH","value":"/builds/go/src/x"}]}`, "/builds/go/src/x.tmp"},
+		{"/builds/a", "/builds.tmp", `{}`, ""},
+		{"/builds/a", "/builds/../etc/x.tmp", `{}`, ""},
 	} {
-		f, _ := foldersOf(t, config.Default(), `{"id":1}`, map[string]string{"CI_PROJECT_DIR": project})
-		if f.Temp != want {
-			t.Errorf("%s: got %q, want %q", project, f.Temp, want)
+		job := strings.Replace(c.job, "{", `{"id":1,"job_info":{"project_id":2},`, 1)
+		vars := map[string]string{"CI_PROJECT_DIR": c.project}
+		if c.runners != "" {
+			vars["RUNNER_TEMP_PROJECT_DIR"] = c.runners
+		}
+		f, _ := foldersOf(t, config.Default(), strings.Replace(job, ",}", "}", 1), vars)
+		if f.Temp != c.want {
+			t.Errorf("%s, %s: got %q, want %q", c.project, c.runners, f.Temp, c.want)
 		}
 	}
 }
@@ -150,7 +194,7 @@ func TestCacheMountsAreKeptOnRequest(t *testing.T) {
 	}
 	cfg.Storage.CacheMounts = "project"
 	// A job's author may choose a cache key, and shall not choose protection by it.
-	if f, _ := foldersOf(t, cfg, job, nil); !f.KeepCacheMounts || f.ProtectedBuilds || cacheMounts(cfg) != 10<<30 {
+	if f, _ := foldersOf(t, cfg, job, map[string]string{"CI_CONCURRENT_PROJECT_ID": "0"}); !f.KeepCacheMounts || f.Protected || cacheMounts(cfg) != 10<<30 {
 		t.Errorf("%+v", f)
 	}
 	if f, _ := foldersOf(t, cfg, `{"id":1,"job_info":{"project_id":2},"git_info":{"repo_url":"https://try.invalid/a/b.git"}}`, nil); f.KeepCacheMounts {

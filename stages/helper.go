@@ -35,7 +35,7 @@ func helper(c *Call, cfg *config.Config) (executor.Helper, error) {
 	default:
 		h.NeedsGit = true
 	}
-	h.NeedsTool = c.Job != nil && len(c.Job.Cache)+len(c.Job.Artifacts)+len(c.Job.Dependencies) > 0
+	h.NeedsTool = len(c.Job.Cache)+len(c.Job.Artifacts)+len(c.Job.Dependencies) > 0
 	var err error
 	// An image that nobody chose may be out of this machine's reach.
 	h.Optional = h.Mode == executor.HelperAuto && cfg.Helper.Image == ""

@@ -3,28 +3,33 @@ package stages
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"strconv"
+
+	"gitlab-sysbox-executor/executor/fault"
 )
 
 // Job is what we use of the payload that GitLab gave the Runner for the job.
 // Unknown fields are left alone: each GitLab version adds some.
 type Job struct {
-	ID        int64      `json:"id"`
-	Info      JobInfo    `json:"job_info"`
-	Git       GitInfo    `json:"git_info"`
-	Variables []Variable `json:"variables"`
-	Image     Image      `json:"image"`
-	Services  []Image    `json:"services"`
+	ID        int64          `json:"id"`
+	Info      JobInfo        `json:"job_info"`
+	Git       GitInfo        `json:"git_info"`
+	Variables many[Variable] `json:"variables"`
+	Image     Image          `json:"image"`
+	Services  few[Image]     `json:"services"`
 	// Credentials are for registries of GitLab's own, and for other things.
-	Credentials []Credentials `json:"credentials"`
+	Credentials few[Credentials] `json:"credentials"`
 	// Secrets are the variables that the Runner fetches from elsewhere, by name.
-	Secrets map[string]Secret `json:"secrets"`
+	Secrets byName[Secret] `json:"secrets"`
 
-	Cache        []Cache           `json:"cache"`
-	Artifacts    []json.RawMessage `json:"artifacts"`
-	Dependencies []json.RawMessage `json:"dependencies"`
+	Cache        few[Cache]      `json:"cache"`
+	Artifacts    many[something] `json:"artifacts"`
+	Dependencies many[something] `json:"dependencies"`
 }
 
 // Secret is a variable whose value is not in the payload.
@@ -62,13 +67,13 @@ type Variable struct {
 
 // Image is the job's image or one of its services.
 type Image struct {
-	Name         string       `json:"name"`
-	Alias        string       `json:"alias"` // of a service: one or several, by commas or blanks
-	Command      []string     `json:"command"`
-	Entrypoint   []string     `json:"entrypoint"`
-	Variables    []Variable   `json:"variables"`
-	PullPolicies []string     `json:"pull_policy"`
-	Options      ImageOptions `json:"executor_opts"`
+	Name         string        `json:"name"`
+	Alias        string        `json:"alias"` // of a service: one or several, by commas or blanks
+	Command      few[string]   `json:"command"`
+	Entrypoint   few[string]   `json:"entrypoint"`
+	Variables    few[Variable] `json:"variables"`
+	PullPolicies few[string]   `json:"pull_policy"`
+	Options      ImageOptions  `json:"executor_opts"`
 }
 
 // ImageOptions are those of image:docker.
@@ -105,19 +110,117 @@ func (u *UserID) UnmarshalJSON(text []byte) error {
 	}
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
-		return fmt.Errorf("user %s is neither a string nor a whole number", bytes.TrimSpace(text))
+		return fmt.Errorf("user %s is neither a string nor a whole number", fault.Quote(string(bytes.TrimSpace(text))))
 	}
 	*u = UserID(strconv.FormatInt(n, 10))
 	return nil
 }
 
-// ParseJob reads a payload.
+// ParseJob reads a payload. One that is too large is the job's fault.
 func ParseJob(text []byte) (*Job, error) {
+	if len(text) > mostPayload {
+		return nil, fault.Jobf("it has more than %d bytes: shorten the job's scripts or variables", mostPayload)
+	}
 	var j Job
 	if err := json.Unmarshal(text, &j); err != nil {
 		return nil, err
 	}
 	return &j, nil
+}
+
+// The most that a payload may have, so that no job's fills the host's memory: an
+// empty element of a list takes some fifty times its text. The Runner cannot start a
+// driver for a job whose variables and services together are longer than the kernel
+// lets an environment be (2 MB), which is less.
+const (
+	mostPayload = 16 << 20 // bytes
+	mostFew     = 500      // elements of a list, of which each may have lists
+	mostMany    = 20_000   // elements of another list
+)
+
+// readPayload reads a payload's file.
+func readPayload(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var text bytes.Buffer
+	if info, err := f.Stat(); err == nil {
+		text.Grow(int(min(info.Size(), mostPayload)) + bytes.MinRead)
+	}
+	_, err = text.ReadFrom(io.LimitReader(f, mostPayload+1)) // one byte more is ParseJob's to refuse
+	return text.Bytes(), err
+}
+
+// something is a value of which only that it is there matters.
+type something struct{}
+
+func (*something) UnmarshalJSON([]byte) error { return nil }
+
+// few is a list of at most mostFew, and many one of at most mostMany.
+type (
+	few[T any]  []T
+	many[T any] []T
+)
+
+func (l *few[T]) UnmarshalJSON(text []byte) (err error) {
+	*l, err = list[T](text, mostFew)
+	return err
+}
+
+func (l *many[T]) UnmarshalJSON(text []byte) (err error) {
+	*l, err = list[T](text, mostMany)
+	return err
+}
+
+// list reads a JSON list of at most so many elements.
+func list[T any](text []byte, most int) ([]T, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if begin, err := d.Token(); err != nil || begin == nil {
+		return nil, err
+	} else if begin != json.Delim('[') {
+		return nil, errors.New("something else stands where a list should be") // which may hold a secret
+	}
+	var all []T
+	for d.More() {
+		if len(all) == most {
+			return nil, fault.Jobf("one of its lists has more than %d elements", most)
+		}
+		var one T
+		if err := d.Decode(&one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// byName is a JSON object of at most mostFew members.
+type byName[T any] map[string]T
+
+func (m *byName[T]) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if begin, err := d.Token(); err != nil || begin == nil {
+		return err
+	} else if begin != json.Delim('{') {
+		return errors.New("something else stands where an object should be")
+	}
+	*m = byName[T]{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var one T
+		if err := d.Decode(&one); err != nil {
+			return err
+		}
+		if (*m)[name.(string)] = one; len(*m) > mostFew {
+			return fault.Jobf("one of its objects has more than %d members", mostFew)
+		}
+	}
+	return nil
 }
 
 // server is the GitLab instance's host, which only it can say.

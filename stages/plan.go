@@ -27,9 +27,6 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 		return executor.Plan{}, err
 	}
 	job := c.Job
-	if job == nil {
-		job = &Job{Image: Image{Name: c.Variables["CI_JOB_IMAGE"]}}
-	}
 	settings, err := storageSettings(c, cfg, log)
 	if err != nil {
 		return executor.Plan{}, err
@@ -73,8 +70,8 @@ func plan(c *Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, e
 	if p.Systemd, err = systemd(c); err != nil {
 		return executor.Plan{}, err
 	}
-	p.Environment = environment(cfg, c.jobVariables(p.Folders.Project))
-	if p.Services, err = services(c, cfg, job.Services, limits.service, p.Folders.Project, log); err != nil {
+	p.Environment = environment(cfg, c.jobVariables(c.tempDir(cfg.Job.BuildsDir)))
+	if p.Services, err = services(c, cfg, job.Services, limits.service, log); err != nil {
 		return executor.Plan{}, err
 	}
 	return p, nil
@@ -119,20 +116,18 @@ func volume(cfg *config.Config) executor.Volume {
 	}
 }
 
-// jobVariables are the job's as GitLab's Docker executor gives them.
-func (c *Call) jobVariables(project string) map[string]string {
+// jobVariables are the job's as GitLab's Docker executor gives them; temp is where
+// the scripts put the content of file variables.
+func (c *Call) jobVariables(temp string) map[string]string {
 	vars := maps.Clone(c.Variables)
-	file := func(name string) string { return project + ".tmp/" + name } // where the scripts put the content
-	if c.Job != nil {
-		for _, v := range c.Job.Variables {
-			if _, ok := vars[v.Key]; ok && v.File {
-				vars[v.Key] = file(v.Key)
-			}
+	for _, v := range c.Job.Variables {
+		if _, ok := vars[v.Key]; ok && v.File {
+			vars[v.Key] = temp + "/" + v.Key
 		}
-		for name, s := range c.Job.Secrets {
-			if _, ok := vars[name]; ok && (s.File == nil || *s.File) {
-				vars[name] = file(name)
-			}
+	}
+	for name, s := range c.Job.Secrets {
+		if _, ok := vars[name]; ok && (s.File == nil || *s.File) {
+			vars[name] = temp + "/" + name
 		}
 	}
 	return vars
@@ -165,6 +160,17 @@ func (c *Call) projectDir(builds string) string {
 		return path.Clean(dir)
 	}
 	return builds
+}
+
+// tempDir is where the Runner's scripts put file variables, beside the project. The
+// Runner adds its variable for it after the job's own (common/build.go,
+// getBaseVariablesAfterJob), while the job's author can set CI_PROJECT_DIR. Old
+// Runners do not have it.
+func (c *Call) tempDir(builds string) string {
+	if dir := c.Variables[tempVariable]; path.IsAbs(dir) {
+		return path.Clean(dir)
+	}
+	return c.projectDir(builds) + ".tmp"
 }
 
 // hostname is the one that GitLab's Docker executor gives, cut to what a host's

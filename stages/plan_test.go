@@ -22,7 +22,7 @@ func planOf(t *testing.T, cfg *config.Config, vars map[string]string) (executor.
 	if vars["CI_JOB_IMAGE"] == "" {
 		vars["CI_JOB_IMAGE"] = "debian:12"
 	}
-	vars["CI_PROJECT_DIR"] = "/builds/group/project"
+	vars["CI_PROJECT_DIR"], vars["CI_CONCURRENT_PROJECT_ID"] = "/builds/group/project", "0"
 	cfg.Job.AllowedPullPolicies = []string{"always", "if-not-present"} // the payload asks for the latter
 	var said bytes.Buffer
 	log := logrus.New()
@@ -80,7 +80,7 @@ func TestSystemdIsRefusedWithoutRoot(t *testing.T) {
 }
 
 func TestPlanNeedsAnImage(t *testing.T) {
-	_, err := plan(&Call{Variables: map[string]string{"CI_JOB_ID": "1", "CI_PROJECT_ID": "1"}}, config.Default(), logrus.New())
+	_, err := plan(&Call{Job: &Job{ID: 1, Info: JobInfo{ProjectID: 1}}}, config.Default(), logrus.New())
 	if fault.ClassOf(err) != fault.Job {
 		t.Errorf("got %v", err)
 	}
@@ -91,7 +91,7 @@ func TestPlanRefusesAnImpossibleEntrypoint(t *testing.T) {
 	for name, word := range map[string]string{"long": strings.Repeat("x", 140_000), "NUL": "a\x00b"} {
 		c := &Call{
 			Variables: map[string]string{"CI_JOB_IMAGE": "debian:12"},
-			Job:       &Job{ID: 1, Image: Image{Name: "debian:12", Entrypoint: []string{"sh", word}}},
+			Job:       &Job{ID: 1, Info: JobInfo{ProjectID: 1}, Image: Image{Name: "debian:12", Entrypoint: []string{"sh", word}}},
 		}
 		_, err := plan(c, config.Default(), logrus.New())
 		if err == nil || fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), "entrypoint[1]") || len(err.Error()) > 500 {

@@ -19,13 +19,13 @@ import (
 // services turns those that the job names into those that run beside it. Like
 // GitLab's Docker executor it leaves out a service all of whose names another
 // one has.
-func services(c *Call, cfg *config.Config, named []Image, limits config.Resources, project string, log logrus.FieldLogger) ([]executor.Service, error) {
+func services(c *Call, cfg *config.Config, named []Image, limits config.Resources, log logrus.FieldLogger) ([]executor.Service, error) {
 	if most := cfg.Services.Limit; most >= 0 && int64(len(named)) > most {
 		return nil, fault.Jobf("too many services requested: %d, only %d allowed", len(named), most)
 	}
 	var all []executor.Service
 	var names service.Names
-	job := c.jobVariables(project)
+	job := c.jobVariables(c.tempDir(cfg.Job.BuildsDir))
 	for n, s := range named {
 		one, err := servicePlan(c, cfg, s, job)
 		if err != nil {
@@ -99,19 +99,17 @@ func servicePlan(c *Call, cfg *config.Config, s Image, job map[string]string) (e
 // (gitlab-runner, common/build.go, GetServiceVariables).
 func serviceVariables(c *Call, s Image, job map[string]string) (map[string]string, error) {
 	all := maps.Clone(job)
-	if c.Job != nil {
-		for _, v := range c.Job.Variables {
-			if v.Public {
-				if value, ok := job[v.Key]; ok {
-					all[v.Key] = value
-				}
-			} else {
-				delete(all, v.Key)
+	for _, v := range c.Job.Variables {
+		if v.Public {
+			if value, ok := job[v.Key]; ok {
+				all[v.Key] = value
 			}
+		} else {
+			delete(all, v.Key)
 		}
-		for name := range c.Job.Secrets {
-			delete(all, name)
-		}
+	}
+	for name := range c.Job.Secrets {
+		delete(all, name)
 	}
 	source := expander{maps.Clone(job)}
 	for _, v := range s.Variables {

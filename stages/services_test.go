@@ -18,7 +18,7 @@ func serviceCall() *Call {
 	return &Call{
 		Variables: map[string]string{
 			"PUBLIC": "public", "SECRET": "hunter2", "OF_THE_RUNNER": "runner's", "FILE": "content", "VAULT": "vault's", "NAME": "postgres",
-			"TMPDIR": "/x", "SYSBOX_Y": "1",
+			"TMPDIR": "/x", "SYSBOX_Y": "1", "CI_PROJECT_DIR": "/builds/p",
 		},
 		Job: &Job{
 			Variables: []Variable{
@@ -37,12 +37,12 @@ func TestServiceVariables(t *testing.T) {
 	s := Image{Name: "$NAME:16", Alias: "${NAME}-db", Variables: []Variable{
 		{Key: "A", Value: "$PUBLIC-${SECRET}-$OTHER-$B-$$-$1-$FILE-$VAULT"}, {Key: "B", Value: "$PUBLIC"}, {Key: "RAW", Value: "$PUBLIC", Raw: true},
 	}}
-	all, err := services(c, config.Default(), []Image{s}, config.Resources{}, "/builds/p", logrus.New())
+	all, err := services(c, config.Default(), []Image{s}, config.Resources{}, logrus.New())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
-		"A=public-hunter2--$PUBLIC-$--/builds/p.tmp/FILE-/builds/p.tmp/VAULT", "B=public", "FILE=/builds/p.tmp/FILE", "NAME=postgres",
+		"A=public-hunter2--$PUBLIC-$--/builds/p.tmp/FILE-/builds/p.tmp/VAULT", "B=public", "CI_PROJECT_DIR=/builds/p", "FILE=/builds/p.tmp/FILE", "NAME=postgres",
 		"OF_THE_RUNNER=runner's", "PUBLIC=public", "RAW=$PUBLIC",
 	}
 	one := all[0]
@@ -58,7 +58,7 @@ func TestServicesLeaveOutTheUnreachable(t *testing.T) {
 	var told bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&told)
-	all, err := services(serviceCall(), config.Default(), []Image{{Name: "redis"}, {Name: "redis"}, {Name: "redis", Alias: "second"}}, config.Resources{}, "/p", log)
+	all, err := services(serviceCall(), config.Default(), []Image{{Name: "redis"}, {Name: "redis"}, {Name: "redis", Alias: "second"}}, config.Resources{}, log)
 	if err != nil || len(all) != 2 || !slices.Equal(all[1].Aliases, []string{"second"}) {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -76,7 +76,7 @@ func TestServiceSystemd(t *testing.T) {
 		if value != "" {
 			s.Variables = []Variable{{Key: systemdVariable, Value: value}}
 		}
-		all, err := services(c, config.Default(), []Image{s}, config.Resources{}, "/p", logrus.New())
+		all, err := services(c, config.Default(), []Image{s}, config.Resources{}, logrus.New())
 		got := "nil"
 		switch {
 		case err != nil && fault.ClassOf(err) == fault.Job && strings.Contains(err.Error(), `service redis: the variable EXECUTOR_SYSTEMD="maybe" is neither true nor false`):
@@ -95,7 +95,7 @@ func TestServiceSystemd(t *testing.T) {
 func TestServicesLimit(t *testing.T) {
 	cfg := config.Default()
 	cfg.Services.Limit = 0
-	_, err := services(serviceCall(), cfg, []Image{{Name: "redis"}}, config.Resources{}, "/p", logrus.New())
+	_, err := services(serviceCall(), cfg, []Image{{Name: "redis"}}, config.Resources{}, logrus.New())
 	if err == nil || fault.ClassOf(err) != fault.Job || err.Error() != "too many services requested: 1, only 0 allowed" {
 		t.Error(err)
 	}
@@ -112,7 +112,7 @@ func FuzzServices(f *testing.F) {
 		s.Options.Docker.User, s.Options.Docker.Platform = UserID(user), platform
 		log := logrus.New()
 		log.SetOutput(&bytes.Buffer{})
-		all, err := services(serviceCall(), config.Default(), []Image{s}, config.Resources{}, "/p", log)
+		all, err := services(serviceCall(), config.Default(), []Image{s}, config.Resources{}, log)
 		if err != nil {
 			if fault.ClassOf(err) != fault.Job || strings.ContainsAny(err.Error(), "\n\x00\x1b") || len(err.Error()) > 1000 {
 				t.Errorf("%.1100q", err)
@@ -140,7 +140,7 @@ func FuzzServices(f *testing.F) {
 // Many references to much are refused, and not first put together.
 func TestExpansionIsBounded(t *testing.T) {
 	s := Image{Name: "redis", Variables: []Variable{{Key: "A", Value: strings.Repeat("x", 100_000)}, {Key: "B", Value: strings.Repeat("$A", 50_000)}}}
-	_, err := services(serviceCall(), config.Default(), []Image{s}, config.Resources{}, "/p", logrus.New())
+	_, err := services(serviceCall(), config.Default(), []Image{s}, config.Resources{}, logrus.New())
 	if err == nil || fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), `variable "B"`) {
 		t.Error(err)
 	}
@@ -162,7 +162,7 @@ func TestImpossibleServices(t *testing.T) {
 	} {
 		s := Image{Name: "redis"}
 		change(&s)
-		_, err := services(serviceCall(), config.Default(), []Image{s}, config.Resources{}, "/p", logrus.New())
+		_, err := services(serviceCall(), config.Default(), []Image{s}, config.Resources{}, logrus.New())
 		if err == nil || fault.ClassOf(err) != fault.Job || strings.ContainsAny(err.Error(), "\n\x00") || len(err.Error()) > 500 {
 			t.Errorf("%s: %.600v", name, err)
 		}

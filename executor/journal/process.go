@@ -69,7 +69,10 @@ var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env
 // Owner is the process that drives the caller's job: GitLab Runner, which is
 // this process's parent or, where scripts lie between, further up, and may be the
 // first process of a container. Of several, the one furthest up lives longest.
-func Owner() Process {
+func Owner() Process { return describe(driver(ancestors(), program)) }
+
+// ancestors are this process's, the nearest first.
+func ancestors() []int {
 	var chain []int
 	for pid := os.Getppid(); pid > 0 && len(chain) < 64; {
 		chain = append(chain, pid)
@@ -79,7 +82,12 @@ func Owner() Process {
 		}
 		pid = s.Parent
 	}
-	return describe(driver(chain, program))
+	return chain
+}
+
+// IsAncestor tells whether p lives and is one of this process's ancestors.
+func (p Process) IsAncestor() bool {
+	return p.State(false) == Alive && slices.Contains(ancestors(), p.PID)
 }
 
 // driver is the one of a process's ancestors, nearest first, that is GitLab Runner
