@@ -32,6 +32,8 @@ type Script struct {
 	// Helper is for a script that the helper container can run: it is not the
 	// job's author's.
 	Helper bool
+	// RemovesSecrets tells that the script removes the job's file variables.
+	RemovesSecrets bool
 	// Report asks for a line on the storage volume at the script's end.
 	Report bool
 	// ServiceLogs shows what the services write beside the script's output.
@@ -70,6 +72,7 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	defer x.state().Use(i.Name())()
 	x.setStage(i.Name(), s.Stage)
 	defer x.reportDead(ctx, i, f.Services, service.Died)
+	builds := f.Builds
 	if s.ServiceLogs {
 		defer x.showLogs(ctx, i, f.Services)()
 	}
@@ -83,6 +86,9 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	f.Watch.Measure = s.Report
 	usage, err := x.runIn(ctx, f, s, out)
 	x.tellUsage(i, usage, s.Report)
+	if err == nil && s.RemovesSecrets && builds != "" {
+		x.Kept().ForgetTemps(builds)
+	}
 	return err
 }
 

@@ -47,7 +47,9 @@ type facts struct {
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`
 	Watch    agent.Watch       `json:"watch"`
-	Services []running         `json:"services,omitempty"`
+	// Builds is the kept volume with the job's builds folder; empty where it is not kept.
+	Builds   string    `json:"builds,omitempty"`
+	Services []running `json:"services,omitempty"`
 	// Tools is a folder on the PATH of the stages that a helper can do.
 	Tools string `json:"tools,omitempty"`
 	// Helper is where those stages run, when not in the job's container.

@@ -55,6 +55,14 @@ func (f Folders) mounts() []engine.Mount {
 	return all
 }
 
+// keptBuilds is the volume of Builds where it is kept.
+func (f Folders) keptBuilds() string {
+	if f.KeepBuilds {
+		return f.buildsVolume
+	}
+	return ""
+}
+
 // keptVolume is a volume's name and labels. The server's name is in it as a
 // hash, as in Identity.Name.
 func keptVolume(i Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
@@ -115,7 +123,7 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		return nil
 	}
 	if f.KeepBuilds {
-		name, labels := keptVolume(i, "builds", f.Protected, map[string]string{
+		name, labels := keptVolume(i, kept.Builds, f.Protected, map[string]string{
 			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 		})
 		if err := take(&f.buildsVolume, name, f.Builds, labels, true); err != nil {
@@ -123,6 +131,9 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		}
 		if f.buildsVolume == "" {
 			x.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
+			f.KeepBuilds = false
+		} else if err := x.Kept().Reset(ctx, name, strings.TrimPrefix(f.Temp, f.Builds+"/"), labels); err != nil {
+			return f, nil, err
 		}
 	}
 	if f.KeepCache { // it is left empty while it is being pruned

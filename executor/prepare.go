@@ -128,7 +128,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	f := facts{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
-		Watch: x.watch(p), Tools: toolsPath(p),
+		Watch: x.watch(p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p),
 		Services: services,
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
@@ -319,7 +319,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 		Tools: &agent.Tools{Settings: p.Storage, Stores: p.images.stores()},
 	}
 	if p.Folders.Temp != "" {
-		order.Clear = []string{p.Folders.Temp}
+		order.ClearIn, order.Clear = p.Folders.Builds, strings.TrimPrefix(p.Folders.Temp, p.Folders.Builds+"/")
 	}
 	if systemdRuns(c) {
 		order.Init, order.SystemdTimeout = false, p.SystemdTimeout

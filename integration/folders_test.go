@@ -73,9 +73,10 @@ func TestKeptFoldersAreApart(t *testing.T) {
 		{"another Runner", func(j *runner.Job) { j.RunnerID = 2 }, "builds 1 cache 4"},
 		{"another project", func(j *runner.Job) { j.ProjectID = newProject() }, "builds 1 cache 1"},
 		{"a protected ref", func(j *runner.Job) { j.Repo.Protected = true }, "builds 1 cache 1"},
-		{"a protected cache", func(j *runner.Job) { j.Cache = []runner.Cache{{Key: "k-protected", Policy: "pull"}} }, "builds 3 cache 2"},
-		{"a slot of the job's choice", func(j *runner.Job) { *j = with(*j, runner.Var("CI_CONCURRENT_PROJECT_ID", "0")) }, "builds 1 cache 5"},
-		{"same again", func(*runner.Job) {}, "builds 4 cache 6"},
+		{"a cache key like a protected one's", func(j *runner.Job) { j.Cache = []runner.Cache{{Key: "k-protected", Policy: "pull"}} }, "builds 3 cache 5"},
+		{"a slot of the job's choice", func(j *runner.Job) { *j = with(*j, runner.Var("CI_CONCURRENT_PROJECT_ID", "0")) }, "builds 1 cache 6"},
+		{"a word on protection of the job's own", func(j *runner.Job) { *j = with(*j, runner.Var("CI_COMMIT_REF_PROTECTED", "true")) }, "builds 1 cache 1"},
+		{"same again", func(*runner.Job) {}, "builds 4 cache 7"},
 	} {
 		j := counting(t, project)
 		c.change(&j)

@@ -44,7 +44,7 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 		return adaptScript(text, to, c.Variables["PATH"], stage, log)
 	}
 	output := known.NewTail(out)
-	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, output)
+	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), RemovesSecrets: stage == "cleanup_file_variables", Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, output)
 	failed, ok := errors.AsType[*executor.ScriptError](err)
 	if ok {
 		hint(c, failed, output, log)

@@ -70,8 +70,10 @@ type InspectOrder struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// EntrypointTimeout bounds the wait for the entrypoint to hand over.
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
-	// Clear are folders and files to remove: a job before may have left them.
-	Clear []string `json:"clear,omitempty"`
+	// Clear is a path below the folder ClearIn that is to be removed: a job before may
+	// have left it. It may be empty.
+	Clear   string `json:"clear,omitempty"`
+	ClearIn string `json:"clear_in,omitempty"`
 	// Volume is where the storage volume is mounted.
 	Volume string `json:"volume"`
 	// ProbeOverlay asks to try native overlay on it.

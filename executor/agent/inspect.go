@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"time"
+
+	"gitlab-sysbox-executor/executor/walk"
 )
 
 // Inspect answers an InspectOrder read from in with a Report written to out.
@@ -46,12 +48,14 @@ func (o InspectOrder) report() Report {
 			}
 		}
 	}
-	for _, path := range o.Clear {
-		if err := os.RemoveAll(path); err != nil {
-			return Report{Error: err.Error()}
+	deadline := time.Now().Add(o.Timeout)
+	if o.Clear != "" {
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		defer cancel()
+		if err := walk.RemovePath(ctx, o.ClearIn, o.Clear); err != nil {
+			return Report{Error: fmt.Sprintf("clearing %s in %s: %v", o.Clear, o.ClearIn, err), JobFault: ctx.Err() != nil}
 		}
 	}
-	deadline := time.Now().Add(o.Timeout)
 	for _, f := range o.Folders {
 		if f.Owned {
 			if err := give(f.Path, a, deadline); err != nil {

@@ -27,6 +27,9 @@ import (
 // Prefix begins the name of each such volume.
 const Prefix = "gsx-kept-"
 
+// Builds is the kind of a volume with a builds folder.
+const Builds = "builds"
+
 // Volumes is what is needed of an engine.
 type Volumes interface {
 	CreateVolume(ctx context.Context, name string, options, labels map[string]string) error

@@ -60,23 +60,38 @@ type note struct {
 	Use time.Time `json:"use"`
 	// Removed says that the volume was removed for its size, and no job has been told.
 	Removed bool `json:"removed,omitempty"`
+	// Temps are the folders of a builds volume, relative to it, in which there may be
+	// secrets of a job that did not end in order.
+	Temps []string `json:"temps,omitempty"`
 }
 
 // longestNote is more than any note has.
-const longestNote = 1 << 10
+const longestNote = 64 << 10
 
 // note reads what is noted of a volume: nothing where that is not possible.
-func (s *Store) note(volume string) (n note) {
-	f, err := os.Open(s.State.Kept(volume))
+func (s *Store) note(volume string) note {
+	n, err := s.readNote(volume)
 	if err != nil {
-		return n
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, longestNote))
-	if err != nil || json.Unmarshal(text, &n) != nil {
 		return note{}
 	}
 	return n
+}
+
+// readNote reads what is noted of a volume. An empty file has no note.
+func (s *Store) readNote(volume string) (n note, err error) {
+	f, err := os.Open(s.State.Kept(volume))
+	if err != nil {
+		return n, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, longestNote))
+	if err != nil || len(text) == 0 {
+		return n, err
+	}
+	if err := json.Unmarshal(text, &n); err != nil {
+		return n, fmt.Errorf("%s: %w", s.State.Kept(volume), err)
+	}
+	return n, nil
 }
 
 // setNote writes n into the file of a volume whose last use is n.Use, and leaves that
@@ -145,7 +160,12 @@ func (s *Store) noteSize(v Volume) {
 	hold, err := s.State.Hold(v.Name, true)
 	if err == nil && hold != nil {
 		defer hold.Release()
-		err = s.setNote(v.Name, note{Size: v.Size, Use: v.LastUse})
+		var n note
+		// What cannot be read says of a builds volume that it has to be made anew.
+		if n, err = s.readNote(v.Name); err == nil || v.Kind != Builds {
+			n.Size, n.Use = v.Size, v.LastUse
+			err = s.setNote(v.Name, n)
+		}
 	}
 	if err != nil {
 		s.Log.Debugf("kept volume %s: %v", v.Name, err) // it is measured again
