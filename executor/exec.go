@@ -7,6 +7,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/service"
 )
 
@@ -62,7 +63,7 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	if err != nil {
 		return err
 	}
-	var f facts
+	var f job.Environment
 	if ok, err := j.Facts(&f); err != nil {
 		return err
 	} else if !ok {
@@ -93,7 +94,7 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 }
 
 // runIn runs a script in one of the job's containers.
-func (x *Executor) runIn(ctx context.Context, f facts, s Script, out io.Writer) (*agent.Usage, error) {
+func (x *Executor) runIn(ctx context.Context, f job.Environment, s Script, out io.Writer) (*agent.Usage, error) {
 	o, err := x.inside(f.Container, jobContainer).Run(ctx, agentclient.Script{
 		Stage: s.Stage, Text: s.Text,
 		Order: agent.ExecOrder{

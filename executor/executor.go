@@ -6,7 +6,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/statedir"
@@ -31,29 +30,6 @@ type Executor struct {
 
 	lastSeenLock sync.Mutex
 	lastSeen     *seen // what was shown of the services of the job worked for last
-}
-
-// facts are what prepare learnt and run needs.
-type facts struct {
-	Container   string `json:"container"` // ID
-	Image       string `json:"image"`     // as the job named it
-	Shell       string `json:"shell"`
-	ANSIQuoting bool   `json:"ansi_quoting"`
-	User        string `json:"user"`
-	WorkingDir  string `json:"working_dir"`
-	Init        bool   `json:"init"`
-	NoFile      uint64 `json:"nofile,omitempty"` // as in agent.ExecOrder
-	// Enforced are the variables that a job's script must not change.
-	Enforced map[string]string `json:"enforced"`
-	TMPDIR   string            `json:"tmpdir"`
-	Watch    agent.Watch       `json:"watch"`
-	// Builds is the kept volume with the job's builds folder; empty where it is not kept.
-	Builds   string    `json:"builds,omitempty"`
-	Services []running `json:"services,omitempty"`
-	// Tools is a folder on the PATH of the stages that a helper can do.
-	Tools string `json:"tools,omitempty"`
-	// Helper is where those stages run, when not in the job's container.
-	Helper *facts `json:"helper,omitempty"`
 }
 
 func (x *Executor) state() statedir.Dir { return statedir.Dir(x.StateDir) }

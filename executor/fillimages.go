@@ -312,7 +312,7 @@ func (t *tool) run(ctx context.Context, doing, script string, out io.Writer, wor
 	for _, w := range words {
 		text += " " + quote(w)
 	}
-	f := facts{Container: t.id, Shell: "/bin/sh", WorkingDir: "/"}
+	f := job.Environment{Container: t.id, Shell: "/bin/sh", WorkingDir: "/"}
 	_, err := t.runIn(ctx, f, Script{Stage: doing, Text: []byte("set -eu\numask 022\n" + text + "\n" + script)}, out)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s was stopped: %w", doing, context.Cause(ctx))

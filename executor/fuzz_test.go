@@ -5,12 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
@@ -32,14 +32,15 @@ func FuzzLabels(f *testing.F) {
 			job.LabelJob: number, job.LabelOwner: owner, job.LabelRole: role, job.LabelState: project,
 		})
 		found := engine.Found{ID: "c", Name: thingName, Labels: labels}
-		if belongs(found, name) {
+		resource := removal.Resource{Resource: journal.Resource{Kind: journal.Container, Name: thingName}, Job: name, ID: "c", Labels: labels}
+		if job.Owns(name, found.Name, found.Labels) {
 			path := x.state().Job(name)
-			if filepath.Dir(path) != x.state().Jobs() || !x.ours(path) || strings.ContainsFunc(name, unicode.IsControl) || len(name) > 64 || !strings.HasPrefix(thingName, name) {
+			if filepath.Dir(path) != x.state().Jobs() || !x.state().Holds(path) || strings.ContainsFunc(name, unicode.IsControl) || len(name) > 64 || !strings.HasPrefix(thingName, name) {
 				t.Errorf("%q of %q is taken for ours", thingName, name)
 			}
 		}
 		s := JobState{Name: name}
-		s.fromLabels(thing{journal.Container, found})
+		s.fromLabels(resource)
 		if s.Identity != (Identity{}) && s.Identity.Name() != name {
 			t.Errorf("%q is shown as %+v", name, s.Identity)
 		}
@@ -49,12 +50,6 @@ func FuzzLabels(f *testing.F) {
 		}
 		if p.State(false) == journal.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
 			t.Errorf("%q lives", owner)
-		}
-		if belongs(found, name) {
-			found.Made = time.Now()
-			if lives, why := x.lives(name, []thing{{journal.Container, found}}, 0); lives && why == "" || !lives && p.State(false) == journal.Alive {
-				t.Errorf("%q: %t %q", owner, lives, why)
-			}
 		}
 		if n := x.generationNumber(thingName); n != 0 && x.generationVolume(n) != thingName {
 			t.Errorf("%q is generation %d", thingName, n)
@@ -71,15 +66,11 @@ func FuzzResources(f *testing.F) {
 	}
 	f.Add("held", "/var/lib/docker/volumes/x/_data", "1:2:3")
 	f.Fuzz(func(t *testing.T, kind, name, detail string) {
-		if x.ours(name) {
+		if x.state().Holds(name) {
 			rest, inside := strings.CutPrefix(name, x.StateDir+"/")
 			if !inside || rest == "" || filepath.Clean(name) != name || strings.HasPrefix(rest, "..") && (rest == ".." || strings.HasPrefix(rest, "../")) {
 				t.Errorf("%q is taken for ours", name)
 			}
-		}
-		r := journal.Resource{Kind: journal.Kind(kind), Name: name, Detail: detail}
-		if isAnonymous(r) && r.Kind != journal.Volume || blocks(r) != engineKind(r.Kind) {
-			t.Errorf("%+v", r)
 		}
 		g := teardown.ParseGrip(name, detail)
 		sorted := func(g teardown.Grip) []string { return slices.Sorted(strings.FieldsSeq(g.String())) }

@@ -21,6 +21,8 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
@@ -193,8 +195,12 @@ func TestCollectKeptEnds(t *testing.T) {
 func TestCleanupIsAUse(t *testing.T) {
 	x := keeping(t, &keptEngine{})
 	began := time.Now().Add(-time.Minute)
-	r := removal{Executor: x}
-	r.look(t.Context(), &holding{target: "0123"})
+	containers := x.docker().Kinds()[0]
+	j, _, err := journal.Open(x.state().Journals(), "gsx-0123abcd-p1-j1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	containers.Examine(t.Context(), &removal.Resource{ID: "0123"}, j)
 	for _, v := range []string{"old", "new"} {
 		if last, err := statedir.LastUse(x.state().Kept(v)); err != nil || last.Before(began) {
 			t.Errorf("%s: %v, %v", v, last, err)
@@ -203,7 +209,7 @@ func TestCleanupIsAUse(t *testing.T) {
 	if err := os.Remove(x.state().Kept("old")); err != nil {
 		t.Fatal(err)
 	}
-	r.look(t.Context(), &holding{target: "0123"})
+	containers.Examine(t.Context(), &removal.Resource{ID: "0123"}, j)
 	if _, err := os.Stat(x.state().Kept("old")); err == nil {
 		t.Error("a volume of another state folder's is taken for one of ours")
 	}

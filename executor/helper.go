@@ -71,7 +71,7 @@ const helperHome = "/home/job"
 // what run has to know of it, nil without one. Its scripts run as the user
 // that the job's run as: whatever one writes, the other may change, and git
 // takes the repository for the user's own.
-func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, found agent.Report) (*facts, error) {
+func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, found agent.Report) (*job.Environment, error) {
 	why := p.Helper.why(found)
 	if why == "" {
 		if p.Helper.NeedsTool && p.Helper.Tool == "" {
@@ -142,7 +142,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	if err := x.tellMounts("the helper's container", r.MountFaults); err != nil {
 		return nil, err
 	}
-	return &facts{
+	return &job.Environment{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: "/", Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR, Tools: toolsPath(p),
 	}, nil

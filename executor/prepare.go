@@ -85,7 +85,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	if p.ServiceLogs {
-		defer x.showLogs(ctx, p.Identity, services)()
+		defer x.showLogs(ctx, p.Identity, runningServices(services))()
 	}
 	settings, err := x.writeSettings(p.Identity, p.Identity.Name(), p.Storage, certainLimits(p.Resources))
 	if err != nil {
@@ -110,7 +110,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
 		return x.explain(ctx, p.Runtime, explainSystemd(p.Image.Reference, c, err))
 	}
-	if err := x.awaitServices(ctx, id, p, services); err != nil {
+	if err := x.awaitServices(ctx, id, p, runningServices(services)); err != nil {
 		return err
 	}
 	r, err := x.inspect(ctx, id, p, c, setup)
@@ -125,11 +125,11 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := x.noteVolume(p, settled.Driver, r); err != nil {
 		return err
 	}
-	f := facts{
+	f := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
 		Watch: x.watch(p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p),
-		Services: services,
+		Services: runningServices(services),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
 		return fault.Systemf("the helper container: %w", err) // the image is the administrator's

@@ -12,6 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/service"
 )
 
@@ -21,7 +22,7 @@ const settle = time.Second
 
 // awaitServices waits until every service is ready, as the job will reach it, and
 // warns of each that is not in time or has died.
-func (x *Executor) awaitServices(ctx context.Context, build string, p Plan, services []running) error {
+func (x *Executor) awaitServices(ctx context.Context, build string, p Plan, services []job.Running) error {
 	if len(services) == 0 || p.ServiceTimeout <= 0 {
 		return nil
 	}
@@ -48,7 +49,7 @@ func (x *Executor) awaitServices(ctx context.Context, build string, p Plan, serv
 
 // awaitService returns when the service is ready, ctx ends, which is an error, or
 // the service does, which is not: that is for reportDead to tell.
-func (x *Executor) awaitService(ctx context.Context, build string, timeout time.Duration, s running) error {
+func (x *Executor) awaitService(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
 	alive, died := context.WithCancel(ctx)
 	defer died()
 	go func() {
@@ -76,7 +77,7 @@ func (x *Executor) awaitService(ctx context.Context, build string, timeout time.
 
 // awaitPorts has the agent in the job container dial: what the job cannot reach
 // is not ready.
-func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Duration, s running) error {
+func (x *Executor) awaitPorts(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
 	order := agent.AwaitOrder{Timeout: timeout}
 	if deadline, ok := ctx.Deadline(); ok {
 		order.Timeout = time.Until(deadline)
@@ -115,7 +116,7 @@ func ports(all []int) string {
 	return text
 }
 
-func (x *Executor) awaitHealth(ctx context.Context, s running) error {
+func (x *Executor) awaitHealth(ctx context.Context, s job.Running) error {
 	for {
 		state, err := x.Engine.State(context.WithoutCancel(ctx), s.ID)
 		switch {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 )
 
 // On a busy machine the service's time may be up before the agent has begun to dial.
@@ -25,7 +26,7 @@ func TestAwaitPortsTellsThatTimeIsUp(t *testing.T) {
 	}
 	defer e.Close()
 	x := &Executor{Engine: e}
-	s := running{Name: "x", Ports: []int{6379, 7777}}
+	s := job.Running{Name: "x", Ports: []int{6379, 7777}}
 	const want = "no connection to TCP port 6379 or 7777 within 2s: "
 
 	up, cancel := context.WithDeadline(t.Context(), time.Now().Add(100*time.Millisecond-5*time.Second))

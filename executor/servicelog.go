@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/service"
 )
 
@@ -23,7 +24,7 @@ func (x *Executor) warn(text string) { x.Log.WithField(Verbatim, true).Warn(text
 // tailLines is how much of a service's log a warning shows.
 const tailLines = 50
 
-func (x *Executor) tail(ctx context.Context, s running) string {
+func (x *Executor) tail(ctx context.Context, s job.Running) string {
 	text, err := x.Engine.Logs(ctx, s.ID, tailLines)
 	if err != nil {
 		return "(" + err.Error() + ")"
@@ -101,13 +102,13 @@ const lookTime = 10 * time.Second
 // showLogs shows what the services write, and have written since the last
 // stage, in the job log, until the function that it returns is called. That one
 // returns when everything written by then is shown.
-func (x *Executor) showLogs(ctx context.Context, i Identity, services []running) (stop func()) {
+func (x *Executor) showLogs(ctx context.Context, i Identity, services []job.Running) (stop func()) {
 	if len(services) == 0 {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	seen := x.seen(i)
-	show := func(ctx context.Context, s running, follow bool) {
+	show := func(ctx context.Context, s job.Running, follow bool) {
 		err := x.Engine.EachLog(ctx, s.ID, seen.get(s.ID).Last, follow, func(at time.Time, line string) {
 			x.Log.WithField(Verbatim, true).Info(service.Line(s.Label, at, line))
 			seen.update(s.ID, func(one *shown) { one.Last = at })
@@ -134,7 +135,7 @@ func (x *Executor) showLogs(ctx context.Context, i Identity, services []running)
 
 // reportDead tells, once in a job, of each service that has ended, with the tail
 // of its log, and returns the containers of those that have.
-func (x *Executor) reportDead(ctx context.Context, i Identity, services []running, text func(name, why, log string) string) map[string]bool {
+func (x *Executor) reportDead(ctx context.Context, i Identity, services []job.Running, text func(name, why, log string) string) map[string]bool {
 	if len(services) == 0 {
 		return nil
 	}

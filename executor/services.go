@@ -14,31 +14,23 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// running is a service that was started, as later stages need to know it.
-type running struct {
-	ID    string `json:"id"`
-	Name  string `json:"name"`  // of the container
-	Image string `json:"image"` // as the job log names it
-	Label string `json:"label"`
-	// Ports are those of which one that answers tells that it is ready.
-	Ports []int `json:"ports,omitempty"`
-	// Health tells that the image's own health check is to be asked instead.
-	Health bool `json:"health,omitempty"`
-	// asked is what was asked of the engine; only prepare has it.
-	asked engine.Container
+// started is a service as prepare knows it.
+type started struct {
+	job.Running
+	asked engine.Container // of the engine
 }
 
 func serviceName(i Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name(), n) }
 
 // startServices makes all services at once. What was started before an error is
 // in the journal, and is removed with the job.
-func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal, images []engine.Image) ([]running, error) {
-	started := make([]running, len(p.Services))
+func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal, images []engine.Image) ([]started, error) {
+	all := make([]started, len(p.Services))
 	failed := make([]error, len(p.Services))
 	var wg sync.WaitGroup
 	for n, s := range p.Services {
 		wg.Go(func() {
-			started[n], failed[n] = x.startService(ctx, p, j, s, images[n], serviceName(p.Identity, n))
+			all[n], failed[n] = x.startService(ctx, p, j, s, images[n], serviceName(p.Identity, n))
 		})
 	}
 	wg.Wait()
@@ -47,31 +39,31 @@ func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal
 			return nil, fmt.Errorf("service %s: %w", p.Services[n].Image.Reference, err)
 		}
 	}
-	return started, nil
+	return all, nil
 }
 
 // healthEvery is how often an image's own health check runs until it succeeds.
 const healthEvery = time.Second
 
-func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (running, error) {
-	started := running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
-	x.Log.Infof("Starting service %s...", started.Image)
+func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (started, error) {
+	made := started{Running: job.Running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}}
+	x.Log.Infof("Starting service %s...", made.Image)
 	user := firstOf(s.User, img.User)
 	storage := p.Storage
 	storage.ImageStore = p.images.storeOf(storage.Driver, user)
 	settings, err := x.writeSettings(p.Identity, name, storage, certainLimits(s.Resources))
 	if err != nil {
-		return running{}, err
+		return started{}, err
 	}
 	env := withToolDefaults(withStorage(s.Environment, storage), user)
 	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
-		return running{}, err
+		return started{}, err
 	}
-	started.Ports, started.Health = ports, img.HasHealthcheck && !asked
+	made.Ports, made.Health = ports, img.HasHealthcheck && !asked
 	rights, err := serviceRights(p)
 	if err != nil {
-		return running{}, err
+		return started{}, err
 	}
 	c := engine.Container{
 		Name: name, Image: img.ID, Platform: s.Image.Platform, Runtime: s.Runtime,
@@ -87,35 +79,44 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		// One that dies leaves its log and its exit code, to be told.
 		Keep: true,
 	}
-	if err := x.arrangeSystemd(p, firstProcess{Name: started.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c); err != nil {
-		return running{}, err
+	if err := x.arrangeSystemd(p, firstProcess{Name: made.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c); err != nil {
+		return started{}, err
 	}
-	started.asked = c
-	if started.Health && p.ServiceTimeout > 0 {
+	made.asked = c
+	if made.Health && p.ServiceTimeout > 0 {
 		c.Health = &engine.HealthPace{Every: healthEvery, Period: p.ServiceTimeout}
 	}
-	if started.ID, err = x.createContainer(ctx, j, c); engine.IsWithoutCommand(err) {
-		return running{}, fault.Jobf("its image says nothing of what to run: write command: in .gitlab-ci.yml")
+	if made.ID, err = x.createContainer(ctx, j, c); engine.IsWithoutCommand(err) {
+		return started{}, fault.Jobf("its image says nothing of what to run: write command: in .gitlab-ci.yml")
 	} else if err != nil {
-		return running{}, x.explain(ctx, s.Runtime, err)
+		return started{}, x.explain(ctx, s.Runtime, err)
 	}
-	if err := x.makeFolders(ctx, started.ID, p, c, firstOf(c.User, img.User)); err != nil {
-		return running{}, err
+	if err := x.makeFolders(ctx, made.ID, p, c, firstOf(c.User, img.User)); err != nil {
+		return started{}, err
 	}
-	if err := x.fitSubIDs(ctx, started.ID); err != nil {
-		return running{}, err
+	if err := x.fitSubIDs(ctx, made.ID); err != nil {
+		return started{}, err
 	}
-	if err := x.Engine.StartContainer(ctx, started.ID); err != nil {
+	if err := x.Engine.StartContainer(ctx, made.ID); err != nil {
 		if err := explainSystemd(s.Image.Reference, c, err); fault.ClassOf(err) == fault.Job {
-			return running{}, err
+			return started{}, err
 		}
 		if engine.IsImpossible(err) { // no such command or user in the image
-			return running{}, fault.Jobf("%s", fault.Brief(err.Error()))
+			return started{}, fault.Jobf("%s", fault.Brief(err.Error()))
 		}
-		return running{}, x.explain(ctx, s.Runtime, err)
+		return started{}, x.explain(ctx, s.Runtime, err)
 	}
-	if err := x.remakeTMPDIR(ctx, started.ID, p); err != nil {
-		return running{}, err
+	if err := x.remakeTMPDIR(ctx, made.ID, p); err != nil {
+		return started{}, err
 	}
-	return started, nil
+	return made, nil
+}
+
+// runningServices are the services as later stages know them.
+func runningServices(all []started) []job.Running {
+	services := make([]job.Running, len(all))
+	for n, s := range all {
+		services[n] = s.Running
+	}
+	return services
 }

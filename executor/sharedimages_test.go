@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -160,5 +162,25 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 	// What the file still names is known as ours, to be made anew.
 	if g, err := x.CurrentImages(); err != nil || g.Volume != current.Volume {
 		t.Errorf("%+v %v", g, err)
+	}
+}
+
+// Only a container that we made to fill the store is taken for one.
+func TestHostileFillContainer(t *testing.T) {
+	const name = "gsx-0123abcd-p1-j2"
+	x := &Executor{StateDir: t.TempDir()}
+	fills := map[string]string{job.LabelImages: x.imagesID()}
+	for _, c := range []struct {
+		found engine.Found
+		tool  bool
+	}{
+		{engine.Found{Name: x.generationVolume(3), Labels: job.ContainerLabels(fills)}, true},
+		{engine.Found{Name: "web", Labels: fills}, false},
+		{engine.Found{Name: name, Labels: map[string]string{job.LabelName: name, job.LabelImages: x.imagesID()}}, false},
+		{engine.Found{Name: x.generationVolume(3), Labels: map[string]string{job.LabelName: name, job.LabelImages: x.imagesID()}}, false},
+	} {
+		if got := x.isTool(c.found); got != c.tool {
+			t.Errorf("%+v: %t", c.found, got)
+		}
 	}
 }

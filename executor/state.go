@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -89,8 +90,9 @@ func (x *Executor) setStage(name, stage string) {
 // longest there first. It changes nothing. With an error it gives what is known
 // without the engine.
 func (x *Executor) Jobs(ctx context.Context) ([]JobState, error) {
-	found, engineErr := x.findThings(ctx, "")
-	names, err := x.jobNames()
+	e := x.removal()
+	found, engineErr := e.All(ctx, "")
+	names, err := e.Written()
 	if err != nil {
 		return nil, errors.Join(err, engineErr)
 	}
@@ -108,13 +110,13 @@ func (x *Executor) Jobs(ctx context.Context) ([]JobState, error) {
 }
 
 // jobState puts together what is known of one job; false when it has just gone.
-func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
+func (x *Executor) jobState(name string, found []removal.Resource) (JobState, bool) {
 	s := JobState{Name: name, DriverLives: "unknown"}
 	content, there, err := journal.Read(x.state().Journals(), name)
 	if !there && len(found) == 0 && !exists(x.state().Job(name)) {
 		return s, false
 	}
-	var f facts
+	var f job.Environment
 	if there && err == nil {
 		_ = json.Unmarshal(content.Identity, &s.Identity)
 		_ = json.Unmarshal(content.Facts, &f) // prepare has not written them yet
@@ -126,8 +128,8 @@ func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 			}
 		}
 	}
-	for _, t := range found {
-		s.fromLabels(t)
+	for _, r := range found {
+		s.fromLabels(r)
 	}
 	var note stageNote
 	if text, err := os.ReadFile(x.stagePath(name)); err == nil {
@@ -158,11 +160,11 @@ func (x *Executor) jobState(name string, found []thing) (JobState, bool) {
 }
 
 // fromLabels takes what the engine says, where the journal says nothing.
-func (s *JobState) fromLabels(t thing) {
-	number := func(label string) int64 { n, _ := strconv.ParseInt(t.Labels[label], 10, 64); return n }
+func (s *JobState) fromLabels(r removal.Resource) {
+	number := func(label string) int64 { n, _ := strconv.ParseInt(r.Labels[label], 10, 64); return n }
 	if s.JobID == 0 {
 		i := Identity{
-			Server: t.Labels[job.LabelServer], RunnerID: number(job.LabelRunner), ProjectID: number(job.LabelProject),
+			Server: r.Labels[job.LabelServer], RunnerID: number(job.LabelRunner), ProjectID: number(job.LabelProject),
 			PipelineID: number(job.LabelPipeline), JobID: number(job.LabelJob),
 		}
 		if i.Name() == s.Name { // else it is not what the name was made of
@@ -170,19 +172,19 @@ func (s *JobState) fromLabels(t thing) {
 		}
 	}
 	if s.Driver.PID == 0 {
-		s.Driver = journal.ParseProcess(t.Labels[job.LabelOwner])
+		s.Driver = journal.ParseProcess(r.Labels[job.LabelOwner])
 	}
 	if s.Started.IsZero() {
-		s.Started = t.Made // to the second, and the journal is older than any of them
+		s.Started = r.Made // to the second, and the journal is older than any of them
 	}
-	if t.kind != journal.Container {
+	if r.Kind != journal.Container {
 		return
 	}
-	switch job.Role(t.Labels[job.LabelRole]) {
+	switch job.Role(r.Labels[job.LabelRole]) {
 	case job.RoleBuild:
-		s.Container = t.ID
+		s.Container = r.ID
 	case job.RoleService:
-		s.Services = append(s.Services, t.Found.Name)
+		s.Services = append(s.Services, r.Name)
 	}
 }
 

@@ -38,7 +38,7 @@ func (x *Executor) drivers(ctx context.Context, name string) (all []journal.Proc
 	if there { // one that makes no sense has no owner
 		all = append(all, content.Owner)
 	}
-	found, err := x.findThings(ctx, name)
+	found, err := x.removal().All(ctx, name)
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,14 +13,12 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-	"github.com/google/renameio/v2"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
-	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // Volume is what a job's storage volume is to be like. Sizes are bytes.
@@ -35,58 +32,16 @@ type Volume struct {
 	Overlay bool
 }
 
-// VolumeState is what is known of a job's storage volume while the job lives: in
-// its folder, for other processes to read. Sizes are bytes.
-type VolumeState struct {
-	storage.Claim
-	Backend string `json:"backend"`
-	Driver  string `json:"driver"`
-	Hard    bool   `json:"hard"`
-	Peak    int64  `json:"peak,omitempty"`
-	// Base is what the empty file system uses for itself.
-	Base int64 `json:"base,omitempty"`
-}
-
-const volumeStateFile = "volume.json"
-
-func (x *Executor) volumeStatePath(name string) string {
-	return filepath.Join(x.state().Job(name), volumeStateFile)
-}
-
-// possible is s with what the job's container says of it cut to what the volume can
-// hold: a folder without a limit of its own, as much as the disk.
-func (s VolumeState) possible() VolumeState {
-	most := max(0, s.Limit)
-	if !s.Hard && s.Mountpoint != "" {
-		if disk, err := storage.DiskPool(s.Mountpoint); err == nil {
-			most = max(most, disk.Size)
-		}
-	}
-	s.Limit = max(0, s.Limit)
-	for _, n := range []*int64{&s.Used, &s.Peak, &s.Base} {
-		*n = min(max(0, *n), most)
-	}
-	return s
-}
+// VolumeState is what is known of a job's storage volume while the job lives.
+type VolumeState = storage.State
 
 // VolumeState reads what is known of the storage volume of the named job.
-func (x *Executor) VolumeState(name string) (s VolumeState, err error) {
-	text, err := os.ReadFile(x.volumeStatePath(name))
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%s: %w", x.volumeStatePath(name), err)
-	}
-	return s.possible(), nil
+func (x *Executor) VolumeState(name string) (VolumeState, error) {
+	return storage.ReadState(x.state().Job(name))
 }
 
 func (x *Executor) setVolumeState(name string, s VolumeState) error {
-	text, err := json.Marshal(s.possible())
-	if err != nil {
-		return err
-	}
-	return renameio.WriteFile(x.volumeStatePath(name), append(text, '\n'), 0o644)
+	return s.Write(x.state().Job(name))
 }
 
 // makeVolume makes the job's storage volume and says in one line which. The job's
@@ -198,7 +153,7 @@ func (x *Executor) noteVolume(p Plan, driver string, r agent.Report) error {
 	}
 	s.Driver = driver
 	s.Used = r.VolumeUsed
-	s.Used = s.possible().Now() // what can be seen from here counts more
+	s.Used = s.Possible().Now() // what can be seen from here counts more
 	s.Base, s.Peak = s.Used, s.Used
 	return x.setVolumeState(p.Identity.Name(), s)
 }
@@ -271,7 +226,7 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 		return
 	}
 	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
-	s = s.possible()
+	s = s.Possible()
 	if report && s.Hard {
 		ctx, cancel := context.WithTimeout(context.Background(), usedPatience) // also for a job that was stopped
 		defer cancel()
@@ -290,12 +245,12 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 		}
 	}
 	if report {
-		x.Log.Info(s.line(u))
+		x.Log.Info(storageLine(s, u))
 	}
 }
 
-// line is what the job's log says of the volume at the end.
-func (s VolumeState) line(u *agent.Usage) string {
+// storageLine is what the job's log says of the volume at the end.
+func storageLine(s VolumeState, u *agent.Usage) string {
 	if !s.Hard {
 		used := "use unknown"
 		if u.Files > 0 {
@@ -308,27 +263,6 @@ func (s VolumeState) line(u *agent.Usage) string {
 		line += fmt.Sprintf(", %s saved by shared blocks", show(max(0, saved)))
 	}
 	return line + "."
-}
-
-// detached waits until the kernel has taken back what was behind the named job's
-// volume, which the engine has just removed. A device that somebody keeps, with
-// its image's space on the disk, is written down: nothing else tells of it.
-func (r *removal) detached(ctx context.Context, name string) {
-	s, err := r.VolumeState(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	device := ""
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		device, err = storage.AwaitDetached(ctx, s.Image)
-	}
-	if err != nil {
-		r.Log.Warnf("Whether the storage volume %s has left a loop device is not known: %v", name, err)
-	} else if device != "" {
-		r.note(r.journal.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: teardown.LoopFile(device), Answered: true}))
-	}
 }
 
 func show(n int64) string { return units.BytesSize(float64(n)) }

@@ -61,7 +61,7 @@ func TestUsageIsPossible(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.tellUsage(i, &agent.Usage{Used: -1e18, Peak: 9e18}, true)
-	text, err := os.ReadFile(x.volumeStatePath(i.Name()))
+	text, err := os.ReadFile(filepath.Join(x.folder(i), "volume.json"))
 	if err != nil || !strings.Contains(string(text), `"peak":100`) || strings.Contains(string(text), `"used"`) {
 		t.Errorf("%s %v", text, err)
 	}

@@ -141,9 +141,9 @@ func TestBusy(t *testing.T) {
 			device := strings.TrimSpace(string(out))
 			j, _, err := journal.Open(filepath.Join(p.stateDir, "journal"), jobName(t, s))
 			if err == nil {
-				err = j.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: image, Answered: true},
-					journal.Resource{Kind: journal.File, Name: image, Answered: true})
+				err = j.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: image, Answered: true})
 			}
+			t.Cleanup(func() { os.Remove(image) })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,14 +41,9 @@ const (
 	// Held is a path of the engine's, gone there already, that somebody still
 	// keeps; Detail tells who (teardown.Grip).
 	Held   Kind = "held"
-	Mount  Kind = "mount" // a mount point of ours on the host
-	Loop   Kind = "loop"  // a loop device; Detail is the file behind it
-	File   Kind = "file"  // a file of ours on the host
+	Loop   Kind = "loop" // a loop device; Detail is the file behind it
 	Folder Kind = "folder"
 )
-
-// Kinds lists every kind in the order of removal: what uses a thing goes before it.
-var Kinds = []Kind{Container, Network, Volume, Held, Mount, Loop, File, Folder}
 
 // Resource is one thing that a job has on this machine.
 type Resource struct {

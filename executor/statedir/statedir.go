@@ -137,3 +137,9 @@ func (d Dir) ID() string {
 	}
 	return fmt.Sprintf("%d-%d", s.Dev, s.Ino)
 }
+
+// Holds tells whether a path, in its shortest form, is below the state folder.
+func (d Dir) Holds(path string) bool {
+	inside, err := filepath.Rel(string(d), path)
+	return err == nil && filepath.Clean(path) == path && inside != "." && filepath.IsLocal(inside)
+}

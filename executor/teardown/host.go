@@ -25,11 +25,6 @@ func RemoveFolder(ctx context.Context, dir string) error {
 	}, present(dir))
 }
 
-// RemoveFile removes a file of the job's.
-func RemoveFile(ctx context.Context, path string) error {
-	return Retry(ctx, Unlink, func(context.Context) error { return sysRemove(path) }, present(path))
-}
-
 // DetachLoop takes file, a path or what LoopFile gave, away from the loop device.
 // A device that has another file, or none, is not the job's any more. One that is still in use keeps its
 // file until its last user goes: that is Busy until then.

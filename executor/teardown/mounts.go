@@ -16,7 +16,6 @@ import (
 // The system calls of this package: a table test puts others in their place.
 var (
 	sysUnmount = unix.Unmount
-	sysRemove  = os.Remove
 	sysRemoves = os.RemoveAll
 	sysDetach  = detach
 )

@@ -19,15 +19,9 @@ import (
 // nothing is.
 func TestErrnosOfEachRemoval(t *testing.T) {
 	there, nothing := t.TempDir(), filepath.Join(t.TempDir(), "nothing")
-	restore := []any{sysUnmount, sysRemove, sysRemoves, sysDetach}
-	t.Cleanup(func() {
-		sysUnmount = restore[0].(func(string, int) error)
-		sysRemove = restore[1].(func(string) error)
-		sysRemoves = restore[2].(func(string) error)
-		sysDetach = restore[3].(func(string, string) error)
-	})
+	unmount, removes, detaches := sysUnmount, sysRemoves, sysDetach
+	t.Cleanup(func() { sysUnmount, sysRemoves, sysDetach = unmount, removes, detaches })
 	removals := map[Way]func(ctx context.Context, path string) error{
-		"unlink a file":   RemoveFile,
 		"remove a folder": RemoveFolder,
 		Unmount:           func(ctx context.Context, path string) error { return Unmounted(ctx, path, false) },
 		Detach:            func(ctx context.Context, path string) error { return DetachLoop(ctx, path, "/image") },
@@ -65,8 +59,7 @@ func TestErrnosOfEachRemoval(t *testing.T) {
 						return &fs.PathError{Op: "op", Path: path, Err: errno}
 					}
 					sysUnmount = func(string, int) error { return fail() }
-					sysRemove = func(string) error { return fail() }
-					sysRemoves = sysRemove
+					sysRemoves = func(string) error { return fail() }
 					sysDetach = func(string, string) error { return fail() }
 					err := remove(t.Context(), path)
 					got := failed

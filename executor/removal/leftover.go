@@ -1,0 +1,98 @@
+package removal
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/teardown"
+)
+
+// leave writes down the leftovers and who holds them, and quarantines what can be.
+func (p *pass) leave() []journal.Resource {
+	ctx, cancel := context.WithTimeout(context.Background(), p.holderTime()) // the cleanup's own time is up
+	defer cancel()
+	all := slices.Clone(p.failed)
+	for n, f := range all {
+		if q, ok := f.kind.(Quarantiner); ok {
+			all[n].Resource = q.Quarantine(f.Resource, p.journal)
+		}
+	}
+	holders := p.holders(ctx, all)
+	var left []journal.Resource
+	for n, f := range all {
+		f.Left = strings.TrimSuffix(f.err.Error(), ".")
+		if holders[n] != "" && !strings.Contains(f.Left, "held by ") {
+			f.Left += "; " + holders[n]
+		}
+		p.note(p.journal.Left(f.Resource.Resource))
+		left = append(left, f.Resource.Resource)
+	}
+	order := func(k journal.Kind) int {
+		return slices.IndexFunc(p.Kinds, func(known Kind) bool { return known.Name() == k })
+	}
+	slices.SortFunc(left, func(a, b journal.Resource) int {
+		return cmp.Or(order(a.Kind)-order(b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return left
+}
+
+// holders says who holds each of the resources, as far as that is known. The host's
+// processes are looked through once for all of them.
+func (p *pass) holders(ctx context.Context, all []failure) []string {
+	var paths []string
+	for _, f := range all {
+		paths = append(paths, f.paths()...)
+	}
+	found, gaps := teardown.Holders(ctx, paths)
+	texts := make([]string, len(all))
+	for n, f := range all {
+		names := f.kind.Users(ctx, f.Resource)
+		for _, path := range f.paths() {
+			names = append(names, teardown.Names(found[path])...)
+		}
+		switch {
+		case len(names) > 0:
+			texts[n] = "held by " + strings.Join(names, ", ")
+		case len(f.paths()) > 0:
+			texts[n] = gaps
+		}
+	}
+	return texts
+}
+
+// grip looks, once for each, who has the paths behind what is to be removed.
+func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
+	var paths []string
+	for _, all := range have {
+		for _, r := range all {
+			for _, path := range r.Paths {
+				if _, known := p.grips[path]; !known {
+					paths = append(paths, path)
+				}
+			}
+		}
+	}
+	if len(paths) == 0 {
+		return
+	}
+	grips, gaps := teardown.Grips(ctx, paths)
+	for _, g := range grips {
+		p.grips[g.Path] = g
+	}
+	if gaps != "" {
+		p.Log.Debugf("Who else holds what is to be removed is not known in full: %s.", gaps)
+	}
+}
+
+// released records the processes that still hold a path which is gone for all
+// others: its disk space and its devices stay in use unseen.
+func (p *pass) released(ctx context.Context, r Resource) {
+	for _, path := range r.Paths {
+		if g, held := p.grips[path].Still(ctx); held {
+			p.note(p.journal.Intend(journal.Resource{Kind: journal.Held, Name: path, Detail: g.String(), Answered: true}))
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package removal
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/statedir"
+)
+
+// A clock that is set back or ahead by years makes no job that may live look dead,
+// and nothing that is dead look new for long.
+func TestLivenessWhenTheClockJumps(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	here := journal.Owner()
+	unseen := func(age time.Duration) journal.Process { // of another PID name space
+		p := here
+		p.Space, p.At = "1", p.At-int64(age/time.Second)
+		return p
+	}
+	elsewhere, ended := here, here
+	elsewhere.Machine = "other"
+	ended.Started++
+	for name, tc := range map[string]struct {
+		owner     journal.Process
+		used      time.Duration // ago, by the clock
+		olderThan time.Duration
+		lives     bool
+	}{
+		"seen, clock ahead":                     {here, 5 * year, 0, true},
+		"seen, clock back":                      {here, -5 * year, 0, true},
+		"ended, clock back":                     {ended, -5 * year, 0, false},
+		"unseen, new, clock ahead":              {unseen(time.Hour), 5 * year, 0, true},
+		"unseen, new, clock back":               {unseen(time.Hour), -5 * year, 0, true},
+		"unseen, old, clock back":               {unseen(25 * time.Hour), -5 * year, 0, true}, // for a day from now
+		"unseen, begun long ago, used lately":   {unseen(72 * time.Hour), time.Hour, 0, true},
+		"unseen, begun long ago, used long ago": {unseen(72 * time.Hour), 48 * time.Hour, 0, false},
+		"ended, clock back, older than an hour": {ended, -5 * year, time.Hour, true},
+		"ended long ago, older than an hour":    {ended, 2 * time.Hour, time.Hour, true}, // it was begun just now
+		"elsewhere, clock back":                 {elsewhere, -5 * year, 0, true},
+		"elsewhere, used long ago":              {elsewhere, 48 * time.Hour, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := testEngine(t)
+			j, _, err := journal.Open(e.Dir.Journals(), aJob)
+			if err == nil {
+				err = j.Begin(json.RawMessage("{}"), tc.owner, "")
+			}
+			then := time.Now().Add(-tc.used)
+			path := e.Dir.Journal(aJob)
+			if err == nil {
+				err = os.Chtimes(path, then, then)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lives, why := e.lives(aJob, nil, tc.olderThan); lives != tc.lives {
+				t.Errorf("%v: %s", lives, why)
+			}
+			// Its time begins to run.
+			if info, err := os.Stat(path); err != nil || time.Until(info.ModTime()) > time.Hour {
+				t.Errorf("last used at %v %v", info.ModTime(), err)
+			}
+		})
+	}
+}
+
+// What is in quarantine goes with a stamp from the future, too; a journal that could
+// not be read begins its week.
+func TestQuarantineFromTheFuture(t *testing.T) {
+	e := testEngine(t)
+	folder := filepath.Join(e.Dir.Aside(), "gsx-1-1")
+	unread := e.Dir.Journal("gsx-1") + ".aside-1"
+	future := time.Now().Add(5 * 365 * 24 * time.Hour)
+	for _, err := range []error{
+		os.MkdirAll(folder, 0o700), os.MkdirAll(filepath.Dir(unread), 0o700), os.WriteFile(unread, nil, 0o600),
+		os.Chtimes(folder, future, future), os.Chtimes(unread, future, future),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	actions := map[string]Action{}
+	for _, c := range e.CollectQuarantine(t.Context(), Options{}) {
+		actions[c.Name] = c.Action
+	}
+	if actions[folder] != Removed || exists(folder) || actions[unread] != Kept {
+		t.Errorf("%v", actions)
+	}
+	if info, err := os.Stat(unread); err != nil || info.ModTime().After(time.Now()) {
+		t.Errorf("%v %v", info, err)
+	}
+}
+
+// Where a job has labels only, those of this state folder tell that it is over.
+func TestLivenessOfLabelsAlone(t *testing.T) {
+	e, other := testEngine(t), testEngine(t)
+	here := journal.Owner()
+	elsewhere, copied := here, here
+	elsewhere.Machine = "other"
+	copied.Boot = "other"
+	found := func(of *Engine, owner journal.Process) Resource {
+		labels := map[string]string{job.LabelOwner: owner.String()}
+		if of != nil {
+			labels[job.LabelState] = of.Dir.ID()
+		}
+		return Resource{Labels: labels}
+	}
+	for name, tc := range map[string]struct {
+		found  []Resource
+		folder bool
+		lives  bool
+	}{
+		"ours":                           {[]Resource{found(e, here)}, false, false},
+		"ours, with its folder":          {[]Resource{found(e, here)}, true, true},
+		"another's":                      {[]Resource{found(other, here)}, false, true},
+		"of an older version":            {[]Resource{found(nil, here)}, false, true},
+		"ours and another's":             {[]Resource{found(e, here), found(other, here)}, false, true},
+		"of a machine with such numbers": {[]Resource{found(e, elsewhere)}, false, true},
+		"of a copy of this machine":      {[]Resource{found(other, copied)}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := e.Dir.Job(aJob)
+			if tc.folder {
+				if err := os.MkdirAll(folder, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				defer os.Remove(folder)
+			}
+			tc.found[0].Made = time.Now()
+			if lives, why := e.lives(aJob, tc.found, 0); lives != tc.lives {
+				t.Errorf("%v: %s", lives, why)
+			}
+		})
+	}
+	gone := testEngine(t)
+	gone.Dir = statedir.Dir(filepath.Join(t.TempDir(), "none"))
+	if lives, why := gone.lives(aJob, []Resource{found(gone, here)}, 0); !lives {
+		t.Errorf("of no state folder: %s", why)
+	}
+}
+
+// Another state folder's job that lives leaves no trace in this one, not even for the
+// moment in which a kill would make it last.
+func TestCollectWritesNothingForAnothersJob(t *testing.T) {
+	networks := asked(journal.Network)
+	networks.add(aJob, aJob, map[string]string{job.LabelOwner: journal.Owner().String()})
+	e := testEngine(t, networks)
+	lists := 0
+	networks.listed = func(only string) {
+		if only == "" {
+			return
+		}
+		lists++
+		if all, err := filepath.Glob(filepath.Join(e.Dir.Journals(), "*")); err != nil || len(all) > 0 {
+			t.Errorf("%v %v", all, err)
+		}
+	}
+	all, err := e.Collect(t.Context(), Options{})
+	if err != nil || len(all) != 1 || all[0].Action != Kept || lists == 0 {
+		t.Errorf("%+v %v, asked %d times", all, err, lists)
+	}
+}
+
+// A job that is over is removed, in a dry run it is only named, and a job whose
+// cleanup is at work is left to it.
+func TestCollect(t *testing.T) {
+	ended := journal.Owner()
+	ended.Started++
+	volumes := asked(journal.Volume)
+	volumes.add(aJob, aJob, map[string]string{job.LabelOwner: ended.String()})
+	e := testEngine(t, volumes)
+	want := func(o Options, action Action, there int) {
+		t.Helper()
+		all, err := e.Collect(t.Context(), o)
+		if err != nil || len(all) != 1 || all[0].Action != action || volumes.count() != there {
+			t.Errorf("%+v %v, %d there", all, err, volumes.count())
+		}
+	}
+	want(Options{DryRun: true}, WouldRemove, 1)
+	want(Options{OlderThan: time.Hour}, Kept, 1)
+	unlock, ok, err := e.Dir.TryLock(aJob)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	want(Options{}, Kept, 1)
+	unlock()
+	want(Options{}, Removed, 0)
+	if all, err := e.Collect(t.Context(), Options{}); err != nil || len(all) > 0 {
+		t.Errorf("%+v %v", all, err)
+	}
+}
+
+// FuzzLiveness gives gc any labels of an owner process: a job lives only for a reason,
+// and one whose owner process lives is never over.
+func FuzzLiveness(f *testing.F) {
+	f.Add(journal.Owner().String(), "")
+	f.Add("1/2/b/s/m/3", "1-2")
+	f.Add("-1/-1/////", "\x1b")
+	f.Fuzz(func(t *testing.T, owner, state string) {
+		e := &Engine{Dir: statedir.Dir(t.TempDir()), Backend: here{}}
+		r := Resource{Labels: map[string]string{job.LabelOwner: owner, job.LabelState: state}, Made: time.Now()}
+		lives, why := e.lives(aJob, []Resource{r}, 0)
+		if why == "" || !lives && journal.ParseProcess(owner).State(false) == journal.Alive {
+			t.Errorf("%q: %t %q", owner, lives, why)
+		}
+	})
+}

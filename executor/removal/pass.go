@@ -1,0 +1,210 @@
+package removal
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/teardown"
+)
+
+// settleTime is how long a creation may take that was asked for by a process which
+// died before it was answered.
+const settleTime = 5 * time.Second
+
+// pass is one removal of what one job has.
+type pass struct {
+	*Engine
+	job     string
+	journal *journal.Journal
+	known   bool // something was written down of the job
+
+	// grips are who had the paths behind the resources when they were first seen.
+	grips map[string]teardown.Grip
+
+	mu     sync.Mutex
+	noted  bool // it was logged that the journal cannot be written
+	failed []failure
+}
+
+// failure is a resource that this round did not remove.
+type failure struct {
+	Resource
+	kind Kind
+	err  error
+}
+
+// note logs, once, that the journal cannot be written. A removal goes on: what is
+// not struck is found gone by the next one.
+func (p *pass) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil && !p.noted {
+		p.noted = true
+		p.Log.Warnf("%v; the cleanup goes on without writing the journal", err)
+	}
+}
+
+func (p *pass) fail(k Kind, r Resource, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed = append(p.failed, failure{r, k, err})
+}
+
+// run lists and removes until a list is empty and nothing can still come into being,
+// or the time is up. An answer that a resource is gone is not taken for it, and what
+// is in use may be so by something that has only just come into being.
+//
+//  1. List everything, by labels and by the journal.
+//  2. Done if there is nothing, and no request is unanswered for less than settleTime.
+//  3. Remove kind by kind, each in parallel.
+//  4. Give up if all that failed would fail again.
+func (p *pass) run(ctx context.Context, unsure bool) ([]journal.Resource, error) {
+	began := time.Now() // monotonic: a clock that is set does not matter
+	for {
+		have, err := p.list(ctx)
+		if err != nil && len(p.failed) > 0 {
+			return p.leave(), nil
+		} else if err != nil {
+			return nil, err
+		}
+		p.failed = nil
+		pending := unsure || slices.ContainsFunc(p.journal.Resources(), p.unanswered)
+		if len(have) == 0 && (!pending || time.Since(began) >= settleTime) {
+			for _, s := range p.journal.Resources() {
+				p.note(p.journal.Strike(s.Kind, s.Name))
+			}
+			return nil, nil
+		}
+		for _, k := range p.Kinds {
+			short, cancel := context.WithTimeout(ctx, k.Traits().Round)
+			p.removeAll(short, k, have[k.Name()])
+			cancel()
+		}
+		again := func(f failure) bool { return f.mayPass(time.Since(began)) }
+		if len(p.failed) > 0 && !pending && !slices.ContainsFunc(p.failed, again) {
+			return p.leave(), nil
+		}
+		pause := 100 * time.Millisecond
+		if len(have) > 0 && len(p.failed) == 0 {
+			pause = 0
+		}
+		select {
+		case <-ctx.Done():
+			p.timeUp(have)
+			return p.leave(), nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// unanswered tells whether a resource may still come into being.
+func (p *pass) unanswered(s journal.Resource) bool { return !s.Answered && p.asked(s.Kind) }
+
+// mayPass tells whether another attempt may succeed.
+func (f failure) mayPass(tried time.Duration) bool {
+	_, busy := errors.AsType[*teardown.StillBusy](f.err)
+	patience := f.kind.Traits().Patience
+	return busy && (patience == 0 || tried < patience)
+}
+
+// timeUp counts as failed what was removed without a list that confirms it, and what
+// may still come into being.
+func (p *pass) timeUp(have map[journal.Kind][]Resource) {
+	if len(p.failed) > 0 {
+		return
+	}
+	for _, k := range p.Kinds {
+		for _, r := range have[k.Name()] {
+			p.fail(k, r, errors.New("the time was up before it was seen to be gone"))
+		}
+	}
+	for _, s := range p.journal.Resources() {
+		if k, ok := p.kind(s.Kind); ok && p.unanswered(s) {
+			p.fail(k, Resource{Resource: s, Job: p.job, ID: s.Name}, errors.New("the engine was asked for it and has not answered"))
+		}
+	}
+}
+
+// list is what the labels and the journal say the job has. The backend is asked also
+// for a job without a journal, which may have been lost.
+func (p *pass) list(ctx context.Context) (map[journal.Kind][]Resource, error) {
+	have := map[journal.Kind][]Resource{}
+	for _, k := range p.Kinds {
+		found, err := p.listKind(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		for n := range found {
+			k.Examine(ctx, &found[n], p.journal)
+			p.journal.Answered(k.Name(), found[n].Name)
+		}
+		have[k.Name()] = append(have[k.Name()], found...)
+	}
+	for _, s := range p.journal.Resources() {
+		listed := slices.ContainsFunc(have[s.Kind], func(r Resource) bool { return r.Name == s.Name })
+		k, ok := p.kind(s.Kind)
+		if listed || !ok {
+			continue
+		}
+		r, found, err := k.Adopt(ctx, p.job, s)
+		switch {
+		case err != nil:
+			return nil, err
+		case found:
+			have[s.Kind] = append(have[s.Kind], r)
+		case !p.unanswered(s): // else the next list has it
+			p.note(p.journal.Strike(s.Kind, s.Name))
+		}
+	}
+	p.grip(ctx, have)
+	for name, all := range have {
+		if len(all) == 0 {
+			delete(have, name)
+		}
+	}
+	return have, nil
+}
+
+// listKind waits for a backend that is just restarting, where there is something to
+// wait for.
+func (p *pass) listKind(ctx context.Context, k Kind) (found []Resource, err error) {
+	ask := func(ctx context.Context) error {
+		found, err = k.List(ctx, p.job)
+		return err
+	}
+	if !k.Traits().Asked {
+		return found, ask(ctx)
+	}
+	if !p.known {
+		if err := ask(ctx); teardown.Of(teardown.Ask, err, nil) != teardown.Busy || ctx.Err() != nil {
+			return found, err
+		}
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		ctx = short
+	}
+	// A list is no removal, but what is worth another attempt is the same.
+	if err := teardown.Retry(ctx, teardown.Ask, ask, nil); err != nil {
+		return nil, err
+	}
+	return found, err
+}
+
+func (p *pass) removeAll(ctx context.Context, k Kind, all []Resource) {
+	var wg sync.WaitGroup
+	for _, r := range all {
+		wg.Go(func() {
+			if err := k.Remove(ctx, r, p.journal); err != nil {
+				p.fail(k, r, err)
+				return
+			}
+			p.released(ctx, r)
+			p.note(p.journal.Strike(r.Kind, r.Name))
+		})
+	}
+	wg.Wait()
+}

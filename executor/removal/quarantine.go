@@ -1,0 +1,60 @@
+package removal
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/teardown"
+)
+
+// unreadTime is how long a journal that could not be read is kept for a person.
+const unreadTime = 7 * 24 * time.Hour
+
+// CollectQuarantine removes what is in quarantine and in no journal: folders whose
+// journal was lost, and journals that could not be read.
+func (e *Engine) CollectQuarantine(ctx context.Context, o Options) []Collected {
+	mentioned := map[string]bool{}
+	names, _ := journal.Names(e.Dir.Journals()) // what cannot be read is reported by Collect
+	for _, name := range names {
+		if content, there, err := journal.Read(e.Dir.Journals(), name); err == nil && there {
+			for _, r := range content.Resources {
+				mentioned[r.Name] = true
+			}
+		}
+	}
+	var all []Collected
+	collect := func(path, reason string, keep time.Duration) {
+		last, err := statedir.LastUse(path)
+		if err != nil || mentioned[path] {
+			return
+		}
+		c := Collected{Name: path, Action: Kept, Reason: reason}
+		switch {
+		case time.Since(last) < max(keep, o.OlderThan):
+		case o.DryRun:
+			c.Action = WouldRemove
+		default:
+			c.Action = Removed
+			short, cancel := context.WithTimeout(ctx, cmp.Or(o.Each, e.Timeout))
+			defer cancel()
+			if err := teardown.RemoveFolder(short, path); err != nil {
+				c.Action, c.Reason = LeftOver, err.Error()
+			}
+		}
+		all = append(all, c)
+	}
+	folders, _ := filepath.Glob(filepath.Join(e.Dir.Aside(), "gsx-*"))
+	for _, path := range folders {
+		collect(path, "a folder in quarantine", 0)
+	}
+	journals, _ := journal.Aside(e.Dir.Journals())
+	for _, path := range journals {
+		collect(path, fmt.Sprintf("a journal that could not be read, kept for %s", unreadTime), unreadTime)
+	}
+	return all
+}

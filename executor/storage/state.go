@@ -1,0 +1,84 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// State is what is known of a job's storage volume while the job lives: in the job's
+// folder, for other processes to read. Sizes are bytes.
+type State struct {
+	Claim
+	Backend string `json:"backend"`
+	Driver  string `json:"driver"`
+	Hard    bool   `json:"hard"`
+	Peak    int64  `json:"peak,omitempty"`
+	// Base is what the empty file system uses for itself.
+	Base int64 `json:"base,omitempty"`
+}
+
+func statePath(folder string) string { return filepath.Join(folder, "volume.json") }
+
+// ReadState reads the state of the volume of the job with that folder. Without a
+// volume it is an fs.ErrNotExist.
+func ReadState(folder string) (s State, err error) {
+	text, err := os.ReadFile(statePath(folder))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", statePath(folder), err)
+	}
+	return s.Possible(), nil
+}
+
+// Write replaces the state in the job's folder.
+func (s State) Write(folder string) error {
+	text, err := json.Marshal(s.Possible())
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(statePath(folder), append(text, '\n'), 0o644)
+}
+
+// Possible is s with what the job's container says of it cut to what the volume can
+// hold: a folder without a limit of its own, as much as the disk.
+func (s State) Possible() State {
+	most := max(0, s.Limit)
+	if !s.Hard && s.Mountpoint != "" {
+		if disk, err := DiskPool(s.Mountpoint); err == nil {
+			most = max(most, disk.Size)
+		}
+	}
+	s.Limit = max(0, s.Limit)
+	for _, n := range []*int64{&s.Used, &s.Peak, &s.Base} {
+		*n = min(max(0, *n), most)
+	}
+	return s
+}
+
+// detachTime bounds the wait for the kernel to take back a volume's device.
+const detachTime = 2 * time.Second
+
+// AwaitRelease waits until the kernel has taken back what was behind the volume of the
+// job with that folder, once the engine has removed the volume. It returns the loop
+// device that somebody keeps; empty where there is none.
+func AwaitRelease(ctx context.Context, folder string) (device string, err error) {
+	s, err := ReadState(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, detachTime)
+	defer cancel()
+	return AwaitDetached(ctx, s.Image)
+}
