@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // Backend is one Docker Engine. It is for use by several goroutines at once.
@@ -26,6 +27,9 @@ func (b *Backend) Host() string { return b.Engine.Host() }
 
 // Same tells whether an address is this engine's, too.
 func (b *Backend) Same(host string) bool { return engine.SameHost(host, b.Engine.Host()) }
+
+// Meaning is what the engine's answer to a request means to a removal.
+func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 
 // Inside is one of a job's containers as its agent is spoken to; name is what
 // messages call it.

@@ -119,14 +119,14 @@ func (k volumes) Adopt(ctx context.Context, name string, noted journal.Resource)
 		r = removal.Resource{Resource: noted, Job: name, ID: noted.Name}
 		return r, noted.Detail == anonymous, nil
 	}
-	err = teardown.Retry(ctx, teardown.Ask, func(ctx context.Context) error {
+	err = teardown.RetryAs(ctx, meaning, func(ctx context.Context) error {
 		found, err := k.Engine.FindVolume(ctx, noted.Name)
 		if ok = err == nil && lostLabels(found, noted); ok {
 			r = resource(journal.Volume, name, found)
 			r.Resource = noted
 		}
 		return err
-	}, nil)
+	})
 	return r, ok, err
 }
 

@@ -47,7 +47,20 @@ func resource(kind journal.Kind, owner string, f engine.Found) removal.Resource 
 
 // remove asks the engine until the resource is gone or another attempt will not help.
 func remove(ctx context.Context, id string, ask func(context.Context, string) error) error {
-	return teardown.Retry(ctx, teardown.Ask, func(ctx context.Context) error { return ask(ctx, id) }, nil)
+	return teardown.RetryAs(ctx, meaning, func(ctx context.Context) error { return ask(ctx, id) })
+}
+
+// meaning is what the engine's answer to a removal means.
+func meaning(err error) teardown.Meaning {
+	switch {
+	case err == nil, engine.IsNotFound(err):
+		return teardown.Gone
+	case engine.IsBusy(err), engine.IsUnreachable(err):
+		return teardown.Busy
+	case engine.IsRefused(err):
+		return teardown.Failed
+	}
+	return teardown.Odd
 }
 
 // networks are the jobs' networks.

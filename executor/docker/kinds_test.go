@@ -2,12 +2,17 @@ package docker
 
 import (
 	"context"
+	"fmt"
+	"syscall"
 	"testing"
 	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // A container of somebody else whose image has our labels is not ours to remove.
@@ -41,6 +46,35 @@ func TestLostLabels(t *testing.T) {
 	} {
 		if got := lostLabels(c.found, asked); got != c.want {
 			t.Errorf("%s: got %t", name, got)
+		}
+	}
+}
+
+// What the engine says, by its class and by its text.
+func TestMeaningOfTheEnginesErrors(t *testing.T) {
+	for text, c := range map[string]struct {
+		class error
+		want  teardown.Meaning
+	}{
+		"No such container: abc":                                                  {cerrdefs.ErrNotFound, teardown.Gone},
+		"get gsx: no such volume":                                                 {cerrdefs.ErrNotFound, teardown.Gone},
+		"network gsx not found":                                                   {cerrdefs.ErrNotFound, teardown.Gone},
+		"removal of container abc is already in progress":                         {cerrdefs.ErrConflict, teardown.Busy},
+		"remove gsx: volume is in use - [abc]":                                    {cerrdefs.ErrConflict, teardown.Busy},
+		"error while removing network: network gsx id abc has active endpoints":   {cerrdefs.ErrPermissionDenied, teardown.Busy},
+		`driver "overlay2" failed to remove: unlinkat: device or resource busy`:   {cerrdefs.ErrInternal, teardown.Busy},
+		"unlinkat /var/lib/docker/volumes/gsx/_data: directory not empty":         {cerrdefs.ErrInternal, teardown.Busy},
+		"mkdir /var/lib/docker/x: file exists":                                    {cerrdefs.ErrInternal, teardown.Busy},
+		"cannot stop container: tried to kill, but did not receive an exit event": {cerrdefs.ErrInternal, teardown.Busy},
+		"the daemon is going down":                                                {cerrdefs.ErrUnavailable, teardown.Busy},
+		"context deadline exceeded":                                               {context.DeadlineExceeded, teardown.Busy},
+		"error during connect: EOF":                                               {syscall.ECONNRESET, teardown.Busy},
+		"something nobody has heard of":                                           {cerrdefs.ErrInternal, teardown.Odd},
+		"invalid reference":                                                       {cerrdefs.ErrInvalidArgument, teardown.Failed},
+		"authorization denied by plugin":                                          {cerrdefs.ErrPermissionDenied, teardown.Failed},
+	} {
+		if got := meaning(fmt.Errorf("%s: %w", text, c.class)); got != c.want {
+			t.Errorf("%s: %s, want %s", text, got, c.want)
 		}
 	}
 }

@@ -19,6 +19,8 @@ type Backend interface {
 	Host() string
 	// Same tells whether an address is this backend's, too.
 	Same(host string) bool
+	// Meaning is what the outcome of a request to it means.
+	Meaning(err error) teardown.Meaning
 }
 
 // Engine removes jobs. Its methods may be called concurrently, also by several

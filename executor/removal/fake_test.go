@@ -11,6 +11,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // memory is a Kind whose resources are in memory. Its functions may be nil.
@@ -90,6 +91,13 @@ type here struct{}
 
 func (here) Host() string          { return "unix:///here" }
 func (here) Same(host string) bool { return host == "unix:///here" }
+
+func (here) Meaning(err error) teardown.Meaning {
+	if err == nil {
+		return teardown.Gone
+	}
+	return teardown.Failed
+}
 
 func testEngine(t *testing.T, kinds ...Kind) *Engine {
 	t.Helper()

@@ -180,7 +180,7 @@ func (p *pass) listKind(ctx context.Context, k Kind) (found []Resource, err erro
 		return found, ask(ctx)
 	}
 	if !p.known {
-		if err := ask(ctx); teardown.Of(teardown.Ask, err, nil) != teardown.Busy || ctx.Err() != nil {
+		if err := ask(ctx); p.Backend.Meaning(err) != teardown.Busy || ctx.Err() != nil {
 			return found, err
 		}
 		short, cancel := context.WithTimeout(ctx, time.Second)
@@ -188,7 +188,7 @@ func (p *pass) listKind(ctx context.Context, k Kind) (found []Resource, err erro
 		ctx = short
 	}
 	// A list is no removal, but what is worth another attempt is the same.
-	if err := teardown.Retry(ctx, teardown.Ask, ask, nil); err != nil {
+	if err := teardown.RetryAs(ctx, p.Backend.Meaning, ask); err != nil {
 		return nil, err
 	}
 	return found, err

@@ -3,8 +3,6 @@ package teardown
 import (
 	"errors"
 	"syscall"
-
-	"gitlab-sysbox-executor/executor/engine"
 )
 
 // Meaning is what the outcome of a removal says of the thing to be removed.
@@ -26,7 +24,6 @@ const (
 	Unlink  Way = "unlink"  // unlink(2), rmdir(2), and walking a folder to its end
 	Unmount Way = "unmount" // umount2(2)
 	Detach  Way = "detach"  // a loop device from its file (loop(4))
-	Ask     Way = "ask"     // the engine
 )
 
 // meanings is the one place that says what an errno means to a removal. A nil way
@@ -73,17 +70,6 @@ func only(way, special Way, m Meaning) Meaning {
 func Of(way Way, err error, there func() bool) Meaning {
 	if err == nil {
 		return Gone
-	}
-	if way == Ask {
-		switch {
-		case engine.IsNotFound(err):
-			return Gone
-		case engine.IsBusy(err), engine.IsUnreachable(err):
-			return Busy
-		case engine.IsRefused(err):
-			return Failed
-		}
-		return Odd
 	}
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok {

@@ -18,6 +18,11 @@ const oddTries = 5
 // Between tries it waits from 50 ms up to 2 s, growing, with jitter; ctx bounds
 // the whole. It returns what the last try that was let finish said.
 func Retry(ctx context.Context, way Way, remove func(context.Context) error, there func() bool) error {
+	return RetryAs(ctx, func(err error) Meaning { return Of(way, err, there) }, remove)
+}
+
+// RetryAs is Retry where meaning says what an outcome means.
+func RetryAs(ctx context.Context, meaning func(error) Meaning, remove func(context.Context) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
 	var told error
@@ -27,7 +32,7 @@ func Retry(ctx context.Context, way Way, remove func(context.Context) error, the
 		if err != nil && (told == nil || ctx.Err() == nil) {
 			told = err
 		}
-		switch Of(way, err, there) {
+		switch meaning(err) {
 		case Gone:
 			return struct{}{}, nil
 		case Odd:

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/sys/mountinfo"
 )
 
@@ -78,35 +77,6 @@ func TestErrnosOfEachRemoval(t *testing.T) {
 	}
 }
 
-// What the engine says, by its class and by its text.
-func TestMeaningOfTheEnginesErrors(t *testing.T) {
-	for text, c := range map[string]struct {
-		class error
-		want  Meaning
-	}{
-		"No such container: abc":                                                  {cerrdefs.ErrNotFound, Gone},
-		"get gsx: no such volume":                                                 {cerrdefs.ErrNotFound, Gone},
-		"network gsx not found":                                                   {cerrdefs.ErrNotFound, Gone},
-		"removal of container abc is already in progress":                         {cerrdefs.ErrConflict, Busy},
-		"remove gsx: volume is in use - [abc]":                                    {cerrdefs.ErrConflict, Busy},
-		"error while removing network: network gsx id abc has active endpoints":   {cerrdefs.ErrPermissionDenied, Busy},
-		`driver "overlay2" failed to remove: unlinkat: device or resource busy`:   {cerrdefs.ErrInternal, Busy},
-		"unlinkat /var/lib/docker/volumes/gsx/_data: directory not empty":         {cerrdefs.ErrInternal, Busy},
-		"mkdir /var/lib/docker/x: file exists":                                    {cerrdefs.ErrInternal, Busy},
-		"cannot stop container: tried to kill, but did not receive an exit event": {cerrdefs.ErrInternal, Busy},
-		"the daemon is going down":                                                {cerrdefs.ErrUnavailable, Busy},
-		"context deadline exceeded":                                               {context.DeadlineExceeded, Busy},
-		"error during connect: EOF":                                               {syscall.ECONNRESET, Busy},
-		"something nobody has heard of":                                           {cerrdefs.ErrInternal, Odd},
-		"invalid reference":                                                       {cerrdefs.ErrInvalidArgument, Failed},
-		"authorization denied by plugin":                                          {cerrdefs.ErrPermissionDenied, Failed},
-	} {
-		if got := Of(Ask, fmt.Errorf("%s: %w", text, c.class), nil); got != c.want {
-			t.Errorf("%s: %s, want %s", text, got, c.want)
-		}
-	}
-}
-
 func TestRetryIsBoundedAndTellsWhatItWasTold(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -123,7 +93,7 @@ func TestRetryIsBoundedAndTellsWhatItWasTold(t *testing.T) {
 
 func TestRetryGivesUpOnWhatNobodyHasHeardOf(t *testing.T) {
 	tries := 0
-	err := Retry(t.Context(), Ask, func(context.Context) error { tries++; return cerrdefs.ErrInternal }, nil)
+	err := RetryAs(t.Context(), func(error) Meaning { return Odd }, func(context.Context) error { tries++; return errors.New("odd") })
 	if tries != oddTries || err == nil {
 		t.Errorf("%v after %d tries", err, tries)
 	}
