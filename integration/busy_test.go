@@ -143,11 +143,16 @@ func TestBusy(t *testing.T) {
 			if err == nil {
 				err = j.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: image, Answered: true})
 			}
-			t.Cleanup(func() { os.Remove(image) })
 			if err != nil {
 				t.Fatal(err)
 			}
-			return hold(t, `exec 5<"$1" && echo ready && exec sleep 600`, device)
+			release := hold(t, `exec 5<"$1" && echo ready && exec sleep 600`, device)
+			return func() {
+				release()
+				if err := os.Remove(image); err != nil && !os.IsNotExist(err) {
+					t.Error(err)
+				}
+			}
 		}},
 		{"another container uses the volume", "container gsx-test-holder", func(t *testing.T, _ *place, s *runner.Session) func() {
 			ask(t, "POST", "/containers/create?name=gsx-test-holder", map[string]any{
