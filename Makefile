@@ -5,7 +5,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try test test-unit test-integration test-engine-29 test-sysbox test-lies bench bench-storage lint packages clean
+.PHONY: announce help build try test test-unit test-integration test-engine-29 test-sysbox test-hostile test-lies bench bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
@@ -43,6 +43,11 @@ test-engine-29: packages ## Run the integration tests on a Docker Engine 29, bui
 test-sysbox: ## Run the integration tests under the real Sysbox
 	@scripts/engine.sh sysbox
 	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
+
+# On the stand-in, or under the real Sysbox where it runs. Afterwards: how long a job takes beside hostile ones.
+test-hostile: packages ## Run the attacks of docs/security.md
+	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration)
+	$(GO) test -parallel 8 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration
 
 # `make test` tries some of them.
 test-lies: packages ## Test every fault of a lying engine at every call
