@@ -153,8 +153,8 @@ func parse(text []byte, name string) (c Content, err error) {
 	if len(text) > mostBytes {
 		return Content{}, fmt.Errorf("it has more than %d bytes", mostBytes)
 	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return Content{}, err
+	if err := json.Unmarshal(text, &c); err != nil { // which may repeat much of the text
+		return Content{}, errors.New(fault.Brief(err.Error()))
 	}
 	if c.Schema != Schema || c.Name != name {
 		return Content{}, fmt.Errorf("schema %d of job %s, want %d of %q", c.Schema, fault.Quote(c.Name), Schema, name)
