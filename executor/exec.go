@@ -2,11 +2,13 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/cgroup"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/service"
 )
@@ -85,7 +87,20 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 	}
 	s.Text = adapt(s.Text, Surroundings{Enforced: f.Enforced, TMPDIR: f.TMPDIR, Tools: f.Tools, POSIX: !f.ANSIQuoting})
 	f.Watch.Measure = s.Report
+	before := f.Limits.Group.Events()
 	usage, err := x.runIn(ctx, f, s, out)
+	failed, ok := errors.AsType[*ScriptError](err)
+	ok = ok && !failed.Stopped
+	var events cgroup.Events
+	if ok { // a process that was killed is no matter otherwise
+		events = f.Limits.Group.Events().Since(before)
+	}
+	if text := reached(f.Limits, events, usage); text != "" {
+		x.Log.Warn(text)
+		if ok {
+			failed.Explained = true
+		}
+	}
 	x.tellUsage(i, usage, s.Report)
 	if err == nil && s.RemovesSecrets && builds != "" {
 		x.Kept().ForgetTemps(builds)

@@ -145,5 +145,6 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	return &job.Environment{
 		Container: id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: "/", Init: true, Enforced: p.Storage.Enforced(), TMPDIR: p.Storage.TMPDIR, Tools: toolsPath(p),
+		Limits: x.limitsOf(ctx, id, p),
 	}, nil
 }

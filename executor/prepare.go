@@ -128,7 +128,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	f := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
-		Watch: x.watch(p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p),
+		Watch: x.watch(p), Limits: x.limitsOf(ctx, id, p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p),
 		Services: runningServices(services),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {

@@ -237,13 +237,6 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 	if err := x.setVolumeState(i.Name(), s); err != nil {
 		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)
 	}
-	for _, path := range u.Full {
-		if path == storage.Mountpoint {
-			x.Log.Warnf("The job's storage volume at %s was full: of its %s (storage.size) nothing was left, and what was written then failed with \"No space left on device\".", path, show(s.Limit))
-		} else {
-			x.Log.Warnf("The disk that holds the job's TMPDIR %s was full: what was written there then failed with \"No space left on device\".", path)
-		}
-	}
 	if report {
 		x.Log.Info(storageLine(s, u))
 	}

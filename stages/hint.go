@@ -24,7 +24,7 @@ func (c *Call) fails(stage string) bool {
 // hint says what the output of a script that failed by itself, and the job with
 // it, means, if that is known.
 func hint(c *Call, failed *executor.ScriptError, output *known.Tail, log logrus.FieldLogger) {
-	if failed.Stopped || !c.fails(failed.Stage) {
+	if failed.Stopped || failed.Explained || !c.fails(failed.Stage) {
 		return
 	}
 	if f, ok := output.Explain(); ok {

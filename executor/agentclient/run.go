@@ -28,6 +28,8 @@ type ScriptError struct {
 	Code    int    // exit code, or 128 plus the signal
 	Signal  string // name of the signal that ended it, if one did
 	Stopped bool   // we were asked to end it
+	// Explained tells that the job's log says already why it failed.
+	Explained bool
 }
 
 func (e *ScriptError) Error() string {

@@ -12,6 +12,7 @@ import (
 // State is what a container is at.
 type State struct {
 	Running   bool
+	PID       int // of the first process on the engine's machine; 0 when it does not run
 	ExitCode  int
 	OutOfMem  bool // the kernel killed a process of it for want of memory
 	Health    Health
@@ -38,7 +39,7 @@ func (e *Engine) State(ctx context.Context, id string) (State, error) {
 	if err != nil {
 		return State{}, e.wrap("looking at container "+id, err)
 	}
-	s := State{Running: c.State.Running, ExitCode: c.State.ExitCode, OutOfMem: c.State.OOMKilled}
+	s := State{Running: c.State.Running, PID: c.State.Pid, ExitCode: c.State.ExitCode, OutOfMem: c.State.OOMKilled}
 	if c.Config != nil {
 		s.Env = c.Config.Env
 	}

@@ -1,6 +1,9 @@
 package job
 
-import "gitlab-sysbox-executor/executor/agent"
+import (
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/cgroup"
+)
 
 // Environment is what prepare learnt of a job's containers and later stages need. It
 // is in the job's journal.
@@ -17,6 +20,7 @@ type Environment struct {
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`
 	Watch    agent.Watch       `json:"watch"`
+	Limits   Limits            `json:"limits"`
 	// Builds is the kept volume with the job's builds folder; empty where it is not kept.
 	Builds   string    `json:"builds,omitempty"`
 	Services []Running `json:"services,omitempty"`
@@ -24,6 +28,15 @@ type Environment struct {
 	Tools string `json:"tools,omitempty"`
 	// Helper is where those stages run, when not in the job's container.
 	Helper *Environment `json:"helper,omitempty"`
+}
+
+// Limits are those of a container that a script may reach.
+type Limits struct {
+	Memory int64 `json:"memory,omitempty"` // bytes; not positive for none
+	Pids   int64 `json:"pids,omitempty"`   // processes and threads; not positive for none
+	Volume int64 `json:"volume,omitempty"` // bytes of the storage volume
+	// Group counts what the kernel did because of them.
+	Group cgroup.Group `json:"group"`
 }
 
 // Running is a service that was started.
