@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -53,22 +54,24 @@ func TestTMPDIR(t *testing.T) {
 		`file=$(mktemp) && echo "made in $(dirname "$file")"`,
 		`echo "mode $(stat -c %a "$TMPDIR")"`,
 	}
-	for name, c := range map[string]struct {
-		variables []runner.Variable
-		want      string
-	}{
-		"no variable":        {nil, "/var/lib/containers/tmp"},
-		"empty":              {[]runner.Variable{runner.Var("TMPDIR", "")}, "/var/lib/containers/tmp"},
-		"a path":             {[]runner.Variable{runner.Var("TMPDIR", "/some/path")}, "/some/path"},
-		"a path with spaces": {[]runner.Variable{runner.Var("TMPDIR", "/some/other path")}, "/some/other path"},
+	const ours = "/var/lib/containers/tmp"
+	for name, paths := range map[string][]string{ // of root's, and of a user that may make no folder in the root
+		"no variable":        nil,
+		"empty":              {"", ""},
+		"a path":             {"/some/path", "/tmp/some/path"},
+		"a path with spaces": {"/some/other path", "/var/tmp/some/other path"},
 	} {
-		for _, user := range []string{"0", "1000"} {
+		for n, user := range []string{"0", "1000"} {
 			t.Run(name+" as "+user, func(t *testing.T) {
 				t.Parallel()
 				p := newPlace(t, settings{})
-				j := with(job(t, "bookworm", script...), c.variables...)
+				j := job(t, "bookworm", script...)
+				want := ours
+				if paths != nil {
+					j, want = with(j, runner.Var("TMPDIR", paths[n])), cmp.Or(paths[n], ours)
+				}
 				j.Image.User = user
-				wantLines(t, p.succeed(t, j), "tmpdir ["+c.want+"]", "made in "+c.want, "mode 1777")
+				wantLines(t, p.succeed(t, j), "tmpdir ["+want+"]", "made in "+want, "mode 1777")
 			})
 		}
 	}
