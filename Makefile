@@ -5,7 +5,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try test test-unit test-integration test-engine-29 test-sysbox test-hostile test-lies bench bench-storage lint packages clean
+.PHONY: announce help build try test test-unit test-integration test-engine-29 test-sysbox test-hostile fuzz test-lies bench bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
@@ -48,6 +48,12 @@ test-sysbox: ## Run the integration tests under the real Sysbox
 test-hostile: packages ## Run the attacks of docs/security.md
 	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration)
 	$(GO) test -parallel 8 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration
+
+# 10 million inputs each take hours; `make fuzz FUZZ=100000x ONLY=agentclient` takes minutes.
+FUZZ ?= 10000000x
+ONLY ?=
+fuzz: ## Run every fuzz target of the repository
+	scripts/fuzz.sh "$(FUZZ)" "$(ONLY)"
 
 # `make test` tries some of them.
 test-lies: packages ## Test every fault of a lying engine at every call

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,4 +126,18 @@ func TestHostileLog(t *testing.T) {
 			t.Errorf("a line of %d bytes: %.100s", len(l.Text), l.Text)
 		}
 	}
+}
+
+// An image's author chooses how long its labels are, which the engine tells of it and
+// of each of its containers.
+func TestHostileImageLabels(t *testing.T) {
+	t.Parallel()
+	const name = "gsx-test/labels"
+	made := ask(t, "POST", "/containers/create", map[string]any{"Image": image(t, "bookworm")})
+	t.Cleanup(func() { ask(t, "DELETE", "/images/"+name, nil) })
+	ask(t, "POST", fmt.Sprintf("/commit?container=%s&repo=%s&tag=latest", made["Id"], name), map[string]any{"Labels": map[string]string{"x": strings.Repeat("y", 40<<20)}})
+	ask(t, "DELETE", fmt.Sprintf("/containers/%s", made["Id"]), nil)
+	j := job(t, "bookworm", "true")
+	j.Image.Name = name + ":latest"
+	wantJobsFault(t, newPlace(t, settings{}).runner.Play(j), "labels and variables", "1MiB")
 }

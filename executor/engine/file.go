@@ -11,8 +11,9 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
-// maxFile bounds what ReadFile reads, in bytes.
-const maxFile = 1 << 20
+// maxFile bounds what ReadFile reads, in bytes: it is there for files of some lines, such
+// as /etc/passwd, and all services of a job are asked at once.
+const maxFile = 64 << 10
 
 // ReadFile reads a plain file in a container that need not be running. Nil
 // without an error means that there is none: no such path, or something else there.
@@ -26,17 +27,24 @@ func (e *Engine) ReadFile(ctx context.Context, id, file string) ([]byte, error) 
 		return nil, err
 	}
 	defer archive.Close()
+	text, err := fileIn(archive)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in container %s: %w", file, id, err)
+	}
+	return text, nil
+}
+
+// fileIn is the content of the plain file that an archive begins with; nil where
+// something else is there, or a file that is too large.
+func fileIn(archive io.Reader) ([]byte, error) {
 	r := tar.NewReader(archive)
 	h, err := r.Next()
-	if err != nil {
-		return nil, fmt.Errorf("reading %s in container %s: %w", file, id, err)
+	if err != nil || h.Typeflag != tar.TypeReg || h.Size > maxFile {
+		return nil, err
 	}
-	if h.Typeflag != tar.TypeReg || h.Size > maxFile {
-		return nil, nil
-	}
-	text, err := io.ReadAll(r)
+	text, err := io.ReadAll(io.LimitReader(r, maxFile))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s in container %s: %w", file, id, err)
+		return nil, err
 	}
 	return text, nil
 }

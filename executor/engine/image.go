@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,18 @@ type Image struct {
 	Ports      []string // exposed, number/protocol
 	// HasHealthcheck tells that the image says how to find out whether it works.
 	HasHealthcheck bool
+	// Length is that of the engine's description of the image, in bytes. Most of it is
+	// what its author chose: labels and variables, which each container of it has.
+	Length int
 }
+
+// mostOfImage bounds that description, in bytes. The largest of images in use have some
+// hundred kilobytes of labels (those of buildpacks).
+const mostOfImage = 1 << 20
+
+// mostOfPull bounds each of the engine's messages on a pull, in bytes: one may hold an
+// answer of the registry's.
+const mostOfPull = 1 << 20
 
 // platformInspect is the first API version in which an image's lookup takes a
 // platform; older engines refuse the parameter.
@@ -40,20 +52,23 @@ const platformInspect = "1.49"
 // there. Platform (os/architecture[/variant], or empty) picks one of several
 // under one name; engines that hold only one give that one whatever it is for.
 func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image, error) {
+	e.oneImage.Lock()
+	defer e.oneImage.Unlock()
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	var options []client.ImageInspectOption
+	var text bytes.Buffer
+	options := []client.ImageInspectOption{client.ImageInspectWithRawResponse(&text)}
 	if platform != "" {
-		e.client.NegotiateAPIVersion(ctx) // a no-op once it is known
-		if versions.GreaterThanOrEqualTo(e.client.ClientVersion(), platformInspect) {
+		e.images.NegotiateAPIVersion(ctx) // a no-op once it is known
+		if versions.GreaterThanOrEqualTo(e.images.ClientVersion(), platformInspect) {
 			options = append(options, client.ImageInspectWithPlatform(ociPlatform(platform)))
 		}
 	}
-	i, err := e.client.ImageInspect(ctx, ref, options...)
+	i, err := e.images.ImageInspect(ctx, ref, options...)
 	if err != nil {
 		return Image{}, e.wrap("looking up image "+ref, err)
 	}
-	found := Image{ID: i.ID, Digests: i.RepoDigests, Platform: strings.Trim(i.Os+"/"+i.Architecture+"/"+i.Variant, "/")}
+	found := Image{Length: text.Len(), ID: i.ID, Digests: i.RepoDigests, Platform: strings.Trim(i.Os+"/"+i.Architecture+"/"+i.Variant, "/")}
 	if c := i.Config; c != nil {
 		found.User, found.WorkingDir = c.User, c.WorkingDir
 		for port := range c.ExposedPorts {
@@ -117,8 +132,10 @@ func (e *Engine) Pull(ctx context.Context, ref, platform string, c Credentials, 
 		return e.wrap("pulling image "+ref, err)
 	}
 	defer r.Close()
-	d := json.NewDecoder(r)
+	body := &bounded{Reader: r, most: mostOfPull}
+	d := json.NewDecoder(body)
 	for {
+		body.left = mostOfPull
 		var m jsonmessage.JSONMessage
 		if err := d.Decode(&m); errors.Is(err, io.EOF) {
 			return nil

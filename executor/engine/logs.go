@@ -60,19 +60,29 @@ func (e *Engine) EachLog(ctx context.Context, id string, since time.Time, follow
 		writer.CloseWithError(err)
 	}()
 	defer reader.Close()
-	for lines := bufio.NewReaderSize(reader, 32<<10); ; {
+	if err := eachLine(reader, each); ctx.Err() == nil || !follow {
+		return e.wrap("reading the log of container "+id, err)
+	}
+	return nil
+}
+
+// longestLine is how much of a line of a log is kept, in bytes, its time included.
+const longestLine = 32 << 10
+
+// eachLine hands every line that begins with a time to each. A line that the engine
+// took in pieces, each with a time, is one with times in the middle.
+func eachLine(r io.Reader, each func(at time.Time, line string)) error {
+	for lines := bufio.NewReaderSize(r, longestLine); ; {
 		text, err := readLine(lines)
 		if stamp, line, ok := strings.Cut(text, " "); ok {
 			if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
 				each(at, line)
 			}
 		}
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF), ctx.Err() != nil && follow:
+		if errors.Is(err, io.EOF) {
 			return nil
-		default:
-			return e.wrap("reading the log of container "+id, err)
+		} else if err != nil {
+			return err
 		}
 	}
 }

@@ -235,11 +235,11 @@ func registryPath(server string) string {
 	whole := scheme.ReplaceAllString(server, "")
 	host, rest, _ := strings.Cut(strings.Trim(whole, "/"), "/")
 	host = canonicalHost(host)
+	if n := strings.LastIndexByte(rest, ':'); n > strings.LastIndexByte(rest, '/') {
+		rest = strings.TrimRight(rest[:n], "/") // without a tag
+	}
 	if whole != server || rest == "" {
 		return host
-	}
-	if n := strings.LastIndexByte(rest, ':'); n > strings.LastIndexByte(rest, '/') {
-		rest = rest[:n] // a tag
 	}
 	return host + "/" + rest
 }

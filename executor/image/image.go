@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/docker/go-units"
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/engine"
@@ -45,6 +46,10 @@ type Store interface {
 	Pull(ctx context.Context, ref, platform string, c engine.Credentials, progress func(engine.Progress)) error
 }
 
+// mostLength bounds what the images of a job say of themselves, in bytes: with each
+// list of the engine's containers all processes of ours read it.
+const mostLength = 2 << 20
+
 // All gets several images at once, in the order of the requests; what is asked
 // for twice is got once. The first that cannot be had ends the others, and its
 // error is returned.
@@ -71,8 +76,13 @@ func All(ctx context.Context, store Store, requests []Request, log logrus.FieldL
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	length := 0
 	for n := range requests {
 		images[n] = images[first(n)]
+		length += images[n].Length
+	}
+	if length > mostLength {
+		return nil, fault.Jobf("the images of the job and its services have %s of labels and variables, and at most %s are possible; take other images, or fewer services", units.BytesSize(float64(length)), units.BytesSize(mostLength))
 	}
 	return images, nil
 }
@@ -143,9 +153,18 @@ type getter struct {
 	log   logrus.FieldLogger
 }
 
+// inspect looks the image up in the engine's store.
+func (g getter) inspect(ctx context.Context) (engine.Image, error) {
+	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
+	if engine.IsTooLarge(err) {
+		err = fault.Jobf("image %s has too many or too long labels and variables: %w", fault.Quote(g.Reference), err)
+	}
+	return img, err
+}
+
 // local looks in the engine's store alone.
 func (g getter) local(ctx context.Context, p Policy) (engine.Image, error) {
-	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
+	img, err := g.inspect(ctx)
 	switch {
 	case err == nil && !runsOn(img.Platform, g.Platform):
 		return img, fault.Jobf("image %q is on this machine for the platform %s, not for %s, and the pull policy is %q", g.Reference, img.Platform, g.Platform, p)
@@ -164,7 +183,7 @@ func (g getter) by(ctx context.Context, p Policy) (engine.Image, error) {
 	case Never:
 		return g.local(ctx, p)
 	case IfNotPresent:
-		img, err := g.store.InspectImage(ctx, g.name, g.Platform)
+		img, err := g.inspect(ctx)
 		if err == nil && runsOn(img.Platform, g.Platform) {
 			g.log.Infof("Using locally found image version due to %q pull policy", p)
 			return img, nil

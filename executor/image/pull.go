@@ -51,7 +51,7 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	if err != nil {
 		return engine.Image{}, err
 	}
-	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
+	img, err := g.inspect(ctx)
 	if engine.IsNotFound(err) {
 		return img, fault.Systemf("image %q was pulled, and is not on this machine all the same: %w", g.Reference, err)
 	}

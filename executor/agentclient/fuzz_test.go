@@ -1,0 +1,199 @@
+package agentclient
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/known"
+)
+
+// What may be in a container writes these texts. Whatever they are, nothing but what
+// is possible comes of them, and that is small.
+
+// wantBrief wants texts that a line of the log can hold.
+func wantBrief(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if len(text) > 500 || strings.ContainsFunc(text, unicode.IsControl) {
+			t.Errorf("no text for a line: %.600q", text)
+		}
+	}
+}
+
+// order asks for all that an inspection can look for.
+var order = agent.InspectOrder{
+	SystemdTimeout: time.Minute, EntrypointTimeout: time.Second,
+	Mounts: []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c\n"}},
+}
+
+func wantSystemd(t *testing.T, s *agent.Systemd, limit time.Duration) {
+	t.Helper()
+	if s == nil {
+		return
+	}
+	wantBrief(t, append(append([]string{s.State}, s.Failed...), s.Waiting...)...)
+	if s.Took < 0 || s.Took > limit || len(s.Failed) > agent.MostUnits || len(s.Waiting) > agent.MostUnits {
+		t.Errorf("%+v", s)
+	}
+}
+
+func wantMounts(t *testing.T, faults []agent.MountFault) {
+	t.Helper()
+	for n, f := range faults {
+		wantBrief(t, f.Reason)
+		if !slices.ContainsFunc(order.Mounts, func(m agent.Mount) bool {
+			return m.Target == f.Target && (f.Moved == "" && !f.Restored || f.Moved == m.Spare)
+		}) || slices.ContainsFunc(faults[:n], func(g agent.MountFault) bool { return g.Target == f.Target }) {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func FuzzInspectAnswer(f *testing.F) {
+	for _, text := range []string{
+		`{"nonce":"N","report":{"shell":"/bin/bash","ansi_quoting":true,"entrypoint":"ready","uid":1000,"gid":1000,"git":true,"volume_used":1,"limits":{"nofile":1048576,"nproc":32768},"versions":{"runc":"1.1.12"}}}`,
+		`{"nonce":"N","report":{"error":"x\n","job_fault":true}}`,
+		`{"nonce":"N","report":{"entrypoint":"exited","entrypoint_code":999,"entrypoint_fault":"\u001b","systemd":{"state":"running","failed":["a"],"waiting":["b"],"took":5},"mount_faults":[{"target":"/run/b","reason":"x","moved":"/spare/run/b","restored":true}],"overlay_fault":"y"}}`,
+		`{"nonce":"N","report":{"uid":-1}}`, `{"nonce":"N","report":{"limits":{"nofile":18446744073709551615}}}`, `[[[[`, `{"report":`, `null`, ``, "\x00",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var a agent.Answer[agent.Report]
+		if err := decode(text, &a); err != nil {
+			wantBrief(t, err.Error())
+			return
+		}
+		r := a.Report
+		if err := checkReport(order, &r); err != nil {
+			wantBrief(t, err.Error())
+			return
+		}
+		wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.Shell, string(r.Entrypoint))
+		wantSystemd(t, r.Systemd, order.SystemdTimeout)
+		wantMounts(t, r.MountFaults)
+		for command, version := range r.Versions {
+			wantBrief(t, command, version)
+			if known.Number(version) != version {
+				t.Errorf("version %q", version)
+			}
+		}
+		if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID || r.EntrypointCode < 0 || r.EntrypointCode > 255 || r.VolumeUsed < 0 || r.VolumeUsed > mostBytes ||
+			r.Limits.NoFile > mostFiles || r.Limits.NProc > mostPID || len(r.Versions) > 20 || r.Shell != "" && !agent.IsShell(r.Shell) {
+			t.Errorf("%+v", r)
+		}
+		if r.Error != "" && !reflect.DeepEqual(r, agent.Report{Error: r.Error, JobFault: r.JobFault}) {
+			t.Errorf("an error, and more: %+v", r)
+		}
+	})
+}
+
+func FuzzLookAnswer(f *testing.F) {
+	for _, text := range []string{
+		`{"nonce":"N","report":{"systemd_fault":"x","systemd":{"state":"degraded","failed":["a.service"],"took":9223372036854775807},"mount_faults":[{"target":"/a","reason":"r"}]}}`,
+		`{"nonce":"N","report":{"error":"x"}}`, `{"nonce":1}`, `{}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var a agent.Answer[agent.LookReport]
+		if err := decode(text, &a); err != nil {
+			wantBrief(t, err.Error())
+			return
+		}
+		checkLookReport(agent.LookOrder{SystemdTimeout: time.Second, Mounts: order.Mounts}, &a.Report)
+		wantBrief(t, a.Report.Error, a.Report.SystemdFault)
+		wantSystemd(t, a.Report.Systemd, time.Second)
+		wantMounts(t, a.Report.MountFaults)
+	})
+}
+
+func FuzzAwaitAnswer(f *testing.F) {
+	f.Add([]byte(`{"nonce":"N","report":{"error":"dial tcp 10.0.0.2:80: connect: connection refused"}}`))
+	f.Add([]byte(`{"report":{"error":"` + strings.Repeat(`\u001b\n`, 200) + `"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var a agent.Answer[agent.AwaitReport]
+		if err := decode(text, &a); err != nil {
+			wantBrief(t, err.Error())
+			return
+		}
+		checkAwaitReport(&a.Report)
+		wantBrief(t, a.Report.Error)
+	})
+}
+
+func FuzzUnmountAnswer(f *testing.F) {
+	f.Add([]byte(`{"nonce":"N","report":{"left":["/a: device or resource busy","b\n"]}}`))
+	f.Add([]byte(`{"report":{"left":[` + strings.Repeat(`"",`, 300) + `""]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var a agent.Answer[agent.UnmountReport]
+		if err := decode(text, &a); err != nil {
+			wantBrief(t, err.Error())
+			return
+		}
+		checkUnmountReport(&a.Report)
+		wantBrief(t, a.Report.Left...)
+		if len(a.Report.Left) > mostTexts {
+			t.Errorf("%d texts", len(a.Report.Left))
+		}
+	})
+}
+
+func FuzzOutcome(f *testing.F) {
+	for _, text := range []string{
+		"SCHED 0ms: gomaxprocs=2\n" + `{"nonce":"N1","code":7}` + "\n",
+		`{"nonce":"N1","code":137,"signal":"SIGKILL","stopped":true,"survivors":[7,-1,99999999],"usage":{"used":5,"peak":-1,"files":9223372036854775807,"full":["/volume","/tmp","/etc"]}}` + "\nmore",
+		`{"nonce":"N1","error":"no such\nuser","job_fault":true}` + "\n", `{"code":0}` + "\n", "{\"nonce\":\"N1\"}", "\n\n\n",
+	} {
+		f.Add([]byte(text), uint8(3))
+	}
+	o := agent.ExecOrder{Watch: agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}}
+	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
+		read := func(size int) *agent.Outcome {
+			told := 0
+			r := outcomeReader{nonce: "N1", told: func() { told++ }}
+			for piece := range slices.Chunk(text, max(1, size)) {
+				if n, err := r.Write(piece); n != len(piece) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			if len(r.said) > mostSaid || len(r.line) > longestLine {
+				t.Errorf("%d and %d bytes are kept", len(r.said), len(r.line))
+			}
+			if (told == 1) != (r.outcome != nil) || told > 1 {
+				t.Errorf("told %d times: %+v", told, r.outcome)
+			}
+			return r.outcome
+		}
+		whole, inPieces := read(len(text)), read(int(size))
+		if !reflect.DeepEqual(whole, inPieces) {
+			t.Errorf("whole %+v, in pieces of %d %+v", whole, size, inPieces)
+		}
+		if whole == nil {
+			return
+		}
+		if !bytes.Contains(text, []byte("N1")) {
+			t.Errorf("an outcome without the nonce: %+v", whole)
+		}
+		checkOutcome(o, whole)
+		wantBrief(t, whole.Error, whole.Signal)
+		u := whole.Usage
+		if whole.Code < 0 || whole.Code > 255 || len(whole.Survivors) > mostTexts || whole.Signal != "" && unix.SignalNum(whole.Signal) == 0 ||
+			slices.ContainsFunc(whole.Survivors, func(pid int) bool { return pid < 1 || pid > mostPID }) {
+			t.Errorf("%+v", whole)
+		}
+		if u != nil && (u.Used < 0 || u.Peak < 0 || u.Files < 0 || max(u.Used, u.Peak, u.Files) > mostBytes ||
+			!slices.Contains([]string{"[]", "[/volume]", "[/tmp]", "[/volume /tmp]"}, fmt.Sprint(u.Full))) {
+			t.Errorf("%+v", u)
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/docker/docker/client"
+	"github.com/docker/go-units"
+)
+
+// tooLarge says that the engine's answer is larger than is read of it. What an image
+// says of itself is whatever its author wrote, and so are a registry's messages.
+type tooLarge struct{ most int }
+
+func (e *tooLarge) Error() string {
+	return "the answer is larger than " + units.BytesSize(float64(e.most))
+}
+
+// IsTooLarge tells that an answer was given up for its size.
+func IsTooLarge(err error) bool {
+	_, is := errors.AsType[*tooLarge](err)
+	return is
+}
+
+// bounded reads at most so many bytes, until left is set anew.
+type bounded struct {
+	io.Reader
+	most, left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, &tooLarge{b.most}
+	}
+	n, err := b.Reader.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// boundedTransport bounds the body of each answer.
+type boundedTransport struct {
+	http.RoundTripper
+	most int
+}
+
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := t.RoundTripper.RoundTrip(r)
+	if err == nil && answer.Body != nil {
+		answer.Body = struct {
+			io.Reader
+			io.Closer
+		}{&bounded{answer.Body, t.most, t.most}, answer.Body}
+	}
+	return answer, err
+}
+
+// newBounded makes a client whose answers are bounded. It is for single questions: the
+// client cannot attach to a process through such a transport.
+func newBounded(most int, options []client.Opt) (*client.Client, error) {
+	inner := &http.Transport{}
+	plain := &http.Client{Transport: inner, CheckRedirect: client.CheckRedirect}
+	options = append([]client.Opt{client.WithHTTPClient(plain)}, options...)
+	options = append(options, func(c *client.Client) error {
+		if inner.TLSClientConfig != nil { // the client itself does not see it any more
+			if err := client.WithScheme("https")(c); err != nil {
+				return err
+			}
+		}
+		return client.WithHTTPClient(&http.Client{Transport: boundedTransport{inner, most}, CheckRedirect: client.CheckRedirect})(c)
+	})
+	c, err := client.NewClientWithOpts(options...)
+	if err != nil {
+		return nil, fmt.Errorf("a client with bounded answers: %w", err)
+	}
+	return c, nil
+}

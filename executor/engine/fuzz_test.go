@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// What a container writes to its log arrives in lines that are not long.
+func FuzzLogLines(f *testing.F) {
+	const stamp = "2026-03-01T12:00:00.123456789Z "
+	for _, text := range []string{stamp + "a line\n" + stamp + "another\r\n", stamp, "no time\n", "\n\n" + stamp + "\x1b[1m\x00", stamp + strings.Repeat("x", 40<<10) + "\n" + stamp + "y\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read := func(whole bool) (all []string) {
+			var r = iotest.HalfReader(bytes.NewReader(text))
+			if whole {
+				r = bytes.NewReader(text)
+			}
+			if err := eachLine(r, func(at time.Time, line string) {
+				if len(line) > longestLine || strings.Contains(line, "\n") || at.IsZero() && !bytes.Contains(text, []byte("0001-01-01")) {
+					t.Errorf("%s %.100q", at, line)
+				}
+				all = append(all, at.String()+line)
+			}); err != nil {
+				t.Error(err)
+			}
+			return all
+		}
+		if a, b := read(true), read(false); strings.Join(a, "\n") != strings.Join(b, "\n") {
+			t.Errorf("%.200q, %.200q", a, b)
+		}
+	})
+}
+
+// A file of a container's is one that is not large, or none.
+func FuzzFileInArchive(f *testing.F) {
+	add := func(h tar.Header, content string) {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		h.Size = int64(len(content))
+		if w.WriteHeader(&h) == nil {
+			_, _ = w.Write([]byte(content)) // a bytes.Buffer's: no error
+			_ = w.Close()
+		}
+		f.Add(b.Bytes())
+	}
+	add(tar.Header{Typeflag: tar.TypeReg, Name: "subuid"}, "user:100000:65536\n")
+	add(tar.Header{Typeflag: tar.TypeSymlink, Name: "subuid", Linkname: "/etc/shadow"}, "")
+	add(tar.Header{Typeflag: tar.TypeReg, Name: strings.Repeat("x", 300), PAXRecords: map[string]string{"GNU.sparse.major": "1"}}, "x")
+	f.Add([]byte("no archive"))
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		text, err := fileIn(bytes.NewReader(archive))
+		if len(text) > maxFile || err != nil && text != nil {
+			t.Errorf("%d bytes, %v", len(text), err)
+		}
+	})
+}

@@ -1,0 +1,38 @@
+package executor
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"gitlab-sysbox-executor/executor/agent"
+)
+
+// What is noted of a volume, and what the agent says of it, comes to figures that are
+// possible and to one line.
+func FuzzUsage(f *testing.F) {
+	f.Add([]byte(`{"pool":"disk 1","limit":100,"used":5,"backend":"xfs-loop","driver":"vfs","hard":true,"peak":7,"base":3}`), []byte(`{"used":5,"peak":9,"files":11}`))
+	f.Add([]byte(`{"limit":-9223372036854775808,"used":9223372036854775807,"peak":-1,"base":9223372036854775807}`), []byte(`{"used":-1,"peak":-1,"files":9223372036854775807}`))
+	f.Add([]byte(`{"limit":9223372036854775807,"base":-9223372036854775808,"hard":true}`), []byte(`{"files":-9223372036854775808}`))
+	f.Fuzz(func(t *testing.T, state, usage []byte) {
+		var s VolumeState
+		var u agent.Usage
+		if json.Unmarshal(state, &s) != nil || json.Unmarshal(usage, &u) != nil {
+			return
+		}
+		s.Mountpoint = "" // a place on this machine
+		s.Backend, s.Driver = "volume", "vfs"
+		after := s
+		after.Used, after.Peak = u.Used, max(s.Peak, u.Peak)
+		for _, s := range []VolumeState{s.Possible(), after.Possible()} {
+			for _, n := range []int64{s.Used, s.Peak, s.Base, s.Open(), s.Now()} {
+				if n < 0 || n > s.Limit {
+					t.Errorf("%+v", s)
+				}
+			}
+			if line := storageLine(s, &u); len(line) > 300 || strings.Contains(line, "\n") || strings.Contains(line, "-") && s.Hard {
+				t.Errorf("%q of %+v", line, s)
+			}
+		}
+	})
+}
