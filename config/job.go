@@ -25,6 +25,9 @@ type Job struct {
 	// AllowImageIDs lets jobs name images of this machine by their ID. With patterns,
 	// one of them has to match the ID, too.
 	AllowImageIDs bool `toml:"allow_image_ids"`
+	// CredentialHelpers lets a job's DOCKER_AUTH_CONFIG name credential helpers:
+	// programs of this machine.
+	CredentialHelpers bool `toml:"credential_helpers"`
 	// User is docker's user[:group], by name or number; unless "" it wins over
 	// the job's own.
 	User string `toml:"user"`

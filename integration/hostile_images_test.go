@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -169,5 +170,40 @@ func TestHostileImageEnvironment(t *testing.T) {
 	out, err := exec.Command(world.binary, append(args, "127.0.0.1:1/nowhere/at-all:1")...).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "neither buildah nor podman is in this image") {
 		t.Errorf("images pull: %v\n%s", err, out)
+	}
+}
+
+// A job starts no credential helper of the machine, and none ever sees its variables.
+func TestHostileCredentialHelper(t *testing.T) {
+	t.Parallel()
+	r := inRegistry(t, "hostile/private", 1000)
+	ref := r.Address + "/hostile/private:latest"
+	forget(t, ref)
+	for name, c := range map[string]struct {
+		job, variable, config string
+		runs                  bool
+	}{
+		"by a job":                 {"", fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.Address), "", false},
+		"by a job, as a store":     {"", `{"credsStore": "test"}`, "", false},
+		"by a job that may":        {"credential_helpers = true", fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.Address), "", true},
+		"by the Runner's own user": {"", "{}", fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.Address), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, settings{job: c.job})
+			seen := filepath.Join(p.dir, "seen")
+			p.home(t, c.config, map[string]string{"docker-credential-test": "env >" + seen + "\n" + helperScript(r.Address)})
+			j := with(pulling(t, ref), runner.Variable{Key: "DOCKER_AUTH_CONFIG", Value: c.variable, Raw: true}, runner.Var("OTHER_SECRET", "s3cret-of-a-job"))
+			result := p.runner.Play(j)
+			environment, err := os.ReadFile(seen)
+			if (err == nil) != c.runs || (result.Outcome == runner.Success) != c.runs {
+				t.Errorf("%v\n%s", err, result)
+			}
+			if strings.Contains(string(environment), "s3cret-of-a-job") {
+				t.Errorf("the helper has\n%s", environment)
+			}
+			if said := strings.Contains(result.Log.String(), "(job.credential_helpers)"); said == c.runs {
+				t.Errorf("said so: %t\n%s", said, result)
+			}
+		})
 	}
 }

@@ -134,6 +134,7 @@ func TestRowRegistryAuth(t *testing.T) {
 		config   string
 		programs map[string]string
 		payload  []runner.Credentials
+		job      string // lines of [job]
 	}{
 		{name: "DOCKER_AUTH_CONFIG", source: "$DOCKER_AUTH_CONFIG", variable: auths(r.Address, registry.Password)},
 		{name: "DOCKER_AUTH_CONFIG for a part", source: "$DOCKER_AUTH_CONFIG",
@@ -143,13 +144,13 @@ func TestRowRegistryAuth(t *testing.T) {
 			programs: map[string]string{"docker-credential-test": helperScript("https://" + r.Address)}},
 		{name: "credHelpers", source: user, config: fmt.Sprintf(`{"auths": {%[1]q: {}}, "credHelpers": {%[1]q: "test"}}`, r.Address),
 			programs: map[string]string{"docker-credential-test": helperScript(r.Address)}},
-		{name: "credHelpers in DOCKER_AUTH_CONFIG", source: "$DOCKER_AUTH_CONFIG", variable: fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.Address),
+		{name: "credHelpers in DOCKER_AUTH_CONFIG", job: "credential_helpers = true", source: "$DOCKER_AUTH_CONFIG", variable: fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.Address),
 			programs: map[string]string{"docker-credential-test": helperScript(r.Address)}},
 		{name: "payload", source: "job payload (GitLab Registry)",
 			payload: []runner.Credentials{{Type: "registry", URL: r.Address, Username: registry.User, Password: registry.Password}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPlace(t, settings{})
+			p := newPlace(t, settings{job: tt.job})
 			home := p.home(t, tt.config, tt.programs)
 			j := pulling(t, ref)
 			if tt.variable != "" {

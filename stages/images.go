@@ -187,7 +187,7 @@ func (r imageRules) user(i Image) (string, error) {
 
 // credentials are all that there may be for the job.
 func (r imageRules) credentials() image.Sources {
-	s := image.Sources{AuthConfig: r.call.Variables["DOCKER_AUTH_CONFIG"], Home: homeDir()}
+	s := image.Sources{AuthConfig: r.call.Variables["DOCKER_AUTH_CONFIG"], AuthConfigHelpers: r.cfg.Job.CredentialHelpers, Home: homeDir()}
 	for _, c := range r.call.Job.Credentials {
 		if c.Type == "registry" {
 			s.Payload = append(s.Payload, image.Login{Registry: c.URL, Username: c.Username, Password: c.Password})

@@ -26,6 +26,9 @@ type Sources struct {
 	// AuthConfig is a Docker client's config.json as text: the job's variable
 	// DOCKER_AUTH_CONFIG.
 	AuthConfig string `json:"-"`
+	// AuthConfigHelpers lets that text name credential helpers, programs of this
+	// machine that are asked for credentials.
+	AuthConfigHelpers bool
 	// Home is the home folder of the Runner's user, who may have such a file.
 	Home string
 	// File is a Docker client's config.json that is read in place of the user's
@@ -86,7 +89,9 @@ func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (
 		if errors.Is(err, errHelperName) {
 			return credentials{}, source.blame("credentials from %s: %w", source.name, err)
 		}
-		if err != nil {
+		if errors.Is(err, errHelpersOff) {
+			log.Warnf("%s names credsStore or credHelpers, which this runner does not start for a job (job.credential_helpers).", source.name)
+		} else if err != nil {
 			unusable(log, source.name, err)
 		}
 		all = append(all, entries...)
@@ -122,7 +127,7 @@ func unusable(log logrus.FieldLogger, source string, err error) {
 }
 
 func (e entry) ask(ctx context.Context) (credentials, error) {
-	if e.helper == "" {
+	if e.helper.name == "" {
 		return e.credentials, nil
 	}
 	c, err := e.helper.get(ctx, e.Server)
@@ -144,8 +149,23 @@ func (s Sources) fromPayload(context.Context) ([]entry, error) {
 	return all, nil
 }
 
+// errHelpersOff tells that a job's text names helpers and may not.
+var errHelpersOff = errors.New("it names credential helpers")
+
 func (s Sources) fromAuthConfig(ctx context.Context) ([]entry, error) {
-	return fromConfigFile(ctx, s.AuthConfig, authConfigSource)
+	c, err := parseConfig(s.AuthConfig)
+	if err != nil {
+		return nil, err
+	}
+	off := !s.AuthConfigHelpers && (c.CredentialsStore != "" || len(c.CredentialHelpers) > 0)
+	if off {
+		c.CredentialsStore, c.CredentialHelpers = "", nil
+	}
+	all, err := fromConfig(ctx, c, authConfigSource)
+	if off {
+		err = errors.Join(err, errHelpersOff)
+	}
+	return all, err
 }
 
 func (s Sources) fromHome(ctx context.Context) ([]entry, error) {
@@ -169,41 +189,51 @@ func fromFile(ctx context.Context, file string) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := fromConfigFile(ctx, string(text), file)
+	c, err := parseConfig(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	all, err := fromConfig(ctx, c, file)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", file, err)
 	}
 	return all, err
 }
 
-// fromConfigFile reads a config.json. For one server a helper of its own wins
-// over the store for all, and that over the file itself.
-func fromConfigFile(ctx context.Context, text, source string) ([]entry, error) {
+// parseConfig reads the text of a config.json; none is an empty one.
+func parseConfig(text string) (*configfile.ConfigFile, error) {
+	c := new(configfile.ConfigFile)
 	if strings.TrimSpace(text) == "" {
-		return nil, nil
+		return c, nil
 	}
-	var c configfile.ConfigFile
 	if err := c.LoadFromReader(strings.NewReader(text)); err != nil {
 		return nil, fmt.Errorf("it is not the text of a Docker config.json: %w", err)
 	}
+	return c, nil
+}
+
+// fromConfig takes the entries of a config.json. For one server a helper of its own
+// wins over the store for all, and that over the file itself.
+func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([]entry, error) {
 	servers := map[string]entry{}
 	asking := func(h helper, server string) {
 		servers[server] = entry{helper: h, credentials: credentials{engine.Credentials{Server: server}, source}}
 	}
-	store := helper(c.CredentialsStore)
+	job := source == authConfigSource
+	store := helper{c.CredentialsStore, job}
 	for server, a := range c.AuthConfigs {
 		found := engine.Credentials{
 			Username: a.Username, Password: a.Password, Server: server,
 			IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken,
 		}
-		if found.Empty() && store != "" { // docker login leaves such an entry beside a store
+		if found.Empty() && store.name != "" { // docker login leaves such an entry beside a store
 			asking(store, server)
 		} else {
 			servers[server] = entry{credentials: credentials{found, source}}
 		}
 	}
 	var failed error
-	if store != "" {
+	if store.name != "" {
 		var stored []string
 		stored, failed = store.list(ctx)
 		for _, server := range stored {
@@ -211,10 +241,11 @@ func fromConfigFile(ctx context.Context, text, source string) ([]entry, error) {
 		}
 	}
 	for server, name := range c.CredentialHelpers {
-		if err := helper(name).check(); err != nil {
+		h := helper{name, job}
+		if err := h.check(); err != nil {
 			return nil, err
 		}
-		asking(helper(name), server)
+		asking(h, server)
 	}
 	var all []entry
 	for _, server := range slices.Sorted(maps.Keys(servers)) {

@@ -64,6 +64,7 @@ func TestFind(t *testing.T) {
 		variable, config  string
 		payload           []Login
 		user, from, warns string // user is that of the entry found
+		helpers           bool   // the variable may name credential helpers
 		err               string
 		class             fault.Class
 	}{
@@ -89,25 +90,30 @@ func TestFind(t *testing.T) {
 		{name: "store without it", ref: "b.example/other/x", config: `{"credsStore": "knows"}`},
 		{name: "an empty entry beside a store", ref: "c.example/x", config: `{"auths": {"c.example": {}}, "credsStore": "knows"}`, user: "helper", from: home},
 		{name: "an empty entry hides nothing", ref: "registry.example/x", config: `{"auths": {"registry.example": {}}}`, payload: payload, user: "payload", from: payloadSource},
-		{name: "helper", ref: "registry.example/x", variable: `{"credHelpers": {"registry.example": "knows"}}`, payload: payload, user: "helper", from: authConfigSource},
+		{name: "helper", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "knows"}}`, payload: payload, user: "helper", from: authConfigSource},
 		{name: "helper before the file", ref: "registry.example/x", config: strings.TrimSuffix(auths("registry.example"), "}") + `, "credHelpers": {"registry.example": "knows"}}`,
 			user: "helper", from: home},
 		{name: "helper that knows nothing", ref: "none.example/x", config: `{"credHelpers": {"none.example": "knows"}}`,
 			payload: []Login{{"none.example", "payload", secret}}, user: "payload", from: payloadSource},
 		{name: "helper with a token", ref: "token.example/x", config: `{"credHelpers": {"token.example": "knows"}}`, user: "", from: home},
 		{name: "helper that is not needed", ref: "registry.example/x", config: `{"credHelpers": {"other.example": "fails"}}`, payload: payload, user: "payload", from: payloadSource},
-		{name: "helper that fails", ref: "registry.example/x", variable: `{"credHelpers": {"registry.example": "fails"}}`, payload: payload, user: "payload", from: payloadSource,
+		{name: "helper that fails", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "fails"}}`, payload: payload, user: "payload", from: payloadSource,
 			warns: "docker-credential-fails get: exit status 3"},
-		{name: "helper that babbles", ref: "registry.example/x", variable: `{"credHelpers": {"registry.example": "babbles"}}`, payload: payload, user: "payload", from: payloadSource,
+		{name: "helper that babbles", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "babbles"}}`, payload: payload, user: "payload", from: payloadSource,
 			warns: "docker-credential-babbles get: its answer is not understood"},
 		{name: "store that fails", ref: "registry.example/x", config: `{"auths": {"registry.example": {"username": "file", "password": "s3cret"}}, "credsStore": "fails"}`,
 			user: "file", from: home, warns: "docker-credential-fails list: exit status 3"},
-		{name: "helper that is not there", ref: "registry.example/x", variable: `{"credHelpers": {"registry.example": "absent"}}`, payload: payload, user: "payload", from: payloadSource,
+		{name: "helper that is not there", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "absent"}}`, payload: payload, user: "payload", from: payloadSource,
 			warns: `docker-credential-absent get: exec: "docker-credential-absent": executable file not found in $PATH`},
-		{name: "another program", ref: "registry.example/x", variable: `{"credHelpers": {"registry.example": "../../../bin/sh"}}`, class: fault.Job,
+		{name: "another program", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "../../../bin/sh"}}`, class: fault.Job,
 			err: `credentials from $DOCKER_AUTH_CONFIG: ` + errHelperName.Error() + `: "../../../bin/sh"`},
-		{name: "another program as a store", ref: "registry.example/x", variable: `{"credsStore": "x/y\n"}`, class: fault.Job,
+		{name: "another program as a store", ref: "registry.example/x", helpers: true, variable: `{"credsStore": "x/y\n"}`, class: fault.Job,
 			err: `credentials from $DOCKER_AUTH_CONFIG: ` + errHelperName.Error() + `: "x/y\n"`},
+		{name: "a job's helper, by default", ref: "registry.example/x", variable: `{"credHelpers": {"registry.example": "knows"}}`, payload: payload, user: "payload", from: payloadSource,
+			warns: "$DOCKER_AUTH_CONFIG names credsStore or credHelpers, which this runner does not start for a job (job.credential_helpers)"},
+		{name: "a job's store, by default", ref: "a.example/x", variable: `{"credsStore": "knows"}`, warns: "(job.credential_helpers)"},
+		{name: "another program, by default", ref: "registry.example/x", variable: `{"credsStore": "../x", "auths": {"registry.example": {"username": "u", "password": "s3cret"}}}`,
+			user: "u", from: authConfigSource, warns: "(job.credential_helpers)"},
 		{name: "no JSON", ref: "registry.example/x", variable: "s3cret", payload: payload, user: "payload", from: payloadSource, warns: "$DOCKER_AUTH_CONFIG: it is not the text"},
 		{name: "no base64", ref: "registry.example/x", variable: `{"auths": {"registry.example": {"auth": "s3cret!"}}}`, payload: payload, user: "payload", from: payloadSource,
 			warns: "$DOCKER_AUTH_CONFIG: it is not the text"},
@@ -115,7 +121,7 @@ func TestFind(t *testing.T) {
 			warns: "/.docker/config.json: it is not the text"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := Sources{AuthConfig: tt.variable, Home: t.TempDir(), Payload: tt.payload}
+			s := Sources{AuthConfig: tt.variable, AuthConfigHelpers: tt.helpers, Home: t.TempDir(), Payload: tt.payload}
 			file := filepath.Join(s.Home, ".docker", "config.json")
 			if tt.config != "" {
 				if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
@@ -150,12 +156,40 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A helper that a job names is started with nothing but where it finds programs and
+// its settings, and the administrator's without what the job gave.
+func TestHelperEnvironment(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "env")
+	withHelpers(t, map[string]string{"looks": "env >" + out + "; echo '{}'"})
+	t.Setenv("HOME", "/home/of/the/runner")
+	t.Setenv("AWS_PROFILE", "the-administrators")
+	t.Setenv("CUSTOM_ENV_SECRET", secret)
+	for _, job := range []bool{true, false} {
+		if _, err := (helper{name: "looks", job: job}).list(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		environment := string(text)
+		for _, always := range []string{"HOME=/home/of/the/runner\n", "PATH="} {
+			if !strings.Contains(environment, always) {
+				t.Errorf("job's: %t: no %q in\n%s", job, always, environment)
+			}
+		}
+		if strings.Contains(environment, "CUSTOM_ENV_") || strings.Contains(environment, "the-administrators") == job {
+			t.Errorf("job's: %t:\n%s", job, environment)
+		}
+	}
+}
+
 func TestHelperHasLimitedTime(t *testing.T) {
 	withHelpers(t, map[string]string{"sleeps": "sleep 1000 & wait"})
 	defer func(before time.Duration) { helperTimeout = before }(helperTimeout)
 	helperTimeout = 300 * time.Millisecond
 	began := time.Now()
-	_, err := helper("sleeps").get(t.Context(), "registry.example")
+	_, err := helper{name: "sleeps"}.get(t.Context(), "registry.example")
 	if err == nil || err.Error() != "docker-credential-sleeps get: no answer within 300ms" {
 		t.Error(err)
 	}

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,10 +22,12 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// helper is the end of the name of a program that keeps credentials:
-// docker-credential-NAME on the PATH of the Runner's user
-// (https://github.com/docker/docker-credential-helpers).
-type helper string
+// helper is a program that keeps credentials: docker-credential-NAME on the PATH of
+// the Runner's user (https://github.com/docker/docker-credential-helpers).
+type helper struct {
+	name string // empty for none
+	job  bool   // the job named it
+}
 
 // helperTimeout bounds one call of such a program.
 var helperTimeout = 30 * time.Second
@@ -35,8 +39,8 @@ var errHelperName = errors.New("the name of a credential helper is not one of le
 // check refuses what would start another program than a helper: the job can
 // write the name.
 func (h helper) check() error {
-	if !helperName.MatchString(string(h)) {
-		return fmt.Errorf("%w: %s", errHelperName, fault.Quote(string(h)))
+	if !helperName.MatchString(h.name) {
+		return fmt.Errorf("%w: %s", errHelperName, fault.Quote(h.name))
 	}
 	return nil
 }
@@ -46,7 +50,7 @@ func (h helper) list(ctx context.Context) ([]string, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	p := &program{ctx: ctx, name: "docker-credential-" + string(h)}
+	p := h.program(ctx)
 	servers, err := client.List(p.with)
 	if err != nil {
 		return nil, p.explain(err)
@@ -62,7 +66,7 @@ func (h helper) get(ctx context.Context, server string) (engine.Credentials, err
 	if err := h.check(); err != nil {
 		return engine.Credentials{}, err
 	}
-	p := &program{ctx: ctx, name: "docker-credential-" + string(h)}
+	p := h.program(ctx)
 	found, err := client.Get(p.with, server)
 	switch {
 	case helpers.IsErrCredentialsNotFound(err):
@@ -75,11 +79,33 @@ func (h helper) get(ctx context.Context, server string) (engine.Credentials, err
 	return engine.Credentials{Username: found.Username, Password: found.Secret, Server: server}, nil
 }
 
+func (h helper) program(ctx context.Context) *program {
+	return &program{ctx: ctx, name: "docker-credential-" + h.name, env: h.environment()}
+}
+
+// jobVariables begins the names by which this process's environment has the job's
+// variables.
+const jobVariables = "CUSTOM_ENV_"
+
+// environment is what the program starts with. No program gets the job's variables,
+// and one that the job named gets nothing of the Runner's beyond what it needs to be
+// found and to find its settings.
+func (h helper) environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		if h.job {
+			return name != "PATH" && name != "HOME"
+		}
+		return strings.HasPrefix(name, jobVariables)
+	})
+}
+
 // program runs a helper for the library, within bounded time and with nothing of
 // what it writes in an error: a secret may be in it.
 type program struct {
 	ctx   context.Context
 	name  string
+	env   []string
 	args  []string
 	input io.Reader
 	err   error
@@ -96,7 +122,7 @@ func (p *program) Output() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, helperTimeout)
 	defer cancel()
 	c := exec.CommandContext(ctx, p.name, p.args...)
-	c.Stdin = p.input
+	c.Stdin, c.Env = p.input, p.env
 	var out bytes.Buffer
 	c.Stdout = &out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
