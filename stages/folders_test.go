@@ -168,20 +168,43 @@ func TestHelperNeeds(t *testing.T) {
 
 func TestHelperImage(t *testing.T) {
 	const official = "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:x86_64-"
-	for _, c := range []struct{ configured, version, want string }{
-		{"", "19.3.0", official + "v19.3.0"},
-		{"", "17.9.1", official + "v17.9.1"},
-		{"", "18.5.0~pre.20.g1234abcd", official + "v18.5.0"},
-		{"", "development version", official + "latest"},
-		{"", "", official + "latest"},
-		{"", "x/evil:1.2.3", official + "latest"},
-		{"own:x86_64-v${CI_RUNNER_VERSION}", "19.3.0", "own:x86_64-v19.3.0"},
-		{"own:$CI_RUNNER_VERSION", "1@sha256:0/../$(id)\n", "own:1sha2560..id"},
-		{"own:1", "", "own:1"},
+	asked := func() map[string]string {
+		return map[string]string{"CI_RUNNER_VERSION": "18.4.1", "CI_RUNNER_REVISION": "98f3339d"}
+	}
+	unknown := func() map[string]string { return nil }
+	const set = `"variables":[{"key":"CI_RUNNER_VERSION","value":"x"},{"key":"CI_RUNNER_REVISION","value":"x"}]`
+	for _, c := range []struct {
+		configured, version, want string
+		payload                   string
+		ask                       func() map[string]string
+	}{
+		{"", "19.3.0", official + "v19.3.0", "", nil},
+		{"", "17.9.1", official + "v17.9.1", "", nil},
+		{"", "18.5.0~pre.20.g1234abcd", official + "v18.5.0", "", nil},
+		{"", "development version", official + "latest", "", nil},
+		{"", "", official + "latest", "", nil},
+		{"", "x/evil:1.2.3", official + "latest", "", nil},
+		{"own:x86_64-v${CI_RUNNER_VERSION}", "19.3.0", "own:x86_64-v19.3.0", "", nil},
+		{"own:$CI_RUNNER_VERSION", "1@sha256:0/../$(id)\n", "own:1sha2560..id", "", nil},
+		{"own:1", "", "own:1", "", nil},
+		// An old helper of the author's choice.
+		{"", "13.0.0", official + "v18.4.1", set, asked},
+		{"", "13.0.0", official + "v18.4.1", `"secrets":{"CI_RUNNER_VERSION":{"file":false}}`, asked},
+		{"", "13.0.0", official + "latest", set, unknown},
+		{"own:${CI_RUNNER_VERSION}-$CI_RUNNER_REVISION", "13.0.0", "own:18.4.1-98f3339d", set, asked},
+		{"own:1", "13.0.0", "own:1", set, nil},
 	} {
-		call := &Call{Variables: map[string]string{"CI_RUNNER_VERSION": c.version}}
-		if got := call.helperImage(c.configured); strings.Replace(got, "arm64", "x86_64", 1) != c.want {
-			t.Errorf("%q with %q: got %q, want %q", c.configured, c.version, got, c.want)
+		j, err := ParseJob([]byte("{" + c.payload + "}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := c.ask
+		if ask == nil {
+			ask = func() map[string]string { t.Error("the Runner's program is asked"); return nil }
+		}
+		call := &Call{Job: j, Variables: map[string]string{"CI_RUNNER_VERSION": c.version}}
+		if got := call.helperImage(c.configured, ask); strings.Replace(got, "arm64", "x86_64", 1) != c.want {
+			t.Errorf("%q with %q and %s: got %q, want %q", c.configured, c.version, c.payload, got, c.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
@@ -39,7 +40,7 @@ func helper(c *Call, cfg *config.Config) (executor.Helper, error) {
 	var err error
 	// An image that nobody chose may be out of this machine's reach.
 	h.Optional = h.Mode == executor.HelperAuto && cfg.Helper.Image == ""
-	if h.Image, err = (imageRules{c, cfg}).forHelper(c.helperImage(cfg.Helper.Image)); err != nil {
+	if h.Image, err = (imageRules{c, cfg}).forHelper(c.helperImage(cfg.Helper.Image, runnerVersion)); err != nil {
 		return h, err
 	}
 	if h.NeedsTool {
@@ -55,24 +56,32 @@ var version3 = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
 
 // helperImage is the configured one, or that which GitLab makes for the Runner's
 // version: the names are those of helpers/container/helperimage in the Runner's
-// source.
-func (c *Call) helperImage(configured string) string {
+// source. Ask is for the Runner's own word on its version.
+func (c *Call) helperImage(configured string, ask func() map[string]string) string {
+	ask = sync.OnceValue(ask)
+	value := func(name string) string {
+		// The Runner adds the variable itself. One in the payload is the job author's.
+		if values, fetched := c.Job.given(name); len(values) > 0 || fetched {
+			return ask()[name]
+		}
+		return c.Variables[name]
+	}
 	if configured != "" {
-		return os.Expand(configured, func(name string) string { return tagPart(c.Variables[name]) })
+		return os.Expand(configured, func(name string) string { return tagPart(value(name)) })
 	}
 	arch := runtime.GOARCH
 	if arch == "amd64" {
 		arch = "x86_64"
 	}
 	tag := "latest"
-	if v := version3.FindString(c.Variables["CI_RUNNER_VERSION"]); v != "" {
+	if v := version3.FindString(value("CI_RUNNER_VERSION")); v != "" {
 		tag = "v" + v
 	}
 	return "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:" + arch + "-" + tag
 }
 
-// tagPart is text without what a tag cannot hold: the job's author can override
-// the variables, and must not choose another image by it.
+// tagPart is text without what a tag cannot hold: whatever a variable holds, it does
+// not choose another image.
 func tagPart(text string) string {
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune("._-", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {

@@ -1,12 +1,16 @@
 package stages
 
 import (
+	"context"
 	"debug/buildinfo"
 	"debug/elf"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"gitlab-sysbox-executor/executor/proc"
 )
@@ -22,17 +26,60 @@ func runnerBinary(configured string) (string, error) {
 	if configured != "" {
 		return configured, runsAnywhere(configured)
 	}
-	for pid := os.Getppid(); pid > 1; pid = proc.Parent(pid) {
-		if path := executable(pid); isRunner(path) && runsAnywhere(path) == nil {
-			return path, nil
-		}
-	}
-	if path, err := exec.LookPath(runnerProgram); err == nil {
-		if path, err = filepath.Abs(path); err == nil && isRunner(path) && runsAnywhere(path) == nil {
+	for path := range runners() {
+		if runsAnywhere(path) == nil {
 			return path, nil
 		}
 	}
 	return "", nil
+}
+
+// runners are the gitlab-runner programs of this machine: those that called us, then
+// that on the PATH.
+func runners() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for pid := os.Getppid(); pid > 1; pid = proc.Parent(pid) {
+			if path := executable(pid); isRunner(path) && !yield(path) {
+				return
+			}
+		}
+		if path, err := exec.LookPath(runnerProgram); err == nil {
+			if path, err = filepath.Abs(path); err == nil && isRunner(path) {
+				yield(path)
+			}
+		}
+	}
+}
+
+// versionTime bounds the call of a Runner's program for its version.
+const versionTime = 10 * time.Second
+
+// runnerVersion asks the Runner's own program for its version and revision, as its
+// variables CI_RUNNER_VERSION and CI_RUNNER_REVISION have them (common/version.go);
+// nil when none can be asked.
+func runnerVersion() map[string]string {
+	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
+	defer cancel()
+	for path := range runners() {
+		c := exec.CommandContext(ctx, path, "--version")
+		c.Env, c.WaitDelay = []string{"HOME=/"}, time.Second // nothing of the job's
+		out, err := c.Output()
+		if err != nil {
+			continue
+		}
+		found := map[string]string{}
+		for line := range strings.Lines(string(out)) {
+			name, value, _ := strings.Cut(line, ":")
+			switch name {
+			case "Version":
+				found["CI_RUNNER_VERSION"] = strings.TrimSpace(value)
+			case "Git revision":
+				found["CI_RUNNER_REVISION"] = strings.TrimSpace(value)
+			}
+		}
+		return found
+	}
+	return nil
 }
 
 // executable is the path of what a process runs. Where that was replaced or

@@ -4,18 +4,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// build makes a program of a module of its own.
+// build makes a program of a module of its own that runs another.
 func build(t *testing.T, module, cgo string) string {
 	t.Helper()
+	return program(t, module, cgo, "package main\n\nimport (\"os\"; \"os/exec\")\n\nfunc main() {\n\tc := exec.Command(os.Args[1], os.Args[2:]...)\n\tc.Stdout, c.Stderr = os.Stdout, os.Stderr\n\tif c.Run() != nil { os.Exit(1) }\n}\n")
+}
+
+func program(t *testing.T, module, cgo, text string) string {
+	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"go.mod":  "module " + module + "\n\ngo 1.24\n",
-		"main.go": "package main\n\nimport (\"os\"; \"os/exec\")\n\nfunc main() {\n\tc := exec.Command(os.Args[1], os.Args[2:]...)\n\tc.Stdout, c.Stderr = os.Stdout, os.Stderr\n\tif c.Run() != nil { os.Exit(1) }\n}\n",
-	} {
+	for name, text := range map[string]string{"go.mod": "module " + module + "\n\ngo 1.24\n", "main.go": text} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -37,6 +40,45 @@ func TestFoundRunner(t *testing.T) {
 	}
 	path, err := runnerBinary("")
 	t.Logf("found=%s err=%v", path, err)
+}
+
+// TestAskedRunner is run again below as a child of a Runner.
+func TestAskedRunner(t *testing.T) {
+	if os.Getenv("ASK_RUNNER") == "" {
+		return
+	}
+	t.Logf("asked=%q", runnerVersion())
+}
+
+// The Runner that called says what its version is, as gitlab-runner --version does.
+func TestRunnerVersion(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const says = `Version:      19.3.0
+Git revision: 98f3339d
+Git branch:   19-3-stable
+GO version:   go1.26.0
+Built:        2026-08-20T08:00:00Z
+OS/Arch:      linux/amd64
+`
+	t.Setenv("ASK_RUNNER", "1")
+	t.Setenv("CUSTOM_ENV_SECRET", "s3cret")
+	for module, want := range map[string]string{
+		runnerModule:        `asked=map["CI_RUNNER_REVISION":"98f3339d" "CI_RUNNER_VERSION":"19.3.0"]`,
+		"example.com/other": `asked=map[]`,
+	} {
+		runner := program(t, module, "0", "package main\n\nimport (\"os\"; \"os/exec\")\n\nfunc main() {\n"+
+			"\tif os.Args[1] == \"--version\" && os.Getenv(\"CUSTOM_ENV_SECRET\") == \"\" { os.Stdout.WriteString("+strconv.Quote(says)+"); return }\n"+
+			"\tc := exec.Command(os.Args[1], os.Args[2:]...)\n\tc.Stdout = os.Stdout\n\tif c.Run() != nil { os.Exit(1) }\n}\n")
+		c := exec.Command(runner, self, "-test.v", "-test.run=^TestAskedRunner$")
+		c.Env = append(os.Environ(), "PATH=")
+		out, err := c.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v\n%s", module, err, out)
+		}
+	}
 }
 
 func TestRunnerBinaryIsTheCallers(t *testing.T) {
