@@ -21,7 +21,7 @@ func Check(ref string) error {
 	if IsID(ref) {
 		return nil
 	}
-	if strings.HasPrefix(ref, "sha256:") {
+	if strings.HasPrefix(ref, "sha256:") && !strings.Contains(ref, "/") { // else it is a host's name
 		return errors.New("it begins like an image's ID, which has 64 hexadecimal digits behind sha256: and no more")
 	}
 	named, err := reference.ParseNormalizedNamed(ref)

@@ -181,6 +181,7 @@ func TestCanonical(t *testing.T) {
 		"registry.example:80/a":                  "registry.example:80/a:latest",
 		"Foo/x":                                  "foo:443/x:latest",
 		"foo:443/x":                              "foo:443/x:latest",
+		"sHa256:5000/x":                          "sha256:5000/x:latest",
 		"LOCALHOST/x":                            "localhost/x:latest",
 		"[FE80::1]:443/x":                        "[fe80::1]/x:latest",
 		"sha256:" + someID:                       "sha256:" + someID,
