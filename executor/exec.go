@@ -46,46 +46,36 @@ type Script struct {
 // ScriptError tells that a script ran and failed.
 type ScriptError = agentclient.ScriptError
 
-// Surroundings are what a script has to be fitted to.
-type Surroundings struct {
-	Enforced map[string]string // variables that it must not change
-	TMPDIR   string
-	Tools    string // a folder for the end of its PATH; may be empty
-	POSIX    bool   // its shell lacks the $'...' quoting
+// Environment returns what prepare made for the job. It fails when there is
+// nothing.
+func (x *Executor) Environment(i Identity) (e job.Environment, err error) {
+	j, err := x.journal(i)
+	if err != nil {
+		return e, err
+	}
+	ok, err := j.Facts(&e)
+	if err == nil && !ok {
+		err = fmt.Errorf("job %d has no prepared container on this machine", i.JobID)
+	}
+	return e, err
 }
 
-// Adapt fits a script to its surroundings.
-type Adapt func(text []byte, to Surroundings) []byte
-
-// Run runs a script in the prepared environment and copies its output to out as
-// it comes. When ctx ends it ends the script's processes and returns. A failing
+// Run runs a script in the job's Environment and copies its output to out as it
+// comes. When ctx ends it ends the script's processes and returns. A failing
 // script gives a *ScriptError.
-func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, out io.Writer) error {
+func (x *Executor) Run(ctx context.Context, i Identity, e job.Environment, s Script, out io.Writer) error {
 	j, err := x.journal(i)
 	if err != nil {
 		return err
 	}
-	var f job.Environment
-	if ok, err := j.Facts(&f); err != nil {
-		return err
-	} else if !ok {
-		return fmt.Errorf("job %d has no prepared container on this machine", i.JobID)
-	}
 	j.Touch()
 	defer x.state().Use(i.Name())()
 	x.setStage(i.Name(), s.Stage)
-	defer x.reportDead(ctx, i, f.Services, service.Died)
-	builds := f.Builds
+	defer x.reportDead(ctx, i, e.Services, service.Died)
 	if s.ServiceLogs {
-		defer x.showLogs(ctx, i, f.Services)()
+		defer x.showLogs(ctx, i, e.Services)()
 	}
-	switch {
-	case !s.Helper:
-		f.Tools = ""
-	case f.Helper != nil:
-		f = *f.Helper
-	}
-	s.Text = adapt(s.Text, Surroundings{Enforced: f.Enforced, TMPDIR: f.TMPDIR, Tools: f.Tools, POSIX: !f.ANSIQuoting})
+	f := e.Of(s.Helper)
 	f.Watch.Measure = s.Report
 	before := f.Limits.Group.Events()
 	usage, err := x.runIn(ctx, f, s, out)
@@ -102,8 +92,8 @@ func (x *Executor) Run(ctx context.Context, i Identity, s Script, adapt Adapt, o
 		}
 	}
 	x.tellUsage(i, usage, s.Report)
-	if err == nil && s.RemovesSecrets && builds != "" {
-		x.Kept().ForgetTemps(builds)
+	if err == nil && s.RemovesSecrets && e.Builds != "" {
+		x.Kept().ForgetTemps(e.Builds)
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/known"
 	"gitlab-sysbox-executor/stages/script"
 )
@@ -40,11 +41,20 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 	if err != nil {
 		return fmt.Errorf("the script of %s: %w", stage, err)
 	}
-	adapt := func(text []byte, to executor.Surroundings) []byte {
-		return adaptScript(text, to, c.Variables["PATH"], stage, log)
+	environment, err := x.Environment(id)
+	if err != nil {
+		return err
 	}
+	helper := helperStage(stage)
 	output := known.NewTail(out)
-	err = x.Run(ctx, id, executor.Script{Stage: stage, Text: text, Helper: helperStage(stage), RemovesSecrets: stage == "cleanup_file_variables", Report: stage == buildStage, ServiceLogs: serviceLogs(c, cfg)}, adapt, output)
+	err = x.Run(ctx, id, environment, executor.Script{
+		Stage:          stage,
+		Text:           adaptScript(text, environment.Of(helper), c.Variables["PATH"], stage, log),
+		Helper:         helper,
+		RemovesSecrets: stage == "cleanup_file_variables",
+		Report:         stage == buildStage,
+		ServiceLogs:    serviceLogs(c, cfg),
+	}, output)
 	failed, ok := errors.AsType[*executor.ScriptError](err)
 	if ok {
 		hint(c, failed, output, log)
@@ -60,8 +70,8 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 
 // adaptScript fits a script of the Runner's to the container. A script that is not
 // of the Runner's known form is run as it is.
-func adaptScript(text []byte, to executor.Surroundings, jobPath, stage string, log logrus.FieldLogger) []byte {
-	a := script.Adaptation{POSIX: to.POSIX}
+func adaptScript(text []byte, to job.Environment, jobPath, stage string, log logrus.FieldLogger) []byte {
+	a := script.Adaptation{POSIX: !to.ANSIQuoting}
 	for _, name := range slices.Sorted(maps.Keys(to.Enforced)) {
 		a.Set = append(a.Set, script.Variable{Name: name, Value: to.Enforced[name]})
 	}

@@ -7,12 +7,12 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/stages/script"
 )
 
 func TestAdaptScript(t *testing.T) {
-	to := executor.Surroundings{Enforced: map[string]string{"STORAGE_DRIVER": "vfs"}, TMPDIR: "/tmp-of-the-job", Tools: "/tools"}
+	to := job.Environment{ANSIQuoting: true, Enforced: map[string]string{"STORAGE_DRIVER": "vfs"}, TMPDIR: "/tmp-of-the-job", Tools: "/tools"}
 	var logged bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&logged)

@@ -30,6 +30,18 @@ type Environment struct {
 	Helper *Environment `json:"helper,omitempty"`
 }
 
+// Of is the environment of one stage: of one that a helper can do, or of one with
+// the author's script.
+func (e Environment) Of(helper bool) Environment {
+	switch {
+	case !helper:
+		e.Tools = ""
+	case e.Helper != nil:
+		return *e.Helper
+	}
+	return e
+}
+
 // Limits are those of a container that a script may reach.
 type Limits struct {
 	Memory int64 `json:"memory,omitempty"` // bytes; not positive for none
