@@ -75,3 +75,7 @@ func (s *Storage) check(k *checker) {
 	k.oneOf("storage.cache_mounts", s.CacheMounts, []string{"job", "project"})
 	k.limited("storage.cache_mounts_size", s.CacheMountsSize, "10GiB")
 }
+
+// KeepCacheMounts tells whether cache mounts of image builds are kept from one job of a
+// project to the next.
+func (c *Config) KeepCacheMounts() bool { return c.Storage.CacheMounts == "project" }

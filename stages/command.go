@@ -1,3 +1,5 @@
+// Package stages is the command line: what GitLab Runner calls (config, prepare, run
+// and cleanup), and the commands that the packages below it hold.
 package stages
 
 import (
@@ -7,28 +9,17 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strconv"
 	"syscall"
-	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
-	"gitlab-sysbox-executor/executor/agent"
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 )
 
 // Version is set when a release is linked; otherwise it is the commit's.
 var Version = ""
-
-// exitError carries an exit code that is neither of the Runner's two; its cause
-// has been told already.
-type exitError int
-
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Main runs the command line and returns the exit code. This is the one place
 // where an error's class becomes an exit code.
@@ -63,13 +54,6 @@ func Main(args []string) int {
 	return system
 }
 
-// app is what every command has at hand.
-type app struct {
-	configPath string
-	config     *config.Config
-	log        *logrus.Logger
-}
-
 func command() *cobra.Command {
 	a := &app{}
 	root := &cobra.Command{
@@ -88,13 +72,13 @@ func command() *cobra.Command {
 				if err := a.load(os.Stderr); err != nil {
 					return err
 				}
-				return Config(a.config, version(), os.Stdout)
+				return Config(a.config, version(), c.OutOrStdout())
 			},
 		},
 		&cobra.Command{
 			Use: "prepare", Short: "Make the job's environment", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.attended(c.Context(), func(ctx context.Context, call *Call, x *executor.Executor) error {
+				return attended(c.Context(), a, func(ctx context.Context, call *Call, x *executor.Executor) error {
 					return Prepare(ctx, call, a.config, x, a.log)
 				})
 			},
@@ -102,47 +86,35 @@ func command() *cobra.Command {
 		&cobra.Command{
 			Use: "run SCRIPT STAGE", Short: "Run one of the Runner's scripts in the job's environment", Args: cobra.ExactArgs(2),
 			RunE: func(c *cobra.Command, args []string) error {
-				return a.attended(c.Context(), func(ctx context.Context, call *Call, x *executor.Executor) error {
-					return Run(ctx, call, a.config, x, args[0], args[1], os.Stdout, a.log)
+				return attended(c.Context(), a, func(ctx context.Context, call *Call, x *executor.Executor) error {
+					return Run(ctx, call, a.config, x, args[0], args[1], c.OutOrStdout(), a.log)
 				})
 			},
 		},
 		&cobra.Command{
 			Use: "cleanup", Short: "Remove whatever the job has on this machine", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.stage(func(call *Call, x *executor.Executor) error {
+				return stage(a, func(call *Call, x *executor.Executor) error {
 					return Cleanup(c.Context(), call, x)
 				})
 			},
 		},
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-			Run: func(*cobra.Command, []string) { fmt.Println(version()) },
+			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), version()) },
 		},
-		gcCommand(a),
-		psCommand(a),
-		metricsCommand(a),
-		imagesCommand(a),
 		tryCommand(a),
 		agentCommand(),
 	)
+	root.AddCommand(adminCommands(a)...)
 	return root
-}
-
-func (a *app) load(log *os.File) (err error) {
-	a.log = jobLog(log, "info")
-	if a.config, err = config.Load(a.configPath); err != nil {
-		return err
-	}
-	a.log = jobLog(log, a.config.LogLevel)
-	return nil
 }
 
 // attended is a stage that goes on only while the Runner lives. A Runner that was
 // killed calls no cleanup, and takes the job up no more, so we clean up then.
-func (a *app) attended(ctx context.Context, do func(context.Context, *Call, *executor.Executor) error) error {
+func attended(ctx context.Context, a *app, do func(context.Context, *Call, *executor.Executor) error) error {
 	caller := callingProcess()
-	return a.stage(func(call *Call, x *executor.Executor) error {
+	return stage(a, func(call *Call, x *executor.Executor) error {
 		watched, stop := caller.watch(ctx)
 		defer stop()
 		err := do(watched, call, x)
@@ -154,7 +126,7 @@ func (a *app) attended(ctx context.Context, do func(context.Context, *Call, *exe
 }
 
 // stage does what prepare, run and cleanup have in common.
-func (a *app) stage(do func(*Call, *executor.Executor) error) error {
+func stage(a *app, do func(*Call, *executor.Executor) error) error {
 	if err := a.load(os.Stderr); err != nil {
 		return err
 	}
@@ -163,53 +135,6 @@ func (a *app) stage(do func(*Call, *executor.Executor) error) error {
 		return err
 	}
 	return a.withExecutor(func(x *executor.Executor) error { return do(call, x) })
-}
-
-// withExecutor connects to the engine.
-func (a *app) withExecutor(do func(*executor.Executor) error) error {
-	where := a.config.Engine
-	e, err := engine.NewTLS(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	return do(&executor.Executor{
-		Engine:         e,
-		StateDir:       a.config.StateDir,
-		KillGrace:      time.Duration(a.config.Run.KillGrace),
-		CleanupTimeout: time.Duration(a.config.Cleanup.Timeout),
-		GCInterval:     time.Duration(a.config.GC.Interval),
-		CacheMounts:    cacheMounts(a.config),
-		Disk:           disk(a.config.GC),
-		Log:            a.log,
-	})
-}
-
-// agentCommand holds the faces of our own binary inside the job container.
-func agentCommand() *cobra.Command {
-	c := &cobra.Command{Use: "agent", Short: "What this binary does inside a job's container", Hidden: true}
-	c.AddCommand(
-		&cobra.Command{Use: "init ORDER", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error { return agent.Init(args[0]) }},
-		&cobra.Command{Use: "ready", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Ready() }},
-		&cobra.Command{Use: "exec", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			if code := agent.Exec(); code != 0 {
-				return exitError(code)
-			}
-			return nil
-		}},
-		&cobra.Command{Use: "inspect", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Inspect(os.Stdin, os.Stdout) }},
-		&cobra.Command{Use: "look", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Look(os.Stdin, os.Stdout) }},
-		&cobra.Command{Use: "unmount", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.UnmountNested(os.Stdin, os.Stdout) }},
-		&cobra.Command{Use: "shift DIR USER", Args: cobra.ExactArgs(2), RunE: func(_ *cobra.Command, args []string) error {
-			user, err := strconv.ParseUint(args[1], 10, 16)
-			if err != nil {
-				return fmt.Errorf("agent shift: %w", err)
-			}
-			return agent.Shift(args[0], uint32(user))
-		}},
-		&cobra.Command{Use: "await", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Await(os.Stdin, os.Stdout) }},
-	)
-	return c
 }
 
 func version() string {

@@ -1,10 +1,12 @@
-// Package stages is what GitLab Runner calls: config, prepare, run and cleanup.
-// The contract of the Runner's custom executor is read here and handed on as
-// plain values (https://docs.gitlab.com/runner/executors/custom/).
+// Package contract is what GitLab Runner hands to a custom executor, as plain values:
+// the environment, the job's payload, the exit codes and the calling process
+// (https://docs.gitlab.com/runner/executors/custom/).
 package stages
 
 import (
 	"fmt"
+	"maps"
+	"path"
 	"strconv"
 	"strings"
 
@@ -133,4 +135,40 @@ func (c *Call) number(name string) int64 {
 		return 0
 	}
 	return n
+}
+
+// jobVariables are the job's as GitLab's Docker executor gives them; temp is where
+// the scripts put the content of file variables.
+func (c *Call) jobVariables(temp string) map[string]string {
+	vars := maps.Clone(c.Variables)
+	for _, v := range c.Job.Variables {
+		if _, ok := vars[v.Key]; ok && v.File {
+			vars[v.Key] = temp + "/" + v.Key
+		}
+	}
+	for name, s := range c.Job.Secrets {
+		if _, ok := vars[name]; ok && (s.File == nil || *s.File) {
+			vars[name] = temp + "/" + name
+		}
+	}
+	return vars
+}
+
+// projectDir is where the job's scripts find the project.
+func (c *Call) projectDir(builds string) string {
+	if dir := c.Variables["CI_PROJECT_DIR"]; path.IsAbs(dir) {
+		return path.Clean(dir)
+	}
+	return builds
+}
+
+// tempDir is where the Runner's scripts put file variables, beside the project. The
+// Runner adds its variable for it after the job's own (common/build.go,
+// getBaseVariablesAfterJob), while the job's author can set CI_PROJECT_DIR. Old
+// Runners do not have it.
+func (c *Call) tempDir(builds string) string {
+	if dir := c.Variables[tempVariable]; path.IsAbs(dir) {
+		return path.Clean(dir)
+	}
+	return c.projectDir(builds) + ".tmp"
 }

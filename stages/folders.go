@@ -19,7 +19,7 @@ import (
 func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.FieldLogger) executor.Folders {
 	f := executor.Folders{
 		Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir,
-		KeepBuilds: cfg.Builds.Keep, KeepCache: cfg.Cache.Keep, KeepCacheMounts: keepCacheMounts(cfg),
+		KeepBuilds: cfg.Builds.Keep, KeepCache: cfg.Cache.Keep, KeepCacheMounts: cfg.KeepCacheMounts(),
 		Slot: c.number("CI_CONCURRENT_PROJECT_ID"), Protected: c.Job.protected(),
 	}
 	if temp := c.tempDir(cfg.Job.BuildsDir); strings.HasPrefix(temp, f.Builds+"/") {
@@ -43,14 +43,4 @@ func folders(c *Call, cfg *config.Config, id executor.Identity, log logrus.Field
 		f.KeepBuilds = false
 	}
 	return f
-}
-
-func keepCacheMounts(cfg *config.Config) bool { return cfg.Storage.CacheMounts == "project" }
-
-// cacheMounts is how many bytes of them each project keeps; 0 for any number.
-func cacheMounts(cfg *config.Config) int64 {
-	if !keepCacheMounts(cfg) {
-		return 0 // what was kept before goes with its age
-	}
-	return int64(cfg.Storage.CacheMountsSize)
 }

@@ -126,20 +126,6 @@ func TestTemporaryFolder(t *testing.T) {
 	}
 }
 
-func TestHelperStages(t *testing.T) {
-	for stage, want := range map[string]bool{
-		"prepare_script": false, "get_sources": true, "clear_worktree": true, "restore_cache": true, "download_artifacts": true,
-		"build_script": false, "step_script": false, "step_release": false, "after_script": false,
-		"archive_cache": true, "archive_cache_on_failure": true,
-		"upload_artifacts_on_success": true, "upload_artifacts_on_failure": true, "cleanup_file_variables": true,
-		"one of tomorrow's": false,
-	} {
-		if got := helperStage(stage); got != want {
-			t.Errorf("%s: %v", stage, got)
-		}
-	}
-}
-
 func TestHelperNeeds(t *testing.T) {
 	for name, c := range map[string]struct {
 		job, strategy string
@@ -203,7 +189,7 @@ func TestHelperImage(t *testing.T) {
 			ask = func() map[string]string { t.Error("the Runner's program is asked"); return nil }
 		}
 		call := &Call{Job: j, Variables: map[string]string{"CI_RUNNER_VERSION": c.version}}
-		if got := call.helperImage(c.configured, ask); strings.Replace(got, "arm64", "x86_64", 1) != c.want {
+		if got := helperImage(call, c.configured, ask); strings.Replace(got, "arm64", "x86_64", 1) != c.want {
 			t.Errorf("%q with %q and %s: got %q, want %q", c.configured, c.version, c.payload, got, c.want)
 		}
 	}

@@ -1,3 +1,5 @@
+// Package admin has the administrator's commands: gc, ps, metrics and images. They
+// print what the executor finds and does.
 package stages
 
 import (
@@ -5,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 )
+
+// adminCommands are all of them.
+func adminCommands(a *app) []*cobra.Command {
+	return []*cobra.Command{gcCommand(a), psCommand(a), metricsCommand(a), imagesCommand(a)}
+}
 
 // gcCommand removes what belongs to no running job.
 func gcCommand(a *app) *cobra.Command {
@@ -33,14 +38,14 @@ all but the first say so and end.`,
 			if o.OlderThan < 0 {
 				return fmt.Errorf("--older-than %s: write a time that is not negative, for example 1h", o.OlderThan)
 			}
-			if err := a.load(os.Stderr); err != nil {
+			if err := a.load(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			for _, text := range a.config.Unsafe() {
 				a.log.Warnf("The configuration permits every job (hardening.allow_unsafe): %s.", text)
 			}
 			return a.withExecutor(func(x *executor.Executor) error {
-				return collect(c.Context(), x, o, asJSON, os.Stdout)
+				return collect(c.Context(), x, o, asJSON, c.OutOrStdout())
 			})
 		},
 	}
@@ -48,11 +53,6 @@ all but the first say so and end.`,
 	c.Flags().DurationVar(&o.OlderThan, "older-than", 0, "keep what was used within this time, for example 1h")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object for each job or thing found")
 	return c
-}
-
-// disk is how much of the disk may outlive jobs.
-func disk(g config.GC) executor.Disk {
-	return executor.Disk{KeepVolumes: time.Duration(g.KeepVolumes), MostVolumes: g.MostVolumes, VolumeSize: g.VolumeSize}
 }
 
 func collect(ctx context.Context, x *executor.Executor, o executor.GCOptions, asJSON bool, out io.Writer) error {

@@ -12,18 +12,6 @@ import (
 	"gitlab-sysbox-executor/executor"
 )
 
-// helperStage tells the Runner's stages that have nothing of the job's author in
-// them but variables, and that need git or the gitlab-runner program. An unknown
-// stage is the job's.
-func helperStage(stage string) bool {
-	switch stage {
-	case "get_sources", "clear_worktree", "restore_cache", "download_artifacts", "cleanup_file_variables":
-		return true
-	}
-	// archive_cache, archive_cache_on_failure, upload_artifacts_on_success, upload_artifacts_on_failure
-	return strings.HasPrefix(stage, "archive_cache") || strings.HasPrefix(stage, "upload_artifacts")
-}
-
 // runnerProgram is the name under which the Runner's scripts call it.
 const runnerProgram = "gitlab-runner"
 
@@ -40,7 +28,7 @@ func helper(c *Call, cfg *config.Config) (executor.Helper, error) {
 	var err error
 	// An image that nobody chose may be out of this machine's reach.
 	h.Optional = h.Mode == executor.HelperAuto && cfg.Helper.Image == ""
-	if h.Image, err = (imageRules{c, cfg}).forHelper(c.helperImage(cfg.Helper.Image, runnerVersion)); err != nil {
+	if h.Image, err = (imageRules{c, cfg}).forHelper(helperImage(c, cfg.Helper.Image, runnerVersion)); err != nil {
 		return h, err
 	}
 	if h.NeedsTool {
@@ -57,7 +45,7 @@ var version3 = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
 // helperImage is the configured one, or that which GitLab makes for the Runner's
 // version: the names are those of helpers/container/helperimage in the Runner's
 // source. Ask is for the Runner's own word on its version.
-func (c *Call) helperImage(configured string, ask func() map[string]string) string {
+func helperImage(c *Call, configured string, ask func() map[string]string) string {
 	ask = sync.OnceValue(ask)
 	value := func(name string) string {
 		// The Runner adds the variable itself. One in the payload is the job author's.

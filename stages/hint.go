@@ -13,7 +13,7 @@ import (
 // fails tells whether the job fails when the named stage's script does, and that
 // script is its author's. After after_script it does where the job asks for it
 // (GitLab Runner, common/build_settings.go: AfterScriptIgnoreErrors).
-func (c *Call) fails(stage string) bool {
+func fails(c *Call, stage string) bool {
 	if stage == "after_script" {
 		ignored, err := strconv.ParseBool(c.Variables["AFTER_SCRIPT_IGNORE_ERRORS"])
 		return err == nil && !ignored
@@ -24,7 +24,7 @@ func (c *Call) fails(stage string) bool {
 // hint says what the output of a script that failed by itself, and the job with
 // it, means, if that is known.
 func hint(c *Call, failed *executor.ScriptError, output *known.Tail, log logrus.FieldLogger) {
-	if failed.Stopped || failed.Explained || !c.fails(failed.Stage) {
+	if failed.Stopped || failed.Explained || !fails(c, failed.Stage) {
 		return
 	}
 	if f, ok := output.Explain(); ok {

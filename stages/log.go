@@ -2,7 +2,7 @@ package stages
 
 import (
 	"bytes"
-	"os"
+	"io"
 
 	"github.com/sirupsen/logrus"
 
@@ -11,7 +11,7 @@ import (
 
 // jobLog writes plain lines for a job's log, coloured as the Runner colours its
 // own. The Runner masks secrets in what a stage writes, and adds the time.
-func jobLog(to *os.File, level string) *logrus.Logger {
+func jobLog(to io.Writer, level string) *logrus.Logger {
 	l := logrus.New()
 	l.SetOutput(to)
 	l.SetFormatter(lines{})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,7 +31,7 @@ func metricsCommand(a *app) *cobra.Command {
 text format, for node_exporter's textfile collector. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := a.load(os.Stderr); err != nil {
+			if err := a.load(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			o.folder, o.minFree = volume(a.config).Folder, int64(a.config.Storage.MinFree)
@@ -42,7 +41,7 @@ text format, for node_exporter's textfile collector. Nothing is changed.`,
 					return err
 				}
 				if output == "" {
-					_, err := os.Stdout.Write(b.Bytes())
+					_, err := c.OutOrStdout().Write(b.Bytes())
 					return err
 				}
 				// The collector reads files that end in .prom: the one written before is

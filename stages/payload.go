@@ -234,3 +234,6 @@ func host(rawURL string) string {
 	}
 	return u.Host
 }
+
+// tryServer stands for the GitLab instance. No host can have the name (RFC 2606).
+const tryServer = "try.invalid"

@@ -1,3 +1,5 @@
+// Package plan turns a call of the Runner and the configuration into what the executor
+// is to make: the job's images, services, folders, helper and limits.
 package stages
 
 import (
@@ -116,23 +118,6 @@ func volume(cfg *config.Config) executor.Volume {
 	}
 }
 
-// jobVariables are the job's as GitLab's Docker executor gives them; temp is where
-// the scripts put the content of file variables.
-func (c *Call) jobVariables(temp string) map[string]string {
-	vars := maps.Clone(c.Variables)
-	for _, v := range c.Job.Variables {
-		if _, ok := vars[v.Key]; ok && v.File {
-			vars[v.Key] = temp + "/" + v.Key
-		}
-	}
-	for name, s := range c.Job.Secrets {
-		if _, ok := vars[name]; ok && (s.File == nil || *s.File) {
-			vars[name] = temp + "/" + name
-		}
-	}
-	return vars
-}
-
 // environment is what a container of the job starts with: these variables, then
 // the administrator's. Nothing of the host's environment is in it.
 func environment(cfg *config.Config, vars map[string]string) []string {
@@ -152,25 +137,6 @@ func environment(cfg *config.Config, vars map[string]string) []string {
 		env = append(env, name+"="+vars[name])
 	}
 	return env
-}
-
-// projectDir is where the job's scripts find the project.
-func (c *Call) projectDir(builds string) string {
-	if dir := c.Variables["CI_PROJECT_DIR"]; path.IsAbs(dir) {
-		return path.Clean(dir)
-	}
-	return builds
-}
-
-// tempDir is where the Runner's scripts put file variables, beside the project. The
-// Runner adds its variable for it after the job's own (common/build.go,
-// getBaseVariablesAfterJob), while the job's author can set CI_PROJECT_DIR. Old
-// Runners do not have it.
-func (c *Call) tempDir(builds string) string {
-	if dir := c.Variables[tempVariable]; path.IsAbs(dir) {
-		return path.Clean(dir)
-	}
-	return c.projectDir(builds) + ".tmp"
 }
 
 // hostname is the one that GitLab's Docker executor gives, cut to what a host's

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -27,11 +26,11 @@ engine's labels: what each is at and since when, its image and container, its
 storage, and whether the process that drives it lives. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := a.load(os.Stderr); err != nil {
+			if err := a.load(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			return a.withExecutor(func(x *executor.Executor) error {
-				return ps(c.Context(), x, asJSON, os.Stdout)
+				return ps(c.Context(), x, asJSON, c.OutOrStdout())
 			})
 		},
 	}

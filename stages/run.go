@@ -90,3 +90,15 @@ func adaptScript(text []byte, to job.Environment, jobPath, stage string, log log
 	}
 	return adapted
 }
+
+// helperStage tells the Runner's stages that have nothing of the job's author in
+// them but variables, and that need git or the gitlab-runner program. An unknown
+// stage is the job's.
+func helperStage(stage string) bool {
+	switch stage {
+	case "get_sources", "clear_worktree", "restore_cache", "download_artifacts", "cleanup_file_variables":
+		return true
+	}
+	// archive_cache, archive_cache_on_failure, upload_artifacts_on_success, upload_artifacts_on_failure
+	return strings.HasPrefix(stage, "archive_cache") || strings.HasPrefix(stage, "upload_artifacts")
+}

@@ -1,8 +1,6 @@
 package stages
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +12,6 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/image"
 )
@@ -46,7 +43,7 @@ func pullImages(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.changeImages(c.Context(), file, executor.ImageChange{Pull: all})
+			return changeImages(c, a, file, executor.ImageChange{Pull: all})
 		},
 	}
 	authFile(c, &file)
@@ -58,7 +55,7 @@ func refreshImages(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "refresh", Short: "Pull again what is in the store, and images.references of the configuration", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withImages(func(x *executor.Executor) error {
+			return withImages(c, a, func(x *executor.Executor) error {
 				all, err := wholeNames(a.config.Images.References, "images.references: ")
 				if err != nil {
 					return err
@@ -71,7 +68,7 @@ func refreshImages(a *app) *cobra.Command {
 					x.Log.Info("There is nothing to refresh: the store is empty, and images.references names nothing.")
 					return nil
 				}
-				return a.change(c.Context(), x, file, executor.ImageChange{Pull: all, Refresh: true, Keep: true})
+				return change(c, a, x, file, executor.ImageChange{Pull: all, Refresh: true, Keep: true})
 			})
 		},
 	}
@@ -87,7 +84,7 @@ func removeImages(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withImages(func(x *executor.Executor) error {
+			return withImages(c, a, func(x *executor.Executor) error {
 				current, err := x.CurrentImages()
 				if err != nil {
 					return err
@@ -101,7 +98,7 @@ func removeImages(a *app) *cobra.Command {
 						return fmt.Errorf("image %s is not in the store, which has: %s", r, strings.Join(names, ", "))
 					}
 				}
-				return a.change(c.Context(), x, "", executor.ImageChange{Remove: all})
+				return change(c, a, x, "", executor.ImageChange{Remove: all})
 			})
 		},
 	}
@@ -112,12 +109,12 @@ func listImages(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List the images of the store, and which jobs have which generation", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withImages(func(x *executor.Executor) error {
+			return withImages(c, a, func(x *executor.Executor) error {
 				l, err := x.ListImages(c.Context())
 				if err != nil {
 					return err
 				}
-				return printImages(l, asJSON, os.Stdout)
+				return printImages(l, asJSON, c.OutOrStdout())
 			})
 		},
 	}
@@ -130,18 +127,18 @@ func authFile(c *cobra.Command, file *string) {
 }
 
 // withImages loads the configuration and connects to the engine.
-func (a *app) withImages(do func(*executor.Executor) error) error {
-	if err := a.load(os.Stderr); err != nil {
+func withImages(c *cobra.Command, a *app, do func(*executor.Executor) error) error {
+	if err := a.load(c.ErrOrStderr()); err != nil {
 		return err
 	}
 	return a.withExecutor(do)
 }
 
-func (a *app) changeImages(ctx context.Context, authFile string, c executor.ImageChange) error {
-	return a.withImages(func(x *executor.Executor) error { return a.change(ctx, x, authFile, c) })
+func changeImages(c *cobra.Command, a *app, authFile string, what executor.ImageChange) error {
+	return withImages(c, a, func(x *executor.Executor) error { return change(c, a, x, authFile, what) })
 }
 
-func (a *app) change(ctx context.Context, x *executor.Executor, authFile string, c executor.ImageChange) error {
+func change(c *cobra.Command, a *app, x *executor.Executor, authFile string, what executor.ImageChange) error {
 	if authFile != "" {
 		if _, err := os.Stat(authFile); err != nil {
 			return fmt.Errorf("--authfile: %w", err)
@@ -151,39 +148,8 @@ func (a *app) change(ctx context.Context, x *executor.Executor, authFile string,
 	if err != nil {
 		return err
 	}
-	f.Out = os.Stderr
-	return x.ChangeImages(ctx, f, c)
-}
-
-// imageFill is how the configuration has the store filled.
-func imageFill(cfg *config.Config, authFile string) (executor.ImageFill, error) {
-	i := cfg.Images
-	if i.ToolImage == "" {
-		return executor.ImageFill{}, errors.New("the configuration names no image with buildah or podman to fill the store with: write one as images.tool_image")
-	}
-	if err := image.Check(i.ToolImage); err != nil {
-		return executor.ImageFill{}, fmt.Errorf("images.tool_image %.100q: %w", i.ToolImage, err)
-	}
-	credentials := image.Sources{Home: homeDir(), File: authFile}
-	f := executor.ImageFill{
-		Tool:    image.Request{Reference: i.ToolImage, Credentials: credentials},
-		Runtime: cfg.Runtime, Drivers: []string{"vfs"}, Users: []int{0},
-		Environment: i.Environment, Volumes: i.Volumes, Network: cfg.Network, Credentials: credentials,
-	}
-	if cfg.Storage.Driver != "vfs" {
-		f.Drivers = append(f.Drivers, cfg.Storage.Driver)
-	}
-	for _, p := range i.PullPolicy {
-		f.Tool.Policies = append(f.Tool.Policies, image.Policy(p))
-	}
-	for _, u := range i.Users {
-		n, err := strconv.Atoi(u)
-		if err != nil {
-			return f, fmt.Errorf("images.users: %w", err) // the configuration was checked
-		}
-		f.Users = append(f.Users, n)
-	}
-	return f, nil
+	f.Out = c.ErrOrStderr()
+	return x.ChangeImages(c.Context(), f, what)
 }
 
 // wholeNames are names with registry and tag; where tells whose they are.

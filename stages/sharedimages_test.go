@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -34,23 +33,6 @@ func TestWholeNames(t *testing.T) {
 	}
 	if _, err := wholeNames([]string{"?"}, "images.references: "); err == nil || !strings.HasPrefix(err.Error(), "images.references: ") {
 		t.Error(err)
-	}
-}
-
-func TestImageFill(t *testing.T) {
-	cfg := config.Default()
-	if _, err := imageFill(cfg, ""); err == nil || !strings.Contains(err.Error(), "images.tool_image") {
-		t.Error(err)
-	}
-	cfg.Images.ToolImage = "Not a name"
-	if _, err := imageFill(cfg, ""); err == nil || !strings.Contains(err.Error(), `images.tool_image "Not a name"`) {
-		t.Error(err)
-	}
-	cfg.Images.ToolImage, cfg.Images.Users, cfg.Storage.Driver = "tools/buildah", []string{"1000", "33"}, "overlay"
-	f, err := imageFill(cfg, "/a/file")
-	if err != nil || !slices.Equal(f.Users, []int{0, 1000, 33}) || !slices.Equal(f.Drivers, []string{"vfs", "overlay"}) ||
-		f.Runtime != cfg.Runtime || f.Credentials.File != "/a/file" || len(f.Tool.Policies) != 1 {
-		t.Errorf("%+v %v", f, err)
 	}
 }
 

@@ -1,3 +1,4 @@
+// Package try plays GitLab Runner for one job, which comes from the command line.
 package stages
 
 import (
@@ -24,7 +25,7 @@ func tryCommand(a *app) *cobra.Command {
 		Example: `  gitlab-sysbox-executor try --image debian:12 -- 'cat /etc/os-release'
   gitlab-sysbox-executor try --image debian:12 --variable NAME=value --service redis:7 --script job.sh`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := a.load(os.Stderr); err != nil {
+			if err := a.load(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			if a.configPath != "" { // the stages run in a folder of their own
@@ -34,6 +35,7 @@ func tryCommand(a *app) *cobra.Command {
 				}
 				j.configPath = path
 			}
+			j.out, j.errOut = c.OutOrStdout(), c.ErrOrStderr()
 			j.lines = args
 			if file != "" {
 				if len(args) > 0 {
@@ -118,7 +120,7 @@ func (j *tryJob) run(ctx context.Context, buildsDir string) error {
 	began := time.Now()
 	cleanupErr := j.call(context.WithoutCancel(ctx), self, "cleanup")
 	all = append(all, timing{"cleanup", time.Since(began), cleanupErr})
-	printTimings(os.Stderr, all)
+	printTimings(j.errOut, all)
 	if code != 0 {
 		return exitError(code)
 	}

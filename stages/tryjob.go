@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path"
@@ -27,6 +28,8 @@ type tryJob struct {
 	lines      []string
 	configPath string
 
+	out, errOut io.Writer // of each call
+
 	dir  string   // for what the Runner would hand over
 	env  []string // of each call
 	vars []script.Variable
@@ -34,9 +37,6 @@ type tryJob struct {
 
 // tryProject is the number of the project that every tried job belongs to.
 const tryProject = 1
-
-// tryServer stands for the GitLab instance. No host can have the name (RFC 2606).
-const tryServer = "try.invalid"
 
 // trySystemFailure is told apart from any exit code of the job's script.
 const trySystemFailure = 2
@@ -110,7 +110,7 @@ func (j *tryJob) call(ctx context.Context, self string, args ...string) error {
 	}
 	c := exec.CommandContext(ctx, self, args...)
 	c.Dir, c.Env = j.dir, j.env
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.Stdout, c.Stderr = j.out, j.errOut
 	if args[len(args)-1] == "config" {
 		c.Stdout = nil // its answer is for the Runner
 	}
