@@ -2,11 +2,13 @@ package stages
 
 import (
 	"fmt"
-	"gitlab-sysbox-executor/executor/agent"
 	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/stages/app"
 )
 
 // agentCommand holds the faces of our own binary inside the job container.
@@ -17,7 +19,7 @@ func agentCommand() *cobra.Command {
 		&cobra.Command{Use: "ready", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Ready() }},
 		&cobra.Command{Use: "exec", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			if code := agent.Exec(); code != 0 {
-				return exitError(code)
+				return app.ExitError(code)
 			}
 			return nil
 		}},

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/stages/contract"
 )
 
 // Cleanup removes whatever the job has on this machine.
-func Cleanup(ctx context.Context, c *Call, x *executor.Executor) error {
-	id, proven, err := c.cleanupIdentity(x.Log)
+func Cleanup(ctx context.Context, c *contract.Call, x *executor.Executor) error {
+	id, proven, err := c.CleanupIdentity(x.Log)
 	if err != nil {
 		return err
 	}

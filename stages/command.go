@@ -16,6 +16,10 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/stages/admin"
+	"gitlab-sysbox-executor/stages/app"
+	"gitlab-sysbox-executor/stages/contract"
+	"gitlab-sysbox-executor/stages/try"
 )
 
 // Version is set when a release is linked; otherwise it is the commit's.
@@ -36,18 +40,18 @@ func Main(args []string) int {
 	if err == nil {
 		return 0
 	}
-	if code, ok := errors.AsType[exitError](err); ok {
+	if code, ok := errors.AsType[app.ExitError](err); ok {
 		return int(code)
 	}
-	build, system := ExitCodes(os.Environ())
+	build, system := contract.ExitCodes(os.Environ())
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok {
 		// The Runner tells the job's author the exit code itself.
 		if failed.Stopped || failed.Signal != "" {
-			jobLog(os.Stderr, "info").Error(err)
+			app.NewLog(os.Stderr, "info").Error(err)
 		}
 		return build
 	}
-	jobLog(os.Stderr, "info").Error(err)
+	app.NewLog(os.Stderr, "info").Error(err)
 	if fault.ClassOf(err) == fault.Job {
 		return build
 	}
@@ -55,7 +59,7 @@ func Main(args []string) int {
 }
 
 func command() *cobra.Command {
-	a := &app{}
+	a := &app.App{}
 	root := &cobra.Command{
 		Use:           "gitlab-sysbox-executor",
 		Short:         "GitLab Runner custom executor that runs jobs in containers under Sysbox",
@@ -64,37 +68,37 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (default "+config.DefaultPath+")")
+	root.PersistentFlags().StringVar(&a.ConfigPath, "config", "", "configuration file (default "+config.DefaultPath+")")
 	root.AddCommand(
 		&cobra.Command{
 			Use: "config", Short: "Answer the Runner's config call", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				if err := a.load(os.Stderr); err != nil {
+				if err := a.Load(os.Stderr); err != nil {
 					return err
 				}
-				return Config(a.config, version(), c.OutOrStdout())
+				return Config(a.Config, version(), c.OutOrStdout())
 			},
 		},
 		&cobra.Command{
 			Use: "prepare", Short: "Make the job's environment", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return attended(c.Context(), a, func(ctx context.Context, call *Call, x *executor.Executor) error {
-					return Prepare(ctx, call, a.config, x, a.log)
+				return attended(c.Context(), a, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
+					return Prepare(ctx, call, a.Config, x, a.Log)
 				})
 			},
 		},
 		&cobra.Command{
 			Use: "run SCRIPT STAGE", Short: "Run one of the Runner's scripts in the job's environment", Args: cobra.ExactArgs(2),
 			RunE: func(c *cobra.Command, args []string) error {
-				return attended(c.Context(), a, func(ctx context.Context, call *Call, x *executor.Executor) error {
-					return Run(ctx, call, a.config, x, args[0], args[1], c.OutOrStdout(), a.log)
+				return attended(c.Context(), a, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
+					return Run(ctx, call, a.Config, x, args[0], args[1], c.OutOrStdout(), a.Log)
 				})
 			},
 		},
 		&cobra.Command{
 			Use: "cleanup", Short: "Remove whatever the job has on this machine", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return stage(a, func(call *Call, x *executor.Executor) error {
+				return stage(a, func(call *contract.Call, x *executor.Executor) error {
 					return Cleanup(c.Context(), call, x)
 				})
 			},
@@ -103,22 +107,22 @@ func command() *cobra.Command {
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), version()) },
 		},
-		tryCommand(a),
+		try.Command(a),
 		agentCommand(),
 	)
-	root.AddCommand(adminCommands(a)...)
+	root.AddCommand(admin.Commands(a)...)
 	return root
 }
 
 // attended is a stage that goes on only while the Runner lives. A Runner that was
 // killed calls no cleanup, and takes the job up no more, so we clean up then.
-func attended(ctx context.Context, a *app, do func(context.Context, *Call, *executor.Executor) error) error {
-	caller := callingProcess()
-	return stage(a, func(call *Call, x *executor.Executor) error {
-		watched, stop := caller.watch(ctx)
+func attended(ctx context.Context, a *app.App, do func(context.Context, *contract.Call, *executor.Executor) error) error {
+	caller := contract.CallingProcess()
+	return stage(a, func(call *contract.Call, x *executor.Executor) error {
+		watched, stop := caller.Watch(ctx)
 		defer stop()
 		err := do(watched, call, x)
-		if caller.gone() {
+		if caller.Gone() {
 			return errors.Join(err, Cleanup(context.WithoutCancel(ctx), call, x))
 		}
 		return err
@@ -126,15 +130,15 @@ func attended(ctx context.Context, a *app, do func(context.Context, *Call, *exec
 }
 
 // stage does what prepare, run and cleanup have in common.
-func stage(a *app, do func(*Call, *executor.Executor) error) error {
-	if err := a.load(os.Stderr); err != nil {
+func stage(a *app.App, do func(*contract.Call, *executor.Executor) error) error {
+	if err := a.Load(os.Stderr); err != nil {
 		return err
 	}
-	call, err := ReadCall(os.Environ())
+	call, err := contract.ReadCall(os.Environ())
 	if err != nil {
 		return err
 	}
-	return a.withExecutor(func(x *executor.Executor) error { return do(call, x) })
+	return a.WithExecutor(func(x *executor.Executor) error { return do(call, x) })
 }
 
 func version() string {

@@ -7,14 +7,16 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/stages/contract"
+	"gitlab-sysbox-executor/stages/plan"
 )
 
 // Prepare makes the job's environment.
-func Prepare(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor, log logrus.FieldLogger) error {
+func Prepare(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.Executor, log logrus.FieldLogger) error {
 	for _, text := range cfg.Unsafe() {
 		log.Debugf("The configuration permits (hardening.allow_unsafe): %s", text)
 	}
-	p, err := plan(c, cfg, log)
+	p, err := plan.Make(c, cfg, log)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/known"
+	"gitlab-sysbox-executor/stages/contract"
+	"gitlab-sysbox-executor/stages/plan"
 	"gitlab-sysbox-executor/stages/script"
 )
 
@@ -25,7 +27,7 @@ import (
 const buildStage = "build_script"
 
 // Run runs one of the Runner's scripts in the job's environment.
-func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
+func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
 	// One path serves the whole job: an earlier stage's code must not be reported
 	// as this one's.
 	if c.ExitCodeFile != "" {
@@ -53,7 +55,7 @@ func Run(ctx context.Context, c *Call, cfg *config.Config, x *executor.Executor,
 		Helper:         helper,
 		RemovesSecrets: stage == "cleanup_file_variables",
 		Report:         stage == buildStage,
-		ServiceLogs:    serviceLogs(c, cfg),
+		ServiceLogs:    plan.ServiceLogs(c, cfg),
 	}, output)
 	failed, ok := errors.AsType[*executor.ScriptError](err)
 	if ok {

@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/stages/app"
+	"gitlab-sysbox-executor/stages/plan"
+)
+
+// imagesCommand is for the administrator: it fills the store of base images that
+// all jobs share.
+func imagesCommand(a *app.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "images",
+		Short: "Fill the store of base images that all jobs share",
+		Long: `Fill the store of base images that all jobs share: what is in it, builds in jobs
+find without pulling it.
+
+Each change makes a new generation beside the current one and then switches;
+jobs that run keep the one they have, which goes with the last of them. A change
+that fails or is interrupted leaves everything as it was.`,
+	}
+	c.AddCommand(pullImages(a), refreshImages(a), removeImages(a), listImages(a))
+	return c
+}
+
+func pullImages(a *app.App) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "pull IMAGE...", Short: "Pull images into the store", Args: cobra.MinimumNArgs(1),
+		Example: "  gitlab-sysbox-executor images pull docker.io/library/debian:12",
+		RunE: func(c *cobra.Command, args []string) error {
+			all, err := wholeNames(args, "")
+			if err != nil {
+				return err
+			}
+			return changeImages(c, a, file, executor.ImageChange{Pull: all})
+		},
+	}
+	authFile(c, &file)
+	return c
+}
+
+func refreshImages(a *app.App) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "refresh", Short: "Pull again what is in the store, and images.references of the configuration", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withImages(c, a, func(x *executor.Executor) error {
+				all, err := wholeNames(a.Config.Images.References, "images.references: ")
+				if err != nil {
+					return err
+				}
+				current, err := x.CurrentImages()
+				if err != nil {
+					return err
+				}
+				if len(all)+len(current.Images) == 0 {
+					x.Log.Info("There is nothing to refresh: the store is empty, and images.references names nothing.")
+					return nil
+				}
+				return change(c, a, x, file, executor.ImageChange{Pull: all, Refresh: true, Keep: true})
+			})
+		},
+	}
+	authFile(c, &file)
+	return c
+}
+
+func removeImages(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove IMAGE...", Short: "Remove images from the store", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			all, err := wholeNames(args, "")
+			if err != nil {
+				return err
+			}
+			return withImages(c, a, func(x *executor.Executor) error {
+				current, err := x.CurrentImages()
+				if err != nil {
+					return err
+				}
+				var names []string
+				for _, i := range current.Images {
+					names = append(names, i.Reference)
+				}
+				for _, r := range all {
+					if !slices.Contains(names, r) {
+						return fmt.Errorf("image %s is not in the store, which has: %s", r, strings.Join(names, ", "))
+					}
+				}
+				return change(c, a, x, "", executor.ImageChange{Remove: all})
+			})
+		},
+	}
+}
+
+func listImages(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list", Short: "List the images of the store, and which jobs have which generation", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return withImages(c, a, func(x *executor.Executor) error {
+				l, err := x.ListImages(c.Context())
+				if err != nil {
+					return err
+				}
+				return printImages(l, asJSON, c.OutOrStdout())
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return c
+}
+
+func authFile(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "authfile", "", "a Docker client's config.json with credentials for registries (default the one in your home folder)")
+}
+
+// withImages loads the configuration and connects to the engine.
+func withImages(c *cobra.Command, a *app.App, do func(*executor.Executor) error) error {
+	if err := a.Load(c.ErrOrStderr()); err != nil {
+		return err
+	}
+	return a.WithExecutor(do)
+}
+
+func changeImages(c *cobra.Command, a *app.App, authFile string, what executor.ImageChange) error {
+	return withImages(c, a, func(x *executor.Executor) error { return change(c, a, x, authFile, what) })
+}
+
+func change(c *cobra.Command, a *app.App, x *executor.Executor, authFile string, what executor.ImageChange) error {
+	if authFile != "" {
+		if _, err := os.Stat(authFile); err != nil {
+			return fmt.Errorf("--authfile: %w", err)
+		}
+	}
+	f, err := plan.ImageFill(a.Config, authFile)
+	if err != nil {
+		return err
+	}
+	f.Out = c.ErrOrStderr()
+	return x.ChangeImages(c.Context(), f, what)
+}
+
+// wholeNames are names with registry and tag; where tells whose they are.
+func wholeNames(names []string, where string) ([]string, error) {
+	var all []string
+	for _, name := range names {
+		whole, err := image.Whole(name)
+		if err != nil {
+			return nil, fmt.Errorf(`%simage %.100q: %w; write for example "docker.io/library/debian:12"`, where, name, err)
+		}
+		all = append(all, whole)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+func printImages(l executor.ImageList, asJSON bool, out io.Writer) error {
+	if asJSON {
+		return printJSON(out, l)
+	}
+	return imagesTable(l, out)
+}
+
+func imagesTable(l executor.ImageList, out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "IMAGE\tDIGEST\tSIZE")
+	for _, i := range l.Images {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(i.Reference), printable(i.Digest), units.BytesSize(float64(i.Size)))
+	}
+	fmt.Fprintln(w, "\nGENERATION\tVOLUME\tJOBS")
+	for _, g := range l.Generations {
+		number := strconv.Itoa(g.Number)
+		if g.Current {
+			number += " (current)"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", number, printable(g.Volume), printable(strings.Join(g.Jobs, " ")))
+	}
+	return w.Flush()
+}

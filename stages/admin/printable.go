@@ -1,0 +1,66 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// longestCell is how much of one text a table shows, in bytes.
+const longestCell = 1000
+
+// printable is a text of others, such as a label, a container's name or an error, as
+// root's terminal may show it: on one line, without what moves the cursor or cannot be
+// seen, and cut where it is long.
+func printable(text string) string {
+	rest := 0
+	if len(text) > longestCell {
+		cut := longestCell
+		for cut > 0 && !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		text, rest = text[:cut], len(text)-cut
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRuneToASCII(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	if rest > 0 {
+		fmt.Fprintf(&b, "... (%d bytes more)", rest)
+	}
+	return b.String()
+}
+
+// printJSON prints v for programs, with what a terminal would act upon as escapes.
+func printJSON(out io.Writer, v any) error {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	for _, r := range text.String() {
+		// Such a character is within a string: JSON has no other place for it.
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	_, err := b.WriteTo(out)
+	return err
+}

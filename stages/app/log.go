@@ -1,0 +1,51 @@
+package app
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor"
+)
+
+// NewLog writes plain lines for a job's log, coloured as the Runner colours its
+// own. The Runner masks secrets in what a stage writes, and adds the time.
+func NewLog(to io.Writer, level string) *logrus.Logger {
+	l := logrus.New()
+	l.SetOutput(to)
+	l.SetFormatter(lines{})
+	if parsed, err := logrus.ParseLevel(level); err == nil {
+		l.SetLevel(parsed)
+	}
+	return l
+}
+
+type lines struct{}
+
+// The Runner's own colours (helpers/fatal_panic.go, helpers/ansi.go): yellow for
+// a warning, bold red for an error.
+const (
+	yellow  = "\x1b[0;33m"
+	boldRed = "\x1b[31;1m"
+	Reset   = "\x1b[0;m"
+)
+
+// Format makes one line of an entry, or several where the message has several.
+func (lines) Format(e *logrus.Entry) ([]byte, error) {
+	prefix, colour := "", ""
+	switch {
+	case e.Data[executor.Verbatim] == true:
+	case e.Level <= logrus.ErrorLevel:
+		prefix, colour = "ERROR: ", boldRed
+	case e.Level == logrus.WarnLevel:
+		prefix, colour = "WARNING: ", yellow
+	}
+	var b bytes.Buffer
+	b.WriteString(colour + prefix + e.Message)
+	if colour != "" {
+		b.WriteString(Reset)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}

@@ -1,0 +1,45 @@
+package contract
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Parent is the process that called us: the Runner. It runs us in a process group
+// of our own, so its death reaches us neither as a signal nor, while our output
+// is not read, in any other way.
+type Parent struct{ pid int }
+
+// CallingProcess is the parent that this process has now.
+func CallingProcess() Parent { return Parent{os.Getppid()} }
+
+// Gone tells that the caller has ended: we have another parent then.
+func (p Parent) Gone() bool { return os.Getppid() != p.pid }
+
+// Watch returns a context that ends with ctx or when the caller ends. It needs
+// pidfd_open(2), Linux 5.3; Sysbox itself needs 5.12.
+func (p Parent) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err != nil || p.Gone() {
+		if p.Gone() {
+			cancel()
+		}
+		return ctx, cancel
+	}
+	go func() {
+		defer unix.Close(fd)
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for ctx.Err() == nil {
+			// A second at a time, so that the goroutine ends with ctx.
+			if n, err := unix.Poll(poll, 1000); err != nil && err != unix.EINTR {
+				return
+			} else if n > 0 {
+				cancel()
+			}
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,223 @@
+package plan
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/stages/contract"
+)
+
+// imageRules turn the images that a job names into requests, within what the
+// administrator allows. Their errors are the job's fault. Names come from the
+// job's author: what is refused is shown cut.
+type imageRules struct {
+	call *contract.Call
+	cfg  *config.Config
+}
+
+// forJob asks for the job's own image, or for the default. The default is always
+// allowed as the administrator wrote it: what the job's variables make of it is the
+// job's choice.
+func (r imageRules) forJob(i contract.Image) (image.Request, error) {
+	if strings.Contains(i.Name, "$") && r.call.Variables["CI_JOB_IMAGE"] != "" {
+		i.Name = r.call.Variables["CI_JOB_IMAGE"] // older Runners expand nothing in the payload
+	}
+	if i.Name == "" {
+		i.Name = r.expand(r.cfg.Job.Image)
+	}
+	if i.Name == "" {
+		return image.Request{}, fault.Jobf("the job names no image and there is no default: write image: in .gitlab-ci.yml, or job.image in the executor's configuration")
+	}
+	req, err := r.request(i)
+	if err == nil && i.Name != r.cfg.Job.Image {
+		err = r.allowed(i.Name, "images", r.cfg.Job.AllowedImages)
+	}
+	return req, err
+}
+
+// forService asks for the image of a service.
+func (r imageRules) forService(i contract.Image) (image.Request, error) {
+	req, err := r.request(i)
+	if err == nil {
+		err = r.allowed(i.Name, "services", r.cfg.Job.AllowedServices)
+	}
+	return req, err
+}
+
+// forHelper asks for the administrator's own helper image, which no limit of the
+// job's concerns. Its error is the system's fault.
+func (r imageRules) forHelper(name string) (image.Request, error) {
+	if err := image.Check(name); err != nil {
+		return image.Request{}, fmt.Errorf("helper.image %s: %w", fault.Quote(name), err)
+	}
+	req := image.Request{Reference: name, Credentials: r.credentials()}
+	for _, p := range r.cfg.Helper.PullPolicy {
+		req.Policies = append(req.Policies, image.Policy(p))
+	}
+	return req, nil
+}
+
+// allowed holds an image that the job's author chose against the administrator's
+// rules. Whoever knows an image's ID could otherwise have it without its registry's
+// leave, and IDs are in every job log.
+func (r imageRules) allowed(name, kind string, patterns []string) error {
+	if image.IsID(name) && !r.cfg.Job.AllowImageIDs {
+		return fault.Jobf("image %q is given by its ID, which this runner does not allow (job.allow_image_ids): write the image's name", name)
+	}
+	if image.Allowed(patterns, name) {
+		return nil
+	}
+	hint := ""
+	if strings.Contains(name, "@") {
+		hint = `; an image with a digest needs a pattern with one, such as "ruby@sha256:*", or with ** at its end`
+	}
+	return fault.Jobf("The %q image is not present on list of allowed %s: the administrator of this runner allows %s (job.allowed_%s)%s",
+		name, kind, strings.Join(patterns, ", "), kind, hint)
+}
+
+func (r imageRules) request(i contract.Image) (image.Request, error) {
+	if err := image.Check(i.Name); err != nil {
+		return image.Request{}, fault.Jobf(`image %s: %w; write for example "debian:12" or "registry.example/group/image:tag"`, fault.Quote(i.Name), err)
+	}
+	platform, err := r.platform(i)
+	if err != nil {
+		return image.Request{}, err
+	}
+	policies, err := r.policies(i)
+	if err != nil {
+		return image.Request{}, err
+	}
+	return image.Request{Reference: i.Name, Platform: platform, Policies: policies, Credentials: r.credentials()}, nil
+}
+
+var platformForm = regexp.MustCompile(`^[a-z0-9_]+(/[a-z0-9_]+(/[a-z0-9_.]+)?)?$`)
+
+// platform is what the engine calls it: a bare architecture means Linux.
+func (r imageRules) platform(i contract.Image) (string, error) {
+	p := strings.ToLower(r.expand(i.Options.Docker.Platform))
+	switch {
+	case p == "":
+		return "", nil
+	case len(p) > 100 || !platformForm.MatchString(p):
+		return "", fault.Jobf(`image %q: platform %s is not one; write for example "linux/arm64"`, i.Name, fault.Quote(p))
+	case p != "linux" && !strings.Contains(p, "/"):
+		return "linux/" + p, nil
+	}
+	return p, nil
+}
+
+// policies are the job's, else the configured ones, as far as they are allowed
+// (gitlab-runner, helpers/pull_policies).
+func (r imageRules) policies(i contract.Image) ([]image.Policy, error) {
+	wanted, source := i.PullPolicies, "GitLab pipeline config"
+	if len(wanted) == 0 {
+		wanted, source = r.cfg.Job.PullPolicy, "Runner config"
+	}
+	allowed := r.cfg.Job.AllowedPullPolicies
+	if len(allowed) == 0 {
+		allowed = r.cfg.Job.PullPolicy
+	}
+	var named []string // each once
+	var effective []image.Policy
+	for _, name := range wanted {
+		p := image.Policy(name)
+		if p != image.Always && p != image.IfNotPresent && p != image.Never {
+			return nil, fault.Jobf("image %q: pull_policy %s is none of always, if-not-present, never", i.Name, fault.Quote(name))
+		}
+		if slices.Contains(named, name) {
+			continue
+		}
+		named = append(named, name)
+		if slices.Contains(allowed, name) {
+			effective = append(effective, p)
+		}
+	}
+	if len(effective) == 0 {
+		return nil, fault.Jobf("invalid pull policy for image %q: pull_policy (%s) defined in %s is not one of the allowed_pull_policies (%s)",
+			i.Name, named, source, allowed)
+	}
+	return effective, nil
+}
+
+// jobUser is the configured user, else the one that the job names for its image.
+func (r imageRules) jobUser(i contract.Image) (string, error) {
+	if r.cfg.Job.User != "" {
+		return r.cfg.Job.User, nil
+	}
+	return r.allowedUser(i)
+}
+
+// serviceUser is the one that the job names for a service's image, within the same
+// rules; where it names none, the image's own, which job.user does not replace: a
+// database, say, runs as a user of its own.
+func (r imageRules) serviceUser(i contract.Image) (string, error) {
+	if i.Options.Docker.User == "" {
+		return "", nil
+	}
+	return r.jobUser(i)
+}
+
+func (r imageRules) allowedUser(i contract.Image) (string, error) {
+	name, err := r.user(i)
+	if err != nil {
+		return "", err
+	}
+	if list := r.cfg.Job.AllowedUsers; name != "" && len(list) > 0 && !slices.Contains(list, name) {
+		return "", fault.Jobf("user %q is not an allowed user: %s (job.allowed_users)", name, list)
+	}
+	return name, nil
+}
+
+// user is the one that the job names, which only its own container knows.
+func (r imageRules) user(i contract.Image) (string, error) {
+	name := r.expand(string(i.Options.Docker.User))
+	odd := func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }
+	if len(name) > 256 || strings.ContainsFunc(name, odd) {
+		return "", fault.Jobf(`image %q: user %s is not one; write for example "1000" or "www-data:www-data"`, i.Name, fault.Quote(name))
+	}
+	return name, nil
+}
+
+// credentials are all that there may be for the job.
+func (r imageRules) credentials() image.Sources {
+	s := image.Sources{AuthConfig: r.call.Variables["DOCKER_AUTH_CONFIG"], AuthConfigHelpers: r.cfg.Job.CredentialHelpers, Home: homeDir()}
+	for _, c := range r.call.Job.Credentials {
+		if c.Type == "registry" {
+			s.Payload = append(s.Payload, image.Login{Registry: c.URL, Username: c.Username, Password: c.Password})
+		}
+	}
+	return s
+}
+
+// homeDir is that of the Runner's user, who runs us; a service of systemd's may
+// have no HOME.
+func homeDir() string {
+	if dir, err := os.UserHomeDir(); err == nil {
+		return dir
+	}
+	if u, err := user.Current(); err == nil {
+		return u.HomeDir
+	}
+	return ""
+}
+
+// longestText is far above any name, user or platform.
+const longestText = 1000
+
+// expand puts the job's variables in where the Runner leaves that to the
+// executor. What is too long anyhow is left alone: a thousand times "$A" can mean
+// gigabytes.
+func (r imageRules) expand(text string) string {
+	if len(text) > longestText {
+		return text
+	}
+	return os.Expand(text, func(name string) string { return r.call.Variables[name] })
+}

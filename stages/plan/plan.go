@@ -1,0 +1,156 @@
+// Package plan turns a call of the Runner and the configuration into what the executor
+// is to make: the job's images, services, folders, helper and limits.
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/stages/contract"
+)
+
+// Make turns what the Runner says and what the administrator configured into a
+// job's environment. Its errors are the job's fault.
+func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, error) {
+	id, err := c.Identity()
+	if err != nil {
+		return executor.Plan{}, err
+	}
+	job := c.Job
+	settings, err := storageSettings(c, cfg, log)
+	if err != nil {
+		return executor.Plan{}, err
+	}
+	p := executor.Plan{
+		Identity:          id,
+		Runtime:           cfg.Runtime,
+		Hostname:          cmp.Or(cfg.Container.Hostname, hostname(c, id)),
+		Entrypoint:        job.Image.Entrypoint,
+		Container:         cfg.Container,
+		Hardening:         cfg.Hardening,
+		Network:           cfg.Network,
+		Storage:           settings,
+		Volume:            Volume(cfg),
+		Folders:           folders(c, cfg, id, log),
+		SharedImages:      cfg.Images.Offer,
+		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
+		ServiceLogs:       ServiceLogs(c, cfg),
+		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),
+		InspectTimeout:    time.Duration(cfg.Job.InspectTimeout),
+		SystemdRefused:    systemdRefused(cfg.Job),
+	}
+	images := imageRules{c, cfg}
+	if p.Image, err = images.forJob(job.Image); err != nil {
+		return executor.Plan{}, err
+	}
+	if err := possible(job.Image, nil); err != nil {
+		return executor.Plan{}, fault.Jobf("image: %w", err)
+	}
+	limits, err := overridden(c.Variables, cfg)
+	if err != nil {
+		return executor.Plan{}, err
+	}
+	p.Resources, p.ServiceTimeout = limits.job, time.Duration(limits.wait)
+	if p.User, err = images.jobUser(job.Image); err != nil {
+		return executor.Plan{}, err
+	}
+	if p.Helper, err = helper(c, cfg); err != nil {
+		return executor.Plan{}, err
+	}
+	if p.Systemd, err = systemd(c); err != nil {
+		return executor.Plan{}, err
+	}
+	p.Environment = environment(cfg, c.JobVariables(c.TempDir(cfg.Job.BuildsDir)))
+	if p.Services, err = services(c, cfg, job.Services, limits.service, log); err != nil {
+		return executor.Plan{}, err
+	}
+	return p, nil
+}
+
+// storageSettings honours a job's own TMPDIR, unless it is no place for one.
+func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (storage.Settings, error) {
+	// Overlay is only taken once a trial in the job's container has succeeded.
+	s := storage.Settings{Driver: "vfs", TMPDIR: cfg.Storage.TmpDir, Isolation: cfg.Storage.Isolation}
+	if dir := c.Variables["TMPDIR"]; dir != "" {
+		if !path.IsAbs(dir) {
+			return s, fault.Jobf("the job variable TMPDIR=%q is not an absolute path: write one, or leave it out for %s", dir, s.TMPDIR)
+		}
+		if strings.ContainsFunc(dir, unicode.IsControl) || !utf8.ValidString(dir) {
+			return s, fault.Jobf("the job variable TMPDIR=%q holds a character that no folder's name should: write another, or leave it out for %s", dir, s.TMPDIR)
+		}
+		s.TMPDIR, s.JobsTMPDIR = path.Clean(dir), path.Clean(dir) != path.Clean(s.TMPDIR)
+	}
+	enforced := s.Enforced()
+	for _, name := range slices.Sorted(maps.Keys(enforced)) {
+		v, ok := c.Variables[name]
+		if !ok || v == enforced[name] || name == "STORAGE_DRIVER" && v == cfg.Storage.Driver {
+			continue
+		}
+		if cfg.Storage.DriverConflict == "fail" {
+			return s, fault.Jobf("the job variable %s contradicts the storage driver %s, which is enforced on this runner: remove the variable", name, cfg.Storage.Driver)
+		}
+		log.Warnf("The job variable %s is overridden by %s=%q: the executor enforces the storage driver %s.", name, name, enforced[name], cfg.Storage.Driver)
+	}
+	return s, nil
+}
+
+// Volume is what the administrator wants jobs' storage volumes to be like.
+func Volume(cfg *config.Config) executor.Volume {
+	s := cfg.Storage
+	if s.Dir == "" {
+		s.Dir = path.Join(cfg.StateDir, "volumes")
+	}
+	return executor.Volume{
+		Backend: s.Backend, Folder: s.Dir, Size: int64(s.Size), MinFree: int64(s.MinFree), Overcommit: s.Overcommit,
+		Overlay: s.Driver == "overlay",
+	}
+}
+
+// environment is what a container of the job starts with: these variables, then
+// the administrator's. Nothing of the host's environment is in it.
+func environment(cfg *config.Config, vars map[string]string) []string {
+	vars = maps.Clone(vars)
+	// An empty TMPDIR means the current folder to Buildah.
+	delete(vars, "TMPDIR")
+	maps.DeleteFunc(vars, func(name, _ string) bool {
+		// Sysbox takes such variables for its own and refuses those it does not know.
+		return strings.HasPrefix(name, "SYSBOX_")
+	})
+	for _, kv := range cfg.Job.Environment {
+		name, value, _ := strings.Cut(kv, "=")
+		vars[name] = value
+	}
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		env = append(env, name+"="+vars[name])
+	}
+	return env
+}
+
+// hostname is the one that GitLab's Docker executor gives, cut to what a host's
+// name may be (RFC 1123).
+func hostname(c *contract.Call, id executor.Identity) string {
+	short := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, c.Variables["CI_RUNNER_SHORT_TOKEN"])
+	if short == "" {
+		short = "none"
+	}
+	return fmt.Sprintf("runner-%.12s-project-%d-concurrent-%d", short, id.ProjectID, c.Number("CI_CONCURRENT_ID")%10000)
+}

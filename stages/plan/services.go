@@ -1,0 +1,193 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/stages/contract"
+)
+
+// services turns those that the job names into those that run beside it. Like
+// GitLab's Docker executor it leaves out a service all of whose names another
+// one has.
+func services(c *contract.Call, cfg *config.Config, named []contract.Image, limits config.Resources, log logrus.FieldLogger) ([]executor.Service, error) {
+	if most := cfg.Services.Limit; most >= 0 && int64(len(named)) > most {
+		return nil, fault.Jobf("too many services requested: %d, only %d allowed", len(named), most)
+	}
+	var all []executor.Service
+	var names service.Names
+	job := c.JobVariables(c.TempDir(cfg.Job.BuildsDir))
+	for n, s := range named {
+		one, err := servicePlan(c, cfg, s, job)
+		if err != nil {
+			return nil, err
+		}
+		reference := one.Image.Reference
+		free, told := names.Take(reference, n, one.Aliases)
+		for _, t := range told {
+			log.Warn(t)
+		}
+		if len(free) == 0 {
+			log.Warnf("Service %q (services[%d]) is not started: no name is left to reach it by. Give it an alias of its own.", reference, n)
+			continue
+		}
+		one.Aliases, one.Resources = free, limits
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func servicePlan(c *contract.Call, cfg *config.Config, s contract.Image, job map[string]string) (executor.Service, error) {
+	images := imageRules{c, cfg}
+	s.Name, s.Alias = images.expand(s.Name), images.expand(s.Alias) // older Runners have not
+	r, err := images.forService(s)
+	if err != nil {
+		return executor.Service{}, err
+	}
+	user, err := images.serviceUser(s)
+	if err != nil {
+		return executor.Service{}, err
+	}
+	derived, err := service.Derived(s.Name)
+	if err != nil {
+		return executor.Service{}, err
+	}
+	given, err := service.Given(s.Alias)
+	if err != nil {
+		return executor.Service{}, fault.Jobf("service %s: %w", s.Name, err)
+	}
+	variables, err := serviceVariables(c, s, job)
+	if err == nil {
+		err = possible(s, variables)
+	}
+	if err != nil {
+		return executor.Service{}, fault.Jobf("service %s: %w", s.Name, err)
+	}
+	systemd, err := serviceSystemd(s)
+	if err != nil {
+		return executor.Service{}, err
+	}
+	label := strings.Join(given, "-")
+	if label == "" {
+		label = derived[0]
+	}
+	return executor.Service{
+		Image:       r,
+		Aliases:     append(derived, given...),
+		Label:       label,
+		Entrypoint:  s.Entrypoint,
+		Command:     s.Command,
+		User:        user,
+		Systemd:     systemd,
+		Environment: environment(cfg, variables),
+		Runtime:     cfg.ServiceRuntime(),
+		Tmpfs:       cfg.Services.Tmpfs,
+	}, nil
+}
+
+// serviceVariables are what a service starts with: the job's that are public or
+// the Runner's own, and the service's, which may refer to all of the job's
+// (gitlab-runner, common/build.go, GetServiceVariables).
+func serviceVariables(c *contract.Call, s contract.Image, job map[string]string) (map[string]string, error) {
+	all := maps.Clone(job)
+	for _, v := range c.Job.Variables {
+		if v.Public {
+			if value, ok := job[v.Key]; ok {
+				all[v.Key] = value
+			}
+		} else {
+			delete(all, v.Key)
+		}
+	}
+	for name := range c.Job.Secrets {
+		delete(all, name)
+	}
+	source := expander{maps.Clone(job)}
+	for _, v := range s.Variables {
+		source.variables[v.Key] = v.Value
+	}
+	for _, v := range s.Variables {
+		if v.Key == "" || strings.ContainsAny(v.Key, "=\x00") {
+			return nil, fmt.Errorf("%s is not the name of a variable", fault.Quote(v.Key))
+		}
+		if !v.Raw {
+			if err := source.expand(&v.Value); err != nil {
+				return nil, fmt.Errorf("variable %s: %w", fault.Quote(v.Key), err)
+			}
+		}
+		all[v.Key] = v.Value
+	}
+	return all, nil
+}
+
+// longest is that of an argument or a variable, in bytes.
+const longest = agent.LongestWord
+
+// expander replaces references to variables as the Runner does (common/spec,
+// Variables.ExpandValue): once, and with nothing where there is none.
+type expander struct{ variables map[string]string }
+
+func (x expander) expand(text *string) error {
+	size := len(*text)
+	expanded := os.Expand(*text, func(name string) string {
+		switch name {
+		case "$":
+			return name
+		case "*", "#", "@", "!", "?", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9":
+			return ""
+		}
+		value := x.variables[name]
+		if size += len(value); size > 2*longest {
+			return "" // refused below; many references to much would fill the memory
+		}
+		return value
+	})
+	if size > 2*longest {
+		return fmt.Errorf("with its references replaced it is too long for a process, which takes at most %d bytes", longest)
+	}
+	*text = expanded
+	return nil
+}
+
+// possible refuses what no process can be started with.
+func possible(s contract.Image, variables map[string]string) error {
+	check := func(what, text string) error {
+		switch {
+		case len(text) > longest:
+			return fmt.Errorf("%s has %d bytes; a process takes at most %d", what, len(text), longest)
+		case strings.ContainsRune(text, 0):
+			return fmt.Errorf("%s holds a NUL character, which no process takes", what)
+		}
+		return nil
+	}
+	for what, list := range map[string][]string{"entrypoint": s.Entrypoint, "command": s.Command} {
+		for n, text := range list {
+			if err := check(fmt.Sprintf("%s[%d]", what, n), text); err != nil {
+				return err
+			}
+		}
+	}
+	for name, value := range variables {
+		if err := check("variable "+fault.Quote(name), name+"="+value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ServiceLogs tells whether the job wants its services' logs in its own, and may
+// have them.
+func ServiceLogs(c *contract.Call, cfg *config.Config) bool {
+	wanted, err := strconv.ParseBool(c.Variables["CI_DEBUG_SERVICES"])
+	return err == nil && wanted && cfg.Services.DebugLogs
+}

@@ -1,0 +1,55 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/stages/contract"
+)
+
+// systemdVariable is the variable of the job, or of a service, that says whether
+// systemd is to be the first process of its container.
+const systemdVariable = "EXECUTOR_SYSTEMD"
+
+// systemd is what the job says of it; nil when it says nothing.
+func systemd(c *contract.Call) (*bool, error) {
+	return systemdWord("the job", c.Variables[systemdVariable])
+}
+
+// serviceSystemd is what the service itself says of it: the job's variables are
+// about the job's container.
+func serviceSystemd(s contract.Image) (*bool, error) {
+	for _, v := range s.Variables {
+		if v.Key == systemdVariable {
+			return systemdWord("service "+s.Name+": the", v.Value)
+		}
+	}
+	return nil, nil
+}
+
+func systemdWord(whose, text string) (*bool, error) {
+	if text == "" {
+		return nil, nil
+	}
+	wanted, err := strconv.ParseBool(text)
+	if err != nil {
+		return nil, fault.Jobf("%s variable %s=%s is neither true nor false", whose, systemdVariable, fault.Quote(text))
+	}
+	return &wanted, nil
+}
+
+// systemdRefused says which rule for users keeps jobs from root, as whom systemd
+// runs; empty when none does.
+func systemdRefused(job config.Job) string {
+	switch {
+	case job.User != "" && !executor.IsRoot(job.User):
+		return fmt.Sprintf("job.user is %q", job.User)
+	case job.User == "" && len(job.AllowedUsers) > 0 && !slices.ContainsFunc(job.AllowedUsers, executor.IsRoot):
+		return fmt.Sprintf("job.allowed_users is %q, without root", job.AllowedUsers)
+	}
+	return ""
+}
