@@ -1,11 +1,17 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/containerdir"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -63,4 +69,51 @@ func TestHostileSettingsOfServicesStay(t *testing.T) {
 		"until [ -e ask ]; do sleep 0.1; done; "+see+" >after; touch after.new; "+stay)}
 	r := p.succeed(t, j)
 	wantLines(t, r, "the service sees what it saw", `driver = "vfs"`, "1", "mine are read-only")
+}
+
+// Where the file system can share blocks, the copies take none of their own.
+func TestCopiesOfProgramsShareBlocks(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp(world.dir, "reflink-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	smallDisk(t, dir, "xfs")
+	text, err := os.ReadFile(world.binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	used := func() int64 {
+		t.Helper()
+		unix.Sync() // blocks that are only promised count as taken
+		var s unix.Statfs_t
+		if err := unix.Statfs(dir, &s); err != nil {
+			t.Fatal(err)
+		}
+		return int64(s.Blocks-s.Bfree) * s.Bsize
+	}
+	before := used()
+	const copies = 5
+	for n := range copies {
+		d, err := containerdir.Make(filepath.Join(dir, strconv.Itoa(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.CopyProgram(program, "agent"); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if copied, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(n), "agent")); err != nil || !bytes.Equal(copied, text) {
+			t.Errorf("%d bytes, %v", len(copied), err)
+		}
+	}
+	if more := used() - before; more > int64(len(text))/4 {
+		t.Errorf("%d copies of %d bytes took %d", copies, len(text), more)
+	}
 }
