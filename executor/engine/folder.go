@@ -35,6 +35,18 @@ func (e *Engine) MakeFolder(ctx context.Context, id, path string, mode int64) er
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return e.wrap("making folder "+path+" in container "+id,
-		e.client.CopyToContainer(ctx, id, "/", &b, container.CopyToContainerOptions{}))
+	var err error
+	for range folderTries {
+		// Error processing tar file(exit status 1): mkdir /x: file exists
+		// The engine looks, then makes it. On a volume that several containers share,
+		// another one's may come in between; the next look finds it.
+		err = e.client.CopyToContainer(ctx, id, "/", bytes.NewReader(b.Bytes()), container.CopyToContainerOptions{})
+		if err == nil || !strings.Contains(err.Error(), "file exists") {
+			break
+		}
+	}
+	return e.wrap("making folder "+path+" in container "+id, err)
 }
+
+// folderTries bounds how often: a folder with parents may be raced for at each of them.
+const folderTries = 10
