@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
@@ -236,6 +236,10 @@ func (t *tool) auth(ctx context.Context, reference string) (string, error) {
 	return string(text), err
 }
 
+// mostLists bounds each of the store's lists, in bytes: they hold what images say of
+// themselves.
+const mostLists = 16 << 20
+
 // finish makes the store readable and learns what is in it.
 func (t *tool) finish(ctx context.Context, want []string, made *Generation) error {
 	var users []string
@@ -248,7 +252,7 @@ func (t *tool) finish(ctx context.Context, want []string, made *Generation) erro
 		}
 	}
 	driver := made.Drivers[0]
-	var lists [2]bytes.Buffer
+	lists := [2]agentclient.Limited{{Most: mostLists}, {Most: mostLists}}
 	for n, list := range []string{"images", "layers"} {
 		if err := t.run(ctx, "listing images", listScript, &lists[n], driver, list); err != nil {
 			return fmt.Errorf("%w: %s", err, strings.TrimSpace(lists[n].String()))

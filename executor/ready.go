@@ -12,6 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/service"
 )
@@ -128,7 +129,7 @@ func (x *Executor) awaitHealth(ctx context.Context, s job.Running) error {
 			if state.HealthLog == "" {
 				return fmt.Errorf("the image's own health check says %q", state.Health)
 			}
-			return fmt.Errorf("the image's own health check says %q: %s", state.Health, state.HealthLog)
+			return fmt.Errorf("the image's own health check says %q: %s", state.Health, fault.Brief(state.HealthLog))
 		}
 		select {
 		case <-ctx.Done():

@@ -56,7 +56,7 @@ func ask[O, R any](ctx context.Context, c Container, face string, limit time.Dur
 	if err != nil {
 		return report, err
 	}
-	stdout, stderr := limited{most: mostAnswer}, limited{most: mostErrors}
+	stdout, stderr := Limited{Most: mostAnswer}, Limited{Most: mostErrors}
 	if _, err = s.Write(append(question, '\n')); err == nil {
 		err = s.Copy(&stdout, &stderr)
 	}
@@ -72,8 +72,8 @@ func ask[O, R any](ctx context.Context, c Container, face string, limit time.Dur
 		return report, fmt.Errorf("asking the agent in %s: %w", c.Name, err)
 	}
 	var a agent.Answer[R]
-	if err := decode(stdout.text.Bytes(), &a); err != nil {
-		return report, c.unanswered(ctx, s, face, err, stderr.text.String()+" "+stdout.text.String())
+	if err := decode(stdout.Bytes(), &a); err != nil {
+		return report, c.unanswered(ctx, s, face, err, stderr.String()+" "+stdout.String())
 	}
 	if a.Nonce != nonce {
 		return report, c.impossible(face, errors.New("it lacks the question's nonce"))
@@ -129,20 +129,25 @@ func decode(text []byte, answer any) error {
 	return nil
 }
 
-// limited keeps what is written to it, up to so many bytes.
-type limited struct {
-	most int
-	text bytes.Buffer
+// Limited keeps what is written to it, up to Most bytes. What goes beyond that is an
+// error, and nothing of it is kept.
+type Limited struct {
+	Most int
+	text bytes.Buffer // not embedded: it has more ways to be written to
 }
+
+func (l *Limited) Bytes() []byte { return l.text.Bytes() }
+
+func (l *Limited) String() string { return l.text.String() }
 
 // tooMuchError says that more was written than may be.
 type tooMuchError struct{ most int }
 
 func (e *tooMuchError) Error() string { return "more than " + units.BytesSize(float64(e.most)) }
 
-func (l *limited) Write(p []byte) (int, error) {
-	if l.text.Len()+len(p) > l.most {
-		return 0, &tooMuchError{l.most}
+func (l *Limited) Write(p []byte) (int, error) {
+	if l.text.Len()+len(p) > l.Most {
+		return 0, &tooMuchError{l.Most}
 	}
 	return l.text.Write(p)
 }
