@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/docker/docker/client"
 	"github.com/docker/go-units"
@@ -39,7 +40,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// boundedTransport bounds the body of each answer.
+// boundedTransport bounds the body of each answer; of a list of containers it keeps
+// what we read.
 type boundedTransport struct {
 	http.RoundTripper
 	most int
@@ -47,7 +49,11 @@ type boundedTransport struct {
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := t.RoundTripper.RoundTrip(r)
-	if err == nil && answer.Body != nil {
+	switch {
+	case err != nil || answer.Body == nil:
+	case answer.StatusCode == http.StatusOK && strings.HasSuffix(r.URL.Path, "/containers/json"):
+		answer.Body = slimBody(answer.Body)
+	default:
 		answer.Body = struct {
 			io.Reader
 			io.Closer

@@ -3,12 +3,16 @@ package engine
 import (
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/client"
 )
@@ -40,6 +44,55 @@ func TestHostilePull(t *testing.T) {
 	if err := pull(`{"status":"` + strings.Repeat("x", 3<<20) + `"}`); !IsTooLarge(err) {
 		t.Errorf("%.200v", err)
 	}
+}
+
+// Lists of containers hold all labels of their images, and come to every process of
+// ours.
+func TestHostileLabelsInLists(t *testing.T) {
+	one := `{"Id":"id","Names":["/name"],"Image":"x","Created":7,"Labels":{"x":"` + strings.Repeat("y", 900_000) + `","io.gitlab-sysbox-executor.name":"gsx-7"},"State":"running"}`
+	found, err := answering(t, "1.41", "["+one+","+one+"]").FindContainers(t.Context(), LabelPrefix+"name", "")
+	want := Found{ID: "id", Name: "name", Made: time.Unix(7, 0), Labels: map[string]string{LabelPrefix + "name": "gsx-7"}}
+	if err != nil || !reflect.DeepEqual(found, []Found{want, want}) {
+		t.Errorf("%+v %v", found, err)
+	}
+	// As many as ten jobs with some services have: 135 MB.
+	const many = 150
+	parts := []io.Reader{strings.NewReader("[" + one)}
+	for range many - 1 {
+		parts = append(parts, strings.NewReader(","), strings.NewReader(one))
+	}
+	var out heapWriter
+	if err := slim(io.MultiReader(append(parts, strings.NewReader("]"))...), &out); err != nil || out.written < 50*many || out.most > 48<<20 {
+		t.Errorf("%v; %d bytes of heap were in use", err, out.most)
+	}
+	for answer, want := range map[string]int{"[]": 0, "[]\n": 0, `[{"Id":"a"}]`: 1, `[{"Id":"a"},{"Id":"b","Names":null,"Labels":null}]`: 2} {
+		if found, err := answering(t, "1.41", answer).FindContainers(t.Context(), "x", ""); err != nil || len(found) != want {
+			t.Errorf("%s: %v %v", answer, found, err)
+		}
+	}
+	for _, answer := range []string{"", "[", `[{"Id":"a"}`, `[{"Id":"a"},`, `[{"Id":`, "{}", "null", "x"} {
+		if found, err := answering(t, "1.41", answer).FindContainers(t.Context(), "x", ""); err == nil || answer != "{}" && answer != "null" && !IsUnreachable(err) {
+			t.Errorf("%s: %v %v", answer, found, err)
+		}
+	}
+	if _, err := answering(t, "1.41", `[{"Id":"`+strings.Repeat("x", 5<<20)+`"}]`).FindContainers(t.Context(), "x", ""); !IsTooLarge(err) {
+		t.Errorf("%.200v", err)
+	}
+}
+
+// heapWriter notes how much of the heap is in use when it is written to.
+type heapWriter struct {
+	written int
+	most    uint64
+}
+
+func (w *heapWriter) Write(p []byte) (int, error) {
+	if w.written += len(p); w.written%10 == 0 { // now and then
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		w.most = max(w.most, m.HeapInuse)
+	}
+	return len(p), nil
 }
 
 // TLS goes on behind such a transport.

@@ -326,7 +326,7 @@ func (e *Engine) Users(ctx context.Context, kind, id string) ([]string, error) {
 	}
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg(kind, id))})
+	list, err := e.asking.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg(kind, id))})
 	if err != nil {
 		return nil, e.wrap("listing containers", err)
 	}
@@ -345,7 +345,7 @@ func (e *Engine) FindContainers(ctx context.Context, label, value string) ([]Fou
 func (e *Engine) containers(ctx context.Context, which filters.Args) ([]Found, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: which})
+	list, err := e.asking.ContainerList(ctx, container.ListOptions{All: true, Filters: which})
 	if err != nil {
 		return nil, e.wrap("listing containers", err)
 	}

@@ -27,7 +27,7 @@ type Engine struct {
 	host    string
 	timeout time.Duration
 	client  *client.Client
-	images  *client.Client // for what images say of themselves
+	asking  *client.Client // for answers that hold what images say of themselves
 	// oneImage keeps that of one image in memory at a time.
 	oneImage sync.Mutex
 }
@@ -64,11 +64,11 @@ func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", host, err)
 	}
-	images, err := newBounded(mostOfImage, options)
+	asking, err := newBounded(mostOfImage, options)
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", host, err)
 	}
-	return &Engine{host: host, timeout: timeout, client: c, images: images}, nil
+	return &Engine{host: host, timeout: timeout, client: c, asking: asking}, nil
 }
 
 // dialer connects to the socket at path as the client itself does. The client takes
@@ -89,7 +89,7 @@ func dialer(path string) func(context.Context, string, string) (net.Conn, error)
 func (e *Engine) Host() string { return e.host }
 
 // Close ends idle connections.
-func (e *Engine) Close() error { return errors.Join(e.client.Close(), e.images.Close()) }
+func (e *Engine) Close() error { return errors.Join(e.client.Close(), e.asking.Close()) }
 
 func (e *Engine) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, e.timeout)

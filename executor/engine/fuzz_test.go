@@ -3,6 +3,7 @@ package engine
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -57,6 +58,36 @@ func FuzzFileInArchive(f *testing.F) {
 		text, err := fileIn(bytes.NewReader(archive))
 		if len(text) > maxFile || err != nil && text != nil {
 			t.Errorf("%d bytes, %v", len(text), err)
+		}
+	})
+}
+
+// A list of containers holds whatever labels images have.
+func FuzzContainerList(f *testing.F) {
+	for _, text := range []string{"[]", `[{"Id":"a","Names":["/b"],"Created":1,"Labels":{"x":"y","io.gitlab-sysbox-executor.name":"z"}},{}]`, `[{"Labels":{"x":{}}}]`, "[{", "null", `[1]`, `[{"Id":"\ud800"}]`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var out bytes.Buffer
+		if slim(bytes.NewReader(text), &out) != nil {
+			return
+		}
+		var whole, slimmed []slimContainer
+		if err := json.Unmarshal(out.Bytes(), &slimmed); err != nil {
+			t.Fatalf("%q: %v", out.String(), err)
+		}
+		if json.NewDecoder(bytes.NewReader(text)).Decode(&whole) != nil || len(whole) != len(slimmed) {
+			t.Fatalf("%q became %q", text, out.String())
+		}
+		for n, c := range slimmed {
+			if c.ID != whole[n].ID || c.Created != whole[n].Created || len(c.Names) != len(whole[n].Names) {
+				t.Errorf("%+v became %+v", whole[n], c)
+			}
+			for name, value := range c.Labels {
+				if !strings.HasPrefix(name, LabelPrefix) || whole[n].Labels[name] != value {
+					t.Errorf("%+v became %+v", whole[n], c)
+				}
+			}
 		}
 	})
 }

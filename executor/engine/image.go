@@ -59,12 +59,12 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 	var text bytes.Buffer
 	options := []client.ImageInspectOption{client.ImageInspectWithRawResponse(&text)}
 	if platform != "" {
-		e.images.NegotiateAPIVersion(ctx) // a no-op once it is known
-		if versions.GreaterThanOrEqualTo(e.images.ClientVersion(), platformInspect) {
+		e.asking.NegotiateAPIVersion(ctx) // a no-op once it is known
+		if versions.GreaterThanOrEqualTo(e.asking.ClientVersion(), platformInspect) {
 			options = append(options, client.ImageInspectWithPlatform(ociPlatform(platform)))
 		}
 	}
-	i, err := e.images.ImageInspect(ctx, ref, options...)
+	i, err := e.asking.ImageInspect(ctx, ref, options...)
 	if err != nil {
 		return Image{}, e.wrap("looking up image "+ref, err)
 	}
