@@ -28,7 +28,7 @@ func hostilePlace(t testing.TB, s settings) *place {
 	return p
 }
 
-// wantJobsFault wants a job to have failed in prepare, once, as its own fault, told
+// wantJobsFault wants a job to have failed in prepare, once, as its own fault, reported
 // in one short line that holds these texts, with little memory of the driver's.
 func wantJobsFault(t testing.TB, r *runner.Result, texts ...string) {
 	t.Helper()
@@ -95,7 +95,7 @@ func TestHostileUsage(t *testing.T) {
 	wantLittleMemory(t, p.succeed(t, job(t, "bookworm", "true")))
 }
 
-// Whoever is root in the job's container can write to the agent's streams: what is
+// Root in the job's container can write to the agent's streams: what is
 // there without the order's nonce does not end a stage.
 func TestHostileOutcome(t *testing.T) {
 	t.Parallel()
@@ -128,7 +128,7 @@ func TestHostileLog(t *testing.T) {
 	}
 }
 
-// An image's author chooses how long its labels are, which the engine tells of it and
+// An image's author chooses how long its labels are, which the engine lists with it and
 // of each of its containers.
 func TestHostileImageLabels(t *testing.T) {
 	t.Parallel()

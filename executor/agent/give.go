@@ -40,7 +40,7 @@ func give(path string, a account, deadline time.Time) error {
 	return err
 }
 
-// own makes a the owner of what is in dir by that name, of which info tells.
+// own makes a the owner of what is in dir by that name, described by info.
 func (a account) own(dir *os.Root, name string, info fs.FileInfo) error {
 	s := info.Sys().(*syscall.Stat_t)
 	if int(s.Uid) == a.UID && int(s.Gid) == a.GID {
@@ -49,7 +49,7 @@ func (a account) own(dir *os.Root, name string, info fs.FileInfo) error {
 	return dir.Lchown(name, a.UID, a.GID)
 }
 
-// ownBelow makes a the owner of all that is in dir, a folder of which info tells.
+// ownBelow makes a the owner of all that is in dir, a folder described by info.
 func (a account) ownBelow(dir *os.Root, info fs.FileInfo, deadline time.Time) error {
 	if mode := info.Mode(); mode&0o700 != 0o700 {
 		if err := dir.Chmod(".", mode|0o700); err != nil {

@@ -7,24 +7,24 @@ import (
 )
 
 // Question is what the driver writes, as a line of JSON, to the standard input of a
-// face that answers.
+// subcommand that answers.
 type Question[O any] struct {
 	// Nonce is random. The answer repeats it, so that nothing else is taken for one.
 	Nonce string `json:"nonce"`
 	Order O      `json:"order"`
 }
 
-// Answer is what the face writes to its standard output.
+// Answer is what the subcommand writes to its standard output.
 type Answer[R any] struct {
 	Nonce  string `json:"nonce"`
 	Report R      `json:"report"`
 }
 
 // answer reads a question from in and writes to out what report makes of its order.
-func answer[O, R any](face string, in io.Reader, out io.Writer, report func(O) R) error {
+func answer[O, R any](subcommand string, in io.Reader, out io.Writer, report func(O) R) error {
 	var q Question[O]
 	if err := json.NewDecoder(in).Decode(&q); err != nil {
-		return fmt.Errorf("agent %s: %w", face, err)
+		return fmt.Errorf("agent %s: %w", subcommand, err)
 	}
 	return json.NewEncoder(out).Encode(Answer[R]{Nonce: q.Nonce, Report: report(q.Order)})
 }

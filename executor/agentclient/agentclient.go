@@ -22,7 +22,7 @@ type Stream interface {
 	// Copy copies the output until both streams end, a writer fails, or Close is
 	// called; but for the first it returns an error.
 	Copy(stdout, stderr io.Writer) error
-	// Ended tells whether the process has ended, and its exit code. Its error is a
+	// Ended reports whether the process has ended, and its exit code. Its error is a
 	// not-found one of containerd/errdefs where the container is gone.
 	Ended(ctx context.Context) (ended bool, code int, err error)
 	// Close drops the connection; the process sees the end of its input.
@@ -38,6 +38,6 @@ type Container struct {
 	Exec func(ctx context.Context, command []string) (Stream, error)
 }
 
-func (c Container) start(ctx context.Context, face string) (Stream, error) {
-	return c.Exec(ctx, agent.Command(face))
+func (c Container) start(ctx context.Context, subcommand string) (Stream, error) {
+	return c.Exec(ctx, agent.Command(subcommand))
 }

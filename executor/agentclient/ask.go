@@ -37,13 +37,13 @@ func (e *LateError) Error() string {
 	return fmt.Sprintf("the agent in %s has not answered %q within %s: a process in the container keeps it from working, or there is too much for it to do", e.Container, e.Question, e.Limit)
 }
 
-// ask starts one of the agent's faces and asks it. The input stays open until the
-// answer is there: its end tells the agent that nobody waits.
-func ask[O, R any](ctx context.Context, c Container, face string, limit time.Duration, order O) (report R, err error) {
-	late := &LateError{c.Name, face, limit}
+// ask starts one of the agent's subcommands and asks it. The input stays open until the
+// answer is there: its end says to the agent that nobody waits.
+func ask[O, R any](ctx context.Context, c Container, subcommand string, limit time.Duration, order O) (report R, err error) {
+	late := &LateError{c.Name, subcommand, limit}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	s, err := c.start(ctx, face)
+	s, err := c.start(ctx, subcommand)
 	if err != nil && context.Cause(ctx) == late {
 		return report, fmt.Errorf("%w (%w)", late, err) // it is the engine that is slow
 	} else if err != nil {
@@ -63,7 +63,7 @@ func ask[O, R any](ctx context.Context, c Container, face string, limit time.Dur
 	tooMuch, isTooMuch := errors.AsType[*tooMuchError](err)
 	switch {
 	case isTooMuch:
-		return report, fault.Jobf("the agent in %s wrote %v in answer to %q: a process in the container writes in its place", c.Name, tooMuch, face)
+		return report, fault.Jobf("the agent in %s wrote %v in answer to %q: a process in the container writes in its place", c.Name, tooMuch, subcommand)
 	case context.Cause(ctx) == late:
 		return report, fault.Jobf("%w", late)
 	case ctx.Err() != nil:
@@ -73,32 +73,32 @@ func ask[O, R any](ctx context.Context, c Container, face string, limit time.Dur
 	}
 	var a agent.Answer[R]
 	if err := decode(stdout.Bytes(), &a); err != nil {
-		return report, c.unanswered(ctx, s, face, err, stderr.String()+" "+stdout.String())
+		return report, c.unanswered(ctx, s, subcommand, err, stderr.String()+" "+stdout.String())
 	}
 	if a.Nonce != nonce {
-		return report, c.impossible(face, errors.New("it lacks the question's nonce"))
+		return report, c.impossible(subcommand, errors.New("it lacks the question's nonce"))
 	}
 	return a.Report, nil
 }
 
 // impossible is the error of an answer that no agent gives.
-func (c Container) impossible(face string, why error) error {
-	return fault.Jobf("the agent in %s gave an impossible answer to %q: %w", c.Name, face, why)
+func (c Container) impossible(subcommand string, why error) error {
+	return fault.Jobf("the agent in %s gave an impossible answer to %q: %w", c.Name, subcommand, why)
 }
 
 // unanswered says why there is no answer in what an agent said. An answer whose end
 // is missing is no fault of the job's: the engine may have lost it
 // (moby/moby#49655), and so may the end of its container.
-func (c Container) unanswered(ctx context.Context, s Stream, face string, why error, said string) error {
+func (c Container) unanswered(ctx context.Context, s Stream, subcommand string, why error, said string) error {
 	said = fault.Brief(strings.TrimSpace(said))
 	ended, code, err := s.Ended(ctx)
 	switch {
 	case err == nil && ended && code > 0 && code < 126:
-		return fault.Jobf("the agent in %s ended with exit code %d instead of answering %q: %s", c.Name, code, face, said)
+		return fault.Jobf("the agent in %s ended with exit code %d instead of answering %q: %s", c.Name, code, subcommand, said)
 	case errors.Is(why, errCutOff), ended && code >= 126: // the engine could not start it, or a signal ended it
-		return fmt.Errorf("no answer from the agent in %s to %q: %s", c.Name, face, said)
+		return fmt.Errorf("no answer from the agent in %s to %q: %s", c.Name, subcommand, said)
 	}
-	return c.impossible(face, why)
+	return c.impossible(subcommand, why)
 }
 
 // mostParts bounds how many values an answer may consist of: each takes some hundred

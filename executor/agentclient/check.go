@@ -118,15 +118,15 @@ func checkUsage(w agent.Watch, u *agent.Usage) {
 }
 
 // mountFaults are those of mounts that were asked for, each once.
-func mountFaults(asked []agent.Mount, told []agent.MountFault) (all []agent.MountFault) {
+func mountFaults(asked []agent.Mount, reported []agent.MountFault) (all []agent.MountFault) {
 	for _, m := range asked {
-		n := slices.IndexFunc(told, func(f agent.MountFault) bool { return f.Target == m.Target })
+		n := slices.IndexFunc(reported, func(f agent.MountFault) bool { return f.Target == m.Target })
 		if n < 0 {
 			continue
 		}
-		f := agent.MountFault{Target: m.Target, Reason: fault.Brief(told[n].Reason)}
-		if m.Spare != "" && told[n].Moved == m.Spare {
-			f.Moved, f.Restored = m.Spare, told[n].Restored
+		f := agent.MountFault{Target: m.Target, Reason: fault.Brief(reported[n].Reason)}
+		if m.Spare != "" && reported[n].Moved == m.Spare {
+			f.Moved, f.Restored = m.Spare, reported[n].Restored
 		}
 		all = append(all, f)
 	}
@@ -134,11 +134,11 @@ func mountFaults(asked []agent.Mount, told []agent.MountFault) (all []agent.Moun
 }
 
 // versions are those of tools that are asked for one.
-func versions(told map[string]string) map[string]string {
+func versions(reported map[string]string) map[string]string {
 	all := map[string]string{}
 	for _, commands := range known.Tools {
 		for _, command := range commands {
-			if v := told[command]; v != "" && len(v) <= longestVersion && known.Number(v) == v {
+			if v := reported[command]; v != "" && len(v) <= longestVersion && known.Number(v) == v {
 				all[command] = v
 			}
 		}

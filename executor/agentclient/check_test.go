@@ -22,11 +22,11 @@ func TestReports(t *testing.T) {
 		Mounts:         []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c", Spare: "/spare/c"}},
 	}
 	for name, c := range map[string]struct {
-		told, want agent.Report
+		reported, want agent.Report
 		fails      string
 	}{
 		"a true one": {
-			told: agent.Report{
+			reported: agent.Report{
 				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
 				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
 				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}}, Versions: map[string]string{"runc": "1.1.12", "crun": "1.14"},
@@ -38,19 +38,19 @@ func TestReports(t *testing.T) {
 			},
 		},
 		"an error leaves nothing else": {
-			told: agent.Report{Error: longText, JobFault: true, UID: -5, Shell: "/evil"},
+			reported: agent.Report{Error: longText, JobFault: true, UID: -5, Shell: "/evil"},
 			want: agent.Report{Error: longCut, JobFault: true},
 		},
 		"numbers": {
-			told: agent.Report{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
+			reported: agent.Report{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
 			want: agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}, Versions: map[string]string{}},
 		},
 		"greater numbers": {
-			told: agent.Report{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
+			reported: agent.Report{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
 			want: agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID, Versions: map[string]string{}},
 		},
 		"texts and lists": {
-			told: agent.Report{
+			reported: agent.Report{
 				Entrypoint: "none", EntrypointFault: longText, OverlayFault: longText,
 				Systemd:     &agent.Systemd{State: longText, Failed: make([]string, 5000), Waiting: []string{longText}},
 				MountFaults: []agent.MountFault{{Target: "/other"}, {Target: "/a", Reason: longText, Moved: "/other", Restored: true}, {Target: "/a"}, {Target: "/c", Restored: true}},
@@ -63,13 +63,13 @@ func TestReports(t *testing.T) {
 				Versions:    map[string]string{"buildah": "1.28.2"},
 			},
 		},
-		"another shell":      {told: agent.Report{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
-		"another entrypoint": {told: agent.Report{Entrypoint: "\x1b[1m"}, fails: `entrypoint "\x1b[1m"`},
-		"no user":            {told: agent.Report{Entrypoint: "none", UID: -1}, fails: "user -1:0"},
-		"no group":           {told: agent.Report{Entrypoint: "none", GID: mostID + 1}, fails: "user 0:2147483648"},
+		"another shell":      {reported: agent.Report{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
+		"another entrypoint": {reported: agent.Report{Entrypoint: "\x1b[1m"}, fails: `entrypoint "\x1b[1m"`},
+		"no user":            {reported: agent.Report{Entrypoint: "none", UID: -1}, fails: "user -1:0"},
+		"no group":           {reported: agent.Report{Entrypoint: "none", GID: mostID + 1}, fails: "user 0:2147483648"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := c.told
+			got := c.reported
 			err := checkReport(order, &got)
 			if c.fails != "" {
 				if err == nil || err.Error() != c.fails {
@@ -114,7 +114,7 @@ func TestOutcomes(t *testing.T) {
 	watch := agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}
 	for name, c := range map[string]struct {
 		watch      agent.Watch
-		told, want agent.Outcome
+		reported, want agent.Outcome
 	}{
 		"a true one": {
 			watch,
@@ -139,9 +139,9 @@ func TestOutcomes(t *testing.T) {
 		"a code beyond": {watch, agent.Outcome{Code: 1000}, agent.Outcome{Code: 255}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			checkOutcome(agent.ExecOrder{Watch: c.watch}, &c.told)
-			if !reflect.DeepEqual(c.told, c.want) {
-				t.Errorf("got %+v %+v, want %+v", c.told, c.told.Usage, c.want)
+			checkOutcome(agent.ExecOrder{Watch: c.watch}, &c.reported)
+			if !reflect.DeepEqual(c.reported, c.want) {
+				t.Errorf("got %+v %+v, want %+v", c.reported, c.reported.Usage, c.want)
 			}
 		})
 	}

@@ -159,8 +159,8 @@ func FuzzOutcome(f *testing.F) {
 	o := agent.ExecOrder{Watch: agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}}
 	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
 		read := func(size int) *agent.Outcome {
-			told := 0
-			r := outcomeReader{nonce: "N1", told: func() { told++ }}
+			found := 0
+			r := outcomeReader{nonce: "N1", found: func() { found++ }}
 			for piece := range slices.Chunk(text, max(1, size)) {
 				if n, err := r.Write(piece); n != len(piece) || err != nil {
 					t.Fatal(n, err)
@@ -169,8 +169,8 @@ func FuzzOutcome(f *testing.F) {
 			if len(r.said) > mostSaid || len(r.line) > longestLine {
 				t.Errorf("%d and %d bytes are kept", len(r.said), len(r.line))
 			}
-			if (told == 1) != (r.outcome != nil) || told > 1 {
-				t.Errorf("told %d times: %+v", told, r.outcome)
+			if (found == 1) != (r.outcome != nil) || found > 1 {
+				t.Errorf("reported %d times: %+v", found, r.outcome)
 			}
 			return r.outcome
 		}

@@ -14,12 +14,12 @@ const (
 )
 
 // outcomeReader takes the outcome from what the agent says on standard error and
-// calls told when it is there. The job's GODEBUG makes Go's runtime say things there,
-// too, and whoever is root in the container may write there: an outcome is a line
+// calls found once it is there. The job's GODEBUG makes Go's runtime say things there,
+// too, and root in the container may write there: an outcome is a line
 // with the order's nonce in it.
 type outcomeReader struct {
 	nonce   string
-	told    func()
+	found    func()
 	outcome *agent.Outcome
 	line    []byte // of which the end has not come yet
 	tooLong bool   // that line is no outcome
@@ -53,6 +53,6 @@ func (r *outcomeReader) take() bool {
 		return false
 	}
 	r.outcome = &o
-	r.told()
+	r.found()
 	return true
 }

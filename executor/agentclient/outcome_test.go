@@ -8,7 +8,7 @@ import (
 const trace = "SCHED 0ms: gomaxprocs=2 idleprocs=1\ninit internal/bytealg @0.005 ms\n"
 
 // The outcome is found among what Go's runtime may say for the job's GODEBUG, in
-// whatever pieces it comes, and is told once, when it is whole.
+// whatever pieces it comes, and is reported once, when it is whole.
 func TestOutcomeReader(t *testing.T) {
 	const outcome = `{"nonce":"N1","code":7}` + "\n"
 	for name, text := range map[string]string{
@@ -23,8 +23,8 @@ func TestOutcomeReader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 7, 32 << 10} {
-				told := 0
-				r := outcomeReader{nonce: "N1", told: func() { told++ }}
+				found := 0
+				r := outcomeReader{nonce: "N1", found: func() { found++ }}
 				for rest := text; rest != ""; {
 					piece := rest[:min(size, len(rest))]
 					rest = rest[len(piece):]
@@ -32,8 +32,8 @@ func TestOutcomeReader(t *testing.T) {
 						t.Fatal(n, err)
 					}
 				}
-				if told != 1 || r.outcome == nil || r.outcome.Code != 7 {
-					t.Errorf("in pieces of %d: told %d times, %+v", size, told, r.outcome)
+				if found != 1 || r.outcome == nil || r.outcome.Code != 7 {
+					t.Errorf("in pieces of %d: reported %d times, %+v", size, found, r.outcome)
 				}
 				if cap(r.line)+cap(r.said) > 3*longestLine {
 					t.Errorf("in pieces of %d: %d bytes are kept", size, cap(r.line)+cap(r.said))
@@ -44,7 +44,7 @@ func TestOutcomeReader(t *testing.T) {
 }
 
 func TestOutcomeReaderKeepsWhatIsSaid(t *testing.T) {
-	r := outcomeReader{nonce: "N1", told: func() { t.Error("told of nothing") }}
+	r := outcomeReader{nonce: "N1", found: func() { t.Error("an outcome was found") }}
 	_, _ = r.Write([]byte(strings.Repeat(trace, 5000) + `{"code":0}` + "\nthe end")) // a bytes.Buffer's: no error
 	_, _ = r.Write([]byte(` {"nonce":"N1","code":`))
 	if said := string(r.said); r.outcome != nil || len(said) > mostSaid || !strings.HasSuffix(said, "{\"code\":0}\nthe end {\"nonce\":\"N1\",\"code\":") {

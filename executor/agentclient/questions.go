@@ -10,11 +10,11 @@ import (
 // Inspect has the agent look at the job's container from inside and set it up. The
 // answer may take limit beside what the order gives the entrypoint and systemd.
 func (c Container) Inspect(ctx context.Context, o agent.InspectOrder, limit time.Duration) (agent.Report, error) {
-	const face = "inspect"
-	r, err := ask[agent.InspectOrder, agent.Report](ctx, c, face, limit+o.EntrypointTimeout+o.SystemdTimeout, o)
+	const subcommand = "inspect"
+	r, err := ask[agent.InspectOrder, agent.Report](ctx, c, subcommand, limit+o.EntrypointTimeout+o.SystemdTimeout, o)
 	if err == nil {
 		if why := checkReport(o, &r); why != nil {
-			return agent.Report{}, c.impossible(face, why)
+			return agent.Report{}, c.impossible(subcommand, why)
 		}
 	}
 	return r, err

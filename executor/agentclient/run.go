@@ -22,13 +22,13 @@ type Script struct {
 	Order agent.ExecOrder // but for Nonce and Length
 }
 
-// ScriptError tells that a script ran and failed.
+// ScriptError says that a script ran and failed.
 type ScriptError struct {
 	Stage   string
 	Code    int    // exit code, or 128 plus the signal
 	Signal  string // name of the signal that ended it, if one did
 	Stopped bool   // we were asked to end it
-	// Explained tells that the job's log says already why it failed.
+	// Explained says that the job log already has the reason.
 	Explained bool
 }
 
@@ -51,7 +51,7 @@ const stopTime = 10 * time.Second
 
 // Run runs a script and copies its output to out as it comes. When ctx ends it ends
 // the script's processes and returns. A script that fails gives a *ScriptError. The
-// outcome is empty where none was told.
+// outcome is empty where none was reported.
 func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outcome, error) {
 	e, err := c.start(context.WithoutCancel(ctx), "exec")
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
@@ -81,7 +81,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	// The container may take its time to be stopped, but not for ever.
 	stopped := context.AfterFunc(ctx, func() { time.AfterFunc(s.Order.Grace+stopTime, e.Close) })
 	defer stopped()
-	control := outcomeReader{nonce: s.Order.Nonce, told: func() { time.AfterFunc(drainTime, e.Close) }}
+	control := outcomeReader{nonce: s.Order.Nonce, found: func() { time.AfterFunc(drainTime, e.Close) }}
 	copyErr := e.Copy(out, &control)
 	if control.outcome == nil {
 		return agent.Outcome{}, c.lost(ctx, e, s.Stage, copyErr, control.said)
@@ -99,7 +99,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	return o, nil
 }
 
-// lost finds out what became of a script whose agent did not tell.
+// lost finds out what became of a script whose agent reported no outcome.
 func (c Container) lost(ctx context.Context, e Stream, stage string, copyErr error, said []byte) error {
 	if ctx.Err() != nil {
 		return &ScriptError{Stage: stage, Code: 137, Signal: "SIGKILL", Stopped: true}

@@ -14,9 +14,9 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// telling is an agent that runs a script which writes "ran", and then tells outcome;
+// reporting is an agent that runs a script which writes "ran", and then reports outcome;
 // NONCE in it is the order's.
-func telling(code int, outcome string) process {
+func reporting(code int, outcome string) process {
 	return func(in *bufio.Reader, stdout, stderr io.Writer) int {
 		nonce := nonceOf(in)
 		fmt.Fprintln(stdout, "ran")
@@ -32,15 +32,15 @@ func TestRun(t *testing.T) {
 		class   fault.Class
 		want    string // the error's text; empty for none
 	}{
-		"success":         {telling(0, `{"nonce":"NONCE","code":0}`+"\n"), fault.System, ""},
-		"failure":         {telling(3, `{"nonce":"NONCE","code":3}`+"\n"), fault.System, "build_script: exit code 3"},
-		"a signal":        {telling(137, `{"nonce":"NONCE","code":137,"signal":"SIGKILL"}`+"\n"), fault.System, "build_script was ended by SIGKILL (exit code 137)"},
-		"its own fault":   {telling(126, `{"nonce":"NONCE","code":126,"error":"no such\nuser","job_fault":true}`+"\n"), fault.Job, "build_script: no such user"},
-		"another's":       {telling(126, `{"nonce":"NONCE","code":126,"error":"no memory"}`+"\n"), fault.System, "build_script: no memory"},
-		"a false success": {telling(3, "{}\n{\"code\":0}\n{\"nonce\":\"x\",\"code\":0}\n"+`{"nonce":"NONCE","code":3}`+"\n"), fault.System, "build_script: exit code 3"},
-		"only a false one": {telling(0, "{\"code\":0}\n\x1b[1m"), fault.System,
+		"success":         {reporting(0, `{"nonce":"NONCE","code":0}`+"\n"), fault.System, ""},
+		"failure":         {reporting(3, `{"nonce":"NONCE","code":3}`+"\n"), fault.System, "build_script: exit code 3"},
+		"a signal":        {reporting(137, `{"nonce":"NONCE","code":137,"signal":"SIGKILL"}`+"\n"), fault.System, "build_script was ended by SIGKILL (exit code 137)"},
+		"its own fault":   {reporting(126, `{"nonce":"NONCE","code":126,"error":"no such\nuser","job_fault":true}`+"\n"), fault.Job, "build_script: no such user"},
+		"another's":       {reporting(126, `{"nonce":"NONCE","code":126,"error":"no memory"}`+"\n"), fault.System, "build_script: no memory"},
+		"a false success": {reporting(3, "{}\n{\"code\":0}\n{\"nonce\":\"x\",\"code\":0}\n"+`{"nonce":"NONCE","code":3}`+"\n"), fault.System, "build_script: exit code 3"},
+		"only a false one": {reporting(0, "{\"code\":0}\n\x1b[1m"), fault.System,
 			`build_script: the script's parent process ended with exit code 0: {"code":0}  [1m`},
-		"killed with its agent": {telling(137, ""), fault.System, "build_script was ended by a signal (exit code 137)"},
+		"killed with its agent": {reporting(137, ""), fault.System, "build_script was ended by a signal (exit code 137)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 // A script that is larger than what fits in between, and an agent that reads none of it.
 func TestRunOfALargeScript(t *testing.T) {
 	script := Script{Stage: "x", Text: make([]byte, 10<<20)}
-	if _, err := container(t, telling(0, `{"nonce":"NONCE"}`+"\n")).Run(t.Context(), script, io.Discard); err != nil {
+	if _, err := container(t, reporting(0, `{"nonce":"NONCE"}`+"\n")).Run(t.Context(), script, io.Discard); err != nil {
 		t.Error(err)
 	}
 	deaf := func(*bufio.Reader, io.Writer, io.Writer) int { return 1 }
@@ -67,7 +67,7 @@ func TestRunOfALargeScript(t *testing.T) {
 	}
 }
 
-// The end is asked for once, and an agent that pays no heed is left in time.
+// The end is asked for once, and an agent that does not react is abandoned in time.
 func TestRunStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	asked := make(chan byte, 1)

@@ -19,13 +19,13 @@ func (e *tooLarge) Error() string {
 	return "the answer is larger than " + units.BytesSize(float64(e.most))
 }
 
-// IsTooLarge tells that an answer was given up for its size.
+// IsTooLarge says that an answer was not read to its end because of its size.
 func IsTooLarge(err error) bool {
 	_, is := errors.AsType[*tooLarge](err)
 	return is
 }
 
-// bounded reads at most so many bytes, until left is set anew.
+// bounded reads at most so many bytes, until left is set again.
 type bounded struct {
 	io.Reader
 	most, left int
