@@ -23,7 +23,7 @@ func TestReports(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		reported, want agent.Report
-		fails      string
+		fails          string
 	}{
 		"a true one": {
 			reported: agent.Report{
@@ -39,15 +39,15 @@ func TestReports(t *testing.T) {
 		},
 		"an error leaves nothing else": {
 			reported: agent.Report{Error: longText, JobFault: true, UID: -5, Shell: "/evil"},
-			want: agent.Report{Error: longCut, JobFault: true},
+			want:     agent.Report{Error: longCut, JobFault: true},
 		},
 		"numbers": {
 			reported: agent.Report{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
-			want: agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}, Versions: map[string]string{}},
+			want:     agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}, Versions: map[string]string{}},
 		},
 		"greater numbers": {
 			reported: agent.Report{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
-			want: agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID, Versions: map[string]string{}},
+			want:     agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID, Versions: map[string]string{}},
 		},
 		"texts and lists": {
 			reported: agent.Report{
@@ -113,7 +113,7 @@ func TestOtherReports(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	watch := agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}
 	for name, c := range map[string]struct {
-		watch      agent.Watch
+		watch          agent.Watch
 		reported, want agent.Outcome
 	}{
 		"a true one": {

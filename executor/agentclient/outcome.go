@@ -19,7 +19,7 @@ const (
 // with the order's nonce in it.
 type outcomeReader struct {
 	nonce   string
-	found    func()
+	found   func()
 	outcome *agent.Outcome
 	line    []byte // of which the end has not come yet
 	tooLong bool   // that line is no outcome
