@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"gitlab-sysbox-executor/executor/removal"
@@ -50,10 +49,14 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 		return all, err
 	}
 	all = append(all, e.CollectQuarantine(ctx, o)...)
-	kept, err := x.collectKept(ctx, o)
-	trimmed, trimErr := x.collectCacheMounts(ctx, o)
-	shared, sharedErr := x.collectImages(ctx, o)
-	return slices.Concat(all, kept, trimmed, shared), errors.Join(err, trimErr, sharedErr)
+	var errs []error
+	for _, collect := range []func(context.Context, GCOptions) ([]Collected, error){
+		x.collectKept, x.collectCacheMounts, x.collectImages, x.collectPulled, x.collectLow,
+	} {
+		collected, err := collect(ctx, o)
+		all, errs = append(all, collected...), append(errs, err)
+	}
+	return all, errors.Join(errs...)
 }
 
 // sweep is the GC that prepare does beside its own work, if none was done for as

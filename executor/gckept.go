@@ -19,6 +19,8 @@ type Disk struct {
 	KeepVolumes time.Duration // after the last use
 	MostVolumes config.Amount // of all kept volumes
 	VolumeSize  config.Amount // of each
+	KeepImages  time.Duration // those that jobs pulled, after the last use
+	MinFree     int64         // bytes: when less is free, what was unused longest goes
 }
 
 // Kept is the volumes with builds and caches that outlive their jobs.
@@ -118,6 +120,11 @@ func (x *Executor) measureAfter(ctx context.Context, i Identity) {
 		case gone:
 			x.Log.Warnf("The volume %s with the project's %s was removed and not kept: it had %s (gc.volume_size).", v.Name, v.Kind, large)
 		} // else a parallel job has it, whose end it is looked at again
+	}
+	if l.Total > 0 && store.Total() > l.Total {
+		if _, err := x.collectKept(ctx, GCOptions{}); err != nil {
+			x.Log.Debugf("kept volumes: %v", err) // gc takes it up
+		}
 	}
 }
 

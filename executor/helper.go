@@ -80,13 +80,14 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		return nil, nil
 	}
 	x.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", p.Helper.Image.Reference, why)
-	img, err := image.Get(ctx, x.Engine, p.Helper.Image, x.Log)
+	img, letGo, err := x.pulled().Get(ctx, p.Helper.Image)
 	if err != nil && p.Helper.Optional && ctx.Err() == nil && !engine.IsUnreachable(err) {
 		x.Log.Warnf("The job goes on without a helper container, for its image cannot be had: %v. What needs git will fail: install git in the job's image, or name an image with git as helper.image in the executor's configuration.", err)
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
+	defer letGo() // by then its container has it
 	setup := agent.Setup{
 		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
 		Folders: []agent.Folder{

@@ -11,7 +11,6 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
-	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
@@ -38,7 +37,6 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 			_ = j.Flush() // the error at hand says more
 		}
 	}()
-	defer x.sweep(ctx)()
 	info, err := x.Engine.Info(ctx)
 	if err != nil {
 		return err
@@ -47,17 +45,30 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	p.Container.LogOptions = logOptions(p.Container, info.LogDriver)
-	images, err := image.All(ctx, x.Engine, p.requests(), x.Log)
+	// Before the pulls: what they take of the disk is not known beforehand.
+	room, err := x.admit(ctx, p, info)
 	if err != nil {
 		return err
 	}
+	defer x.sweep(ctx)()
+	pulling, stopPulls := context.WithCancelCause(ctx)
+	defer stopPulls(nil)
+	defer x.watchDisk(ctx, room.engineFolder, stopPulls)()
+	images, letGo, err := x.pulled().All(pulling, p.requests())
+	if err != nil {
+		return err
+	}
+	defer letGo() // by then containers have them
 	if _, err := orderWord(initOrder(p, images[0], nil)); err != nil {
-		return err // before there is anything to remove
+		return err // before there is much to remove
+	}
+	if err := room.again(ctx); err != nil {
+		return err
 	}
 	if err := x.makeFolder(p); err != nil {
 		return err
 	}
-	v, err := x.makeVolume(ctx, p, info, j)
+	v, err := x.makeVolume(ctx, p, room, j)
 	if err != nil {
 		return err
 	}
@@ -128,7 +139,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	f := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
-		Watch: x.watch(p), Limits: x.limitsOf(ctx, id, p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p),
+		Watch: x.watch(p), Limits: x.limitsOf(ctx, id, p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p), EngineFolder: room.engineFolder,
 		Services: runningServices(services),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {

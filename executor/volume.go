@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -44,13 +43,23 @@ func (x *Executor) setVolumeState(name string, s VolumeState) error {
 	return s.Write(x.state().Job(name))
 }
 
-// makeVolume makes the job's storage volume and says in one line which. The job's
-// folder must be there. What is returned holds the volume until the job's
-// containers do.
-func (x *Executor) makeVolume(ctx context.Context, p Plan, info engine.Info, j *journal.Journal) (*storage.Volume, error) {
+// admitted is a job for which there is room.
+type admitted struct {
+	backend storage.Backend
+	why     string // that backend
+	state   VolumeState
+	// engineFolder is on the engine's disk, where that is seen from here.
+	engineFolder string
+	// again looks once more whether there is room: pulls have taken some.
+	again func(context.Context) error
+}
+
+// admit chooses what the job's storage volume consists of, and writes down what the job
+// may take of the disk, or refuses it. Where there is no room, it makes some first.
+func (x *Executor) admit(ctx context.Context, p Plan, info engine.Info) (*admitted, error) {
 	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
-	volumes := filepath.Join(info.RootDir, "volumes")
-	if _, err := os.Stat(volumes); err == nil && strings.HasPrefix(x.Engine.Host(), "unix://") {
+	engines := x.engineFolder(info)
+	if volumes := filepath.Join(engines, "volumes"); engines != "" && exists(volumes) {
 		host.Volumes = volumes
 	}
 	backend, why, err := storage.Choose(p.Volume.Backend, host)
@@ -58,20 +67,36 @@ func (x *Executor) makeVolume(ctx context.Context, p Plan, info engine.Info, j *
 		return nil, err
 	}
 	name := p.Identity.Name()
-	state := VolumeState{Backend: backend.Name(), Driver: p.Storage.Driver, Hard: backend.Hard()}
-	state.Limit = p.Volume.Size
+	a := &admitted{backend: backend, why: why, engineFolder: engines}
+	a.state = VolumeState{Backend: backend.Name(), Driver: p.Storage.Driver, Hard: backend.Hard()}
+	a.state.Limit = p.Volume.Size
 	if host.Volumes != "" {
-		state.Mountpoint = filepath.Join(host.Volumes, name, "_data")
+		a.state.Mountpoint = filepath.Join(host.Volumes, name, "_data")
 	}
-	if err := x.claim(ctx, p, backend, &state); err != nil {
-		return nil, err
+	if err := x.state().MakeJob(name); err != nil {
+		return nil, fmt.Errorf("the job's folder: %w", err)
 	}
-	v, err := backend.Make(ctx, storage.Request{Folder: x.folder(p.Identity), Size: p.Volume.Size})
+	a.again = func(ctx context.Context) error {
+		claim := func() error { return x.claim(ctx, p, backend, engines, &a.state) }
+		err := claim()
+		if no, ok := errors.AsType[*storage.NoRoom](err); ok {
+			return x.makeRoom(ctx, no, engines, claim)
+		}
+		return err
+	}
+	return a, a.again(ctx)
+}
+
+// makeVolume makes the job's storage volume and says in one line which. What is returned
+// holds the volume until the job's containers do.
+func (x *Executor) makeVolume(ctx context.Context, p Plan, a *admitted, j *journal.Journal) (*storage.Volume, error) {
+	name := p.Identity.Name()
+	v, err := a.backend.Make(ctx, storage.Request{Folder: x.folder(p.Identity), Size: p.Volume.Size})
 	if err != nil {
-		return nil, fmt.Errorf("making the job's storage volume (%s): %w", backend.Name(), err)
+		return nil, fmt.Errorf("making the job's storage volume (%s): %w", a.backend.Name(), err)
 	}
-	state.Image = v.Image
-	err = x.setVolumeState(name, state)
+	a.state.Image = v.Image
+	err = x.setVolumeState(name, a.state)
 	if err == nil {
 		err = x.createVolume(ctx, j, name, v.Options, labels(p, job.RoleStorage))
 	}
@@ -79,34 +104,44 @@ func (x *Executor) makeVolume(ctx context.Context, p Plan, info engine.Info, j *
 		return nil, errors.Join(err, v.Release())
 	}
 	limit := "no limit"
-	if backend.Hard() {
+	if a.backend.Hard() {
 		limit = show(p.Volume.Size)
 	}
-	x.Log.Infof("Storage volume: %s, %s (%s).", backend.Name(), limit, why)
+	x.Log.Infof("Storage volume: %s, %s (%s).", a.backend.Name(), limit, a.why)
 	return v, nil
 }
 
-// claim writes down what the job may take, or refuses it. One job at a time is
-// looked at, so that two do not get the same room.
-func (x *Executor) claim(ctx context.Context, p Plan, b storage.Backend, state *VolumeState) error {
-	pool, known, err := b.Pool()
-	if err != nil {
-		return err
-	}
+// claim writes down what the job may take, or refuses it with a *storage.NoRoom. One job
+// at a time is looked at, so that two do not get the same room.
+func (x *Executor) claim(ctx context.Context, p Plan, b storage.Backend, engines string, state *VolumeState) error {
 	unlock, err := x.state().LockAdmission(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	running, err := x.claims(p.Identity.Name())
+	if err != nil {
+		return err
+	}
+	a := storage.Admission{MinFree: p.Volume.MinFree, Overcommit: p.Volume.Overcommit, Running: running}
+	pool, known, err := b.Pool()
+	if err != nil {
+		return err
+	}
 	if known {
-		state.Pool = pool.ID
-		running, err := x.claims(p.Identity.Name())
-		if err != nil {
+		state.Pool, a.Pool = pool.ID, pool
+		if err := a.Admit("the job's storage volume", p.Volume.Size); err != nil {
 			return err
 		}
-		a := storage.Admission{Pool: pool, MinFree: p.Volume.MinFree, Overcommit: p.Volume.Overcommit, Running: running}
-		if err := a.Admit(p.Volume.Size); err != nil {
+	}
+	if engines != "" {
+		if a.Pool, err = storage.DiskPool(engines); err != nil {
 			return err
+		}
+		if !known || a.Pool.ID != pool.ID {
+			if err := a.Admit("images, logs and folders of the job on the engine's disk", 0); err != nil {
+				return err
+			}
 		}
 	}
 	return x.setVolumeState(p.Identity.Name(), *state)

@@ -27,6 +27,12 @@ func newMortal(t *testing.T, flags string) *mortal {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newMortalAt(t, dir, flags)
+}
+
+// newMortalAt is one with all that it has in the folder dir, which goes with it.
+func newMortalAt(t *testing.T, dir, flags string) *mortal {
+	t.Helper()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

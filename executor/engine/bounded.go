@@ -62,9 +62,14 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// newBounded makes a client whose answers are bounded. It is for single questions: the
-// client cannot attach to a process through such a transport.
+// newBounded makes a client whose answers are bounded.
 func newBounded(most int, options []client.Opt) (*client.Client, error) {
+	return newThrough(func(t http.RoundTripper) http.RoundTripper { return boundedTransport{t, most} }, options)
+}
+
+// newThrough makes a client whose answers come through a transport around its own. It is
+// for single questions: the client cannot attach to a process through such a transport.
+func newThrough(around func(http.RoundTripper) http.RoundTripper, options []client.Opt) (*client.Client, error) {
 	inner := &http.Transport{}
 	plain := &http.Client{Transport: inner, CheckRedirect: client.CheckRedirect}
 	options = append([]client.Opt{client.WithHTTPClient(plain)}, options...)
@@ -74,11 +79,11 @@ func newBounded(most int, options []client.Opt) (*client.Client, error) {
 				return err
 			}
 		}
-		return client.WithHTTPClient(&http.Client{Transport: boundedTransport{inner, most}, CheckRedirect: client.CheckRedirect})(c)
+		return client.WithHTTPClient(&http.Client{Transport: around(inner), CheckRedirect: client.CheckRedirect})(c)
 	})
 	c, err := client.NewClientWithOpts(options...)
 	if err != nil {
-		return nil, fmt.Errorf("a client with bounded answers: %w", err)
+		return nil, fmt.Errorf("a client with its own transport: %w", err)
 	}
 	return c, nil
 }

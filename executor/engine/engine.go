@@ -28,6 +28,7 @@ type Engine struct {
 	timeout time.Duration
 	client  *client.Client
 	asking  *client.Client // for answers that hold what images say of themselves
+	names   *client.Client // for what the engine calls images
 	// oneImage keeps that of one image in memory at a time.
 	oneImage sync.Mutex
 }
@@ -68,7 +69,11 @@ func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", host, err)
 	}
-	return &Engine{host: host, timeout: timeout, client: c, asking: asking}, nil
+	names, err := newNames(options)
+	if err != nil {
+		return nil, fmt.Errorf("engine %s: %w", host, err)
+	}
+	return &Engine{host: host, timeout: timeout, client: c, asking: asking, names: names}, nil
 }
 
 // dialer connects to the socket at path as the client itself does. The client takes
@@ -89,7 +94,9 @@ func dialer(path string) func(context.Context, string, string) (net.Conn, error)
 func (e *Engine) Host() string { return e.host }
 
 // Close ends idle connections.
-func (e *Engine) Close() error { return errors.Join(e.client.Close(), e.asking.Close()) }
+func (e *Engine) Close() error {
+	return errors.Join(e.client.Close(), e.asking.Close(), e.names.Close())
+}
 
 func (e *Engine) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, e.timeout)

@@ -57,13 +57,7 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	var text bytes.Buffer
-	options := []client.ImageInspectOption{client.ImageInspectWithRawResponse(&text)}
-	if platform != "" {
-		e.asking.NegotiateAPIVersion(ctx) // a no-op once it is known
-		if versions.GreaterThanOrEqualTo(e.asking.ClientVersion(), platformInspect) {
-			options = append(options, client.ImageInspectWithPlatform(ociPlatform(platform)))
-		}
-	}
+	options := append(ofPlatform(ctx, e.asking, platform), client.ImageInspectWithRawResponse(&text))
 	i, err := e.asking.ImageInspect(ctx, ref, options...)
 	if err != nil {
 		return Image{}, e.wrap("looking up image "+ref, err)
@@ -78,6 +72,18 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 		found.Entrypoint, found.Cmd, found.Env, found.Labels = c.Entrypoint, c.Cmd, c.Env, c.Labels
 	}
 	return found, nil
+}
+
+// ofPlatform asks c for one of several images under a name, where the engine can tell.
+func ofPlatform(ctx context.Context, c *client.Client, platform string) []client.ImageInspectOption {
+	if platform == "" {
+		return nil
+	}
+	c.NegotiateAPIVersion(ctx) // a no-op once it is known
+	if versions.LessThan(c.ClientVersion(), platformInspect) {
+		return nil
+	}
+	return []client.ImageInspectOption{client.ImageInspectWithPlatform(ociPlatform(platform))}
 }
 
 func ociPlatform(platform string) *ocispec.Platform {

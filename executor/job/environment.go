@@ -26,6 +26,8 @@ type Environment struct {
 	Services []Running `json:"services,omitempty"`
 	// Tools is a folder on the PATH of the stages that a helper can do.
 	Tools string `json:"tools,omitempty"`
+	// EngineFolder is on the engine's disk, where that is seen from here.
+	EngineFolder string `json:"engine_folder,omitempty"`
 	// Helper is where those stages run, when not in the job's container.
 	Helper *Environment `json:"helper,omitempty"`
 }

@@ -138,6 +138,20 @@ func (s *Store) Unmeasured(ctx context.Context, which func(name string) bool) ([
 	return all, nil
 }
 
+// Total is how many bytes all volumes have together, as far as that is noted.
+func (s *Store) Total() (total int64) {
+	names, err := s.names()
+	if err != nil {
+		return 0 // gc says so
+	}
+	for _, name := range names {
+		if n := s.note(name); !n.Removed {
+			total += n.Size.Bytes
+		}
+	}
+	return total
+}
+
 // names are those of the volumes that have files.
 func (s *Store) names() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(s.State.Kept("x")))

@@ -108,6 +108,9 @@ func TestMeasureOnce(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(e.path(name), "file")); err != nil {
 		t.Fatal(err)
 	}
+	if total := s.Total(); total != all[0].Size.Bytes {
+		t.Errorf("all have %d bytes", total)
+	}
 	got := only(t, s)
 	if got.Size != all[0].Size || !got.LastUse.Equal(before.LastUse) {
 		t.Errorf("%+v after it was measured as %+v", got, all[0])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/walk"
 )
 
@@ -95,26 +96,17 @@ func (s *Store) readNote(volume string) (n note, err error) {
 }
 
 // setNote writes n into the file of a volume whose last use is n.Use, and leaves that
-// as it is. The file stays the same: it may be locked.
+// as it is.
 func (s *Store) setNote(volume string, n note) error {
 	text, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
 	path := s.State.Kept(volume)
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.ModTime().Equal(n.Use) {
+	if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(n.Use) {
 		return err // it was used meanwhile: what was measured holds no more
 	}
-	_, err = f.WriteAt(text, 0)
-	if err == nil {
-		err = f.Truncate(int64(len(text)))
-	}
-	return errors.Join(err, os.Chtimes(path, n.Use, n.Use))
+	return statedir.Overwrite(path, text, n.Use)
 }
 
 // Measure finds out the sizes of those volumes of which nothing is known, and notes

@@ -121,19 +121,41 @@ const admissionTime = time.Minute
 
 // LockAdmission waits until no other job's claim on the disk is being looked at.
 func (d Dir) LockAdmission(ctx context.Context) (unlock func(), err error) {
-	path := filepath.Join(d.locks(), "admission")
-	ctx, cancel := context.WithTimeout(ctx, admissionTime)
+	return d.lockShared(ctx, "admission", admissionTime)
+}
+
+// roomTime is how long one waits for whoever makes room on a disk.
+const roomTime = 3 * time.Minute
+
+// LockRoom waits until nobody else makes room on a disk.
+func (d Dir) LockRoom(ctx context.Context) (unlock func(), err error) {
+	return d.lockShared(ctx, "room", roomTime)
+}
+
+// pulledTime is how long one waits for whoever notes an image, a matter of
+// milliseconds.
+const pulledTime = 10 * time.Second
+
+// LockPulled waits until nobody changes what is in the files of pulled images.
+func (d Dir) LockPulled(ctx context.Context) (unlock func(), err error) {
+	return d.lockShared(ctx, "pulled", pulledTime)
+}
+
+// lockShared waits for one of the locks that all jobs share.
+func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration) (unlock func(), err error) {
+	path := filepath.Join(d.locks(), name)
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	for {
 		unlock, ok, err := d.tryShared(path)
 		if err != nil {
-			return nil, fmt.Errorf("the lock for the admission of jobs: %w", err)
+			return nil, fmt.Errorf("the lock %s: %w", path, err)
 		} else if ok {
 			return unlock, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("another job's admission has the lock %s and does not end: %w", path, context.Cause(ctx))
+			return nil, fmt.Errorf("another job has the lock %s and does not release it: %w", path, context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -156,28 +178,43 @@ func (d Dir) tryShared(path string) (unlock func(), ok bool, err error) {
 	return d.tryFolder(path)
 }
 
-// Hold is a hold on a volume that is kept.
+// Hold is a hold on a volume that is kept, or on an image that a job pulled.
 type Hold struct{ lock *flock.Flock }
 
-// Release lets others take the volume. It may be called again.
+// Release lets others take it. It may be called again.
 func (h *Hold) Release() { h.lock.Close() }
 
 // Hold locks the file of a volume that is kept, with others or, where exclusive,
 // alone; nil when that is not possible now.
 func (d Dir) Hold(volume string, exclusive bool) (*Hold, error) {
-	path := d.Kept(volume)
-	if err := d.make(private, filepath.Dir(path)); err != nil {
+	h, err := d.hold(d.Kept(volume), exclusive)
+	if err != nil {
 		return nil, fmt.Errorf("kept volume %s: %w", volume, err)
+	}
+	return h, nil
+}
+
+// HoldImage is Hold for the file of an image that a job pulled. The file is made where
+// there is none.
+func (d Dir) HoldImage(number string, exclusive bool) (*Hold, error) {
+	h, err := d.hold(d.PulledImage(number), exclusive)
+	if err != nil {
+		return nil, fmt.Errorf("pulled image %.12s: %w", number, err)
+	}
+	return h, nil
+}
+
+func (d Dir) hold(path string, exclusive bool) (*Hold, error) {
+	if err := d.make(private, filepath.Dir(path)); err != nil {
+		return nil, err
 	}
 	try := (*flock.Flock).TryRLock
 	if exclusive {
 		try = (*flock.Flock).TryLock
 	}
 	l, err := lockFile(path, try)
-	if err != nil {
-		return nil, fmt.Errorf("kept volume %s: %w", volume, err)
-	} else if l == nil {
-		return nil, nil
+	if l == nil || err != nil {
+		return nil, err
 	}
 	return &Hold{l}, nil
 }

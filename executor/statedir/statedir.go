@@ -40,6 +40,14 @@ func (d Dir) Job(job string) string { return d.path("jobs", job) }
 // says when a job last took it or was at its end.
 func (d Dir) Kept(volume string) string { return d.path("kept", volume) }
 
+// Pulled is the folder with a file for each image that a job pulled.
+func (d Dir) Pulled() string { return d.path("pulled") }
+
+// PulledImage is the file of an image, by the number in its ID: its lock is held by
+// whoever is about to use or to remove the image, and its time of modification says
+// when a job last took it.
+func (d Dir) PulledImage(number string) string { return filepath.Join(d.Pulled(), number) }
+
 // Aside is the folder for job folders that could not be removed.
 func (d Dir) Aside() string { return d.path("aside") }
 

@@ -13,6 +13,8 @@ type Pool struct {
 	Name string // for a message
 	Free int64
 	Size int64 // free or not
+	// FreeInodes of Inodes can become files; both are 0 where a disk has no such limit.
+	FreeInodes, Inodes int64
 }
 
 // DiskPool is the file system that folder is on.
@@ -25,7 +27,11 @@ func DiskPool(folder string) (Pool, error) {
 	if err := unix.Stat(folder, &st); err != nil {
 		return Pool{}, fmt.Errorf("free space in %s: %w", folder, err)
 	}
-	return Pool{ID: fmt.Sprintf("disk %d", st.Dev), Name: folder, Free: int64(s.Bavail) * s.Frsize, Size: int64(s.Blocks) * s.Frsize}, nil
+	return Pool{
+		ID: fmt.Sprintf("disk %d", st.Dev), Name: folder,
+		Free: int64(s.Bavail) * s.Frsize, Size: int64(s.Blocks) * s.Frsize,
+		FreeInodes: int64(s.Ffree), Inodes: int64(s.Files),
+	}, nil
 }
 
 // Claim is what a job may still take from a pool.
@@ -71,6 +77,15 @@ func usedBelow(path string) (int64, bool) {
 	return int64(s.Blocks-s.Bfree) * s.Bsize, true
 }
 
+// leastInodes is the share of a disk's inodes that stays free: a job that makes a great
+// many small files fills a disk that way.
+const leastInodes = 0.05
+
+// Low tells whether less than minFree bytes are free, or hardly an inode.
+func (p Pool) Low(minFree int64) bool { return p.Free < minFree || p.fewInodes() }
+
+func (p Pool) fewInodes() bool { return float64(p.FreeInodes) < float64(p.Inodes)*leastInodes }
+
 // Admission is what a new job's claim has to fit into. Sizes are bytes.
 type Admission struct {
 	Pool    Pool
@@ -80,8 +95,18 @@ type Admission struct {
 	Running    []Claim
 }
 
-// Admit refuses a claim of the given size for which there may be no room.
-func (a Admission) Admit(size int64) error {
+// NoRoom is the refusal of a claim.
+type NoRoom struct {
+	Pool Pool
+	text string
+}
+
+// Error holds the figures.
+func (e *NoRoom) Error() string { return e.text }
+
+// Admit refuses a claim of the given size for which there may be no room, with a
+// *NoRoom. What is to be stored is for its message.
+func (a Admission) Admit(what string, size int64) error {
 	// Of floating point: sums of what somebody wrote down do not overflow, and up to
 	// 2^53 bytes nothing is lost.
 	open, jobs := 0.0, 0
@@ -92,11 +117,20 @@ func (a Admission) Admit(size int64) error {
 		}
 	}
 	promised, wanted := open/a.Overcommit, float64(size)/a.Overcommit
+	if a.Pool.fewInodes() {
+		return &NoRoom{a.Pool, fmt.Sprintf("no room for %s: %d of %d inodes are free in %s, less than %g%%; remove small files there",
+			what, a.Pool.FreeInodes, a.Pool.Inodes, a.Pool.Name, leastInodes*100)}
+	}
 	if float64(a.Pool.Free)-promised-wanted >= float64(a.MinFree) {
 		return nil
 	}
-	return fmt.Errorf("no room for the job's storage volume: %s free in %s, less %s that %d running jobs may still take and %s for this one (size %s, overcommit %g), is less than min_free %s; wait for other jobs, make room, or lower storage.size or storage.min_free",
-		show(a.Pool.Free), a.Pool.Name, show(promised), jobs, show(wanted), show(size), a.Overcommit, show(a.MinFree))
+	text := fmt.Sprintf("no room for %s: %s free in %s, less %s that %d running jobs may still take", what, show(a.Pool.Free), a.Pool.Name, show(promised), jobs)
+	advice := "wait for other jobs, make room, or lower storage.min_free"
+	if size > 0 {
+		text += fmt.Sprintf(" and %s for this one (size %s, overcommit %g)", show(wanted), show(size), a.Overcommit)
+		advice = "wait for other jobs, make room, or lower storage.size or storage.min_free"
+	}
+	return &NoRoom{a.Pool, fmt.Sprintf("%s, is less than min_free %s; %s", text, show(a.MinFree), advice)}
 }
 
 func show[N int64 | float64](n N) string { return units.BytesSize(float64(n)) }

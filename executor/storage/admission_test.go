@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -32,11 +33,37 @@ func TestAdmit(t *testing.T) {
 		{"beyond overcommit", 1, 2, []Claim{{Pool: "disk 1", Limit: 100 * gib}}, 100 * gib, "overcommit 2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := Admission{Pool: disk, MinFree: tc.minFree, Overcommit: tc.overcommit, Running: tc.running}.Admit(tc.size)
+			err := Admission{Pool: disk, MinFree: tc.minFree, Overcommit: tc.overcommit, Running: tc.running}.Admit("the volume", tc.size)
 			if tc.refused == "" && err != nil || tc.refused != "" && (err == nil || !strings.Contains(err.Error(), tc.refused)) {
 				t.Errorf("got %v, want %q", err, tc.refused)
 			}
+			if no, ok := errors.AsType[*NoRoom](err); err != nil && (!ok || no.Pool != disk) {
+				t.Errorf("got %#v", err)
+			}
 		})
+	}
+}
+
+// What is not for a volume counts what is free alone, and a disk is also full when its
+// inodes are.
+func TestAdmitOther(t *testing.T) {
+	for name, tc := range map[string]struct {
+		pool    Pool
+		refused string
+	}{
+		"enough":                  {Pool{Free: 2 * gib, FreeInodes: 51, Inodes: 1000}, ""},
+		"too little":              {Pool{Name: "/srv", Free: 2*gib - 1, FreeInodes: 500, Inodes: 1000}, "no room for logs: 2GiB free in /srv, less 0B that 0 running jobs may still take, is less than min_free 2GiB; wait for other jobs, make room, or lower storage.min_free"},
+		"hardly an inode":         {Pool{Name: "/srv", Free: 9 * gib, FreeInodes: 49, Inodes: 1000}, "no room for logs: 49 of 1000 inodes are free in /srv, less than 5%; remove small files there"},
+		"a disk without a limit":  {Pool{Free: 2 * gib}, ""},
+		"room, and not one inode": {Pool{Name: "/srv", Free: 9 * gib, Inodes: 1000}, "no room for logs: 0 of 1000 inodes"},
+	} {
+		err := Admission{Pool: tc.pool, MinFree: 2 * gib, Overcommit: 10}.Admit("logs", 0)
+		if tc.refused == "" && err != nil || tc.refused != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.refused)) {
+			t.Errorf("%s: got %v, want %q", name, err, tc.refused)
+		}
+		if tc.pool.Low(2*gib) != (tc.refused != "") {
+			t.Errorf("%s: low %v", name, tc.pool.Low(2*gib))
+		}
 	}
 }
 

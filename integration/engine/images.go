@@ -86,3 +86,25 @@ func (e *Engine) AddLayer(ctx context.Context, image, ref string, archive []byte
 	_, removed := e.call(ctx, http.MethodDelete, "/containers/"+container.ID, url.Values{"force": {"1"}}, nil, nil)
 	return errors.Join(err, removed)
 }
+
+// Pull pulls an image as an administrator does.
+func (e *Engine) Pull(ctx context.Context, ref, user, password string) error {
+	name, tag := split(ref)
+	auth, err := json.Marshal(map[string]string{"username": user, "password": password})
+	if err != nil {
+		return err
+	}
+	header := http.Header{"X-Registry-Auth": {base64.URLEncoding.EncodeToString(auth)}}
+	text, err := e.call(ctx, http.MethodPost, "/images/create", url.Values{"fromImage": {name}, "tag": {tag}}, header, nil)
+	if err == nil && bytes.Contains(text, []byte(`"error"`)) {
+		err = errors.New(string(text))
+	}
+	return err
+}
+
+// Tag gives an image one more name.
+func (e *Engine) Tag(ctx context.Context, image, ref string) error {
+	name, tag := split(ref)
+	_, err := e.call(ctx, http.MethodPost, "/images/"+image+"/tag", url.Values{"repo": {name}, "tag": {tag}}, nil, nil)
+	return err
+}

@@ -53,7 +53,7 @@ func (a *App) WithExecutor(do func(*executor.Executor) error) error {
 		CleanupTimeout: time.Duration(a.Config.Cleanup.Timeout),
 		GCInterval:     time.Duration(a.Config.GC.Interval),
 		CacheMounts:    cacheMounts(a.Config),
-		Disk:           disk(a.Config.GC),
+		Disk:           disk(a.Config),
 		Log:            a.Log,
 	})
 }
@@ -67,6 +67,9 @@ func cacheMounts(cfg *config.Config) int64 {
 }
 
 // disk is how much of the disk may outlive jobs.
-func disk(g config.GC) executor.Disk {
-	return executor.Disk{KeepVolumes: time.Duration(g.KeepVolumes), MostVolumes: g.MostVolumes, VolumeSize: g.VolumeSize}
+func disk(c *config.Config) executor.Disk {
+	return executor.Disk{
+		KeepVolumes: time.Duration(c.GC.KeepVolumes), MostVolumes: c.GC.MostVolumes, VolumeSize: c.GC.VolumeSize,
+		KeepImages: time.Duration(c.GC.KeepImages), MinFree: int64(c.Storage.MinFree),
+	}
 }

@@ -1,0 +1,155 @@
+package pulled
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/image"
+)
+
+// recorder is the engine's store of images for a job, whose pulls are noted.
+type recorder struct {
+	image.Store
+	pulled *Store
+}
+
+// pull is a pull that has begun.
+type pull struct {
+	Reference string `json:"reference"`
+	Platform  string `json:"platform,omitempty"`
+	// Before are the numbers of all images that were there when it began.
+	Before []string `json:"before"`
+}
+
+// pullPrefix begins the names of the files of pulls.
+const pullPrefix = "pull-"
+
+// noteTime bounds how long it takes to note what came of a pull.
+const noteTime = 15 * time.Second
+
+// Pull pulls an image and notes it, if it was not there before.
+func (r recorder) Pull(ctx context.Context, ref, platform string, c engine.Credentials, progress func(engine.Progress)) error {
+	p, err := r.pulled.begin(ctx, ref, platform)
+	if err != nil {
+		return err
+	}
+	path, done, err := r.pulled.write(p)
+	if err != nil {
+		return fmt.Errorf("noting a pull: %w", err)
+	}
+	defer done()
+	err = r.Store.Pull(ctx, ref, platform, c, progress)
+	if ctx.Err() != nil || engine.IsUnreachable(err) {
+		return err // the engine may have it all the same: gc looks
+	}
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+		defer cancel()
+		if err := r.pulled.settle(ctx, p); err != nil {
+			return err
+		}
+	}
+	return errors.Join(err, os.Remove(path))
+}
+
+// begin is what is to be known before a pull.
+func (s *Store) begin(ctx context.Context, ref, platform string) (pull, error) {
+	p := pull{Reference: ref, Platform: platform}
+	ids, err := s.Engine.ImageIDs(ctx)
+	if err != nil {
+		return p, err
+	}
+	// An engine that has an image for several platforms may list it by another ID.
+	if img, err := s.Engine.ImageNames(ctx, ref, platform); err == nil {
+		ids = append(ids, img.ID)
+	} else if !engine.IsNotFound(err) {
+		return p, err
+	}
+	for _, id := range ids {
+		p.Before = append(p.Before, number(id))
+	}
+	return p, nil
+}
+
+// write notes a pull that is about to begin, until done is called or this process dies.
+func (s *Store) write(p pull) (path string, done func(), err error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "", nil, err
+	}
+	for {
+		name := pullPrefix + strings.ToLower(rand.Text())
+		h, err := s.State.HoldImage(name, true)
+		if err != nil {
+			return "", nil, err
+		} else if h == nil {
+			continue // gc has just taken it for one of a process that died
+		}
+		path := s.State.PulledImage(name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			os.Remove(path)
+			h.Release()
+			return "", nil, err
+		}
+		return path, h.Release, nil
+	}
+}
+
+// settle notes what came of a pull.
+func (s *Store) settle(ctx context.Context, p pull) error {
+	img, err := s.Engine.ImageNames(ctx, p.Reference, p.Platform)
+	if engine.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return s.add(ctx, img.ID, p.Reference, !slices.Contains(p.Before, number(img.ID)))
+}
+
+// Settle notes what came of pulls whose processes have died.
+func (s *Store) Settle(ctx context.Context) error {
+	entries, err := os.ReadDir(s.State.Pulled())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("pulled images: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if strings.HasPrefix(e.Name(), pullPrefix) {
+			errs = append(errs, s.settleDead(ctx, e.Name()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) settleDead(ctx context.Context, name string) error {
+	h, err := s.State.HoldImage(name, true)
+	if h == nil || err != nil {
+		return err
+	}
+	defer h.Release()
+	path := s.State.PulledImage(name)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("pulled images: %w", err)
+	}
+	var p pull
+	// What was not written to its end is of a pull that has not begun.
+	if json.Unmarshal(text, &p) == nil && image.Check(p.Reference) == nil {
+		if err := s.settle(ctx, p); err != nil {
+			return err
+		}
+	}
+	return os.Remove(path)
+}
