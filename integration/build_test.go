@@ -93,7 +93,6 @@ func TestTryGivesTheScriptsExitCode(t *testing.T) {
 
 // Five run stages cost one container start.
 func TestOneContainerStart(t *testing.T) {
-	t.Parallel()
 	p := newPlace(t, settings{})
 	j := job(t, "bookworm", "true")
 	j.AfterScript = []string{"true"}
@@ -171,8 +170,8 @@ func TestRowEntrypointLong(t *testing.T) {
 	j.Image.Entrypoint = word("\x01")
 	_, c := p.prepared(t, j)
 	wantRefused(t, c, "entrypoint")
-	if entries, err := os.ReadDir(filepath.Join(p.stateDir, "jobs")); err == nil && len(entries) > 0 {
-		t.Errorf("made before it was refused: %v", entries)
+	if made := filesBelow(t, filepath.Join(p.stateDir, "jobs")); len(made) > 0 && !strings.HasSuffix(made[0], "/volume.json") {
+		t.Errorf("made before it was refused: %v", made) // beside the claim on the disk
 	}
 }
 

@@ -20,7 +20,7 @@ func smallDisk(t *testing.T, dir, kind string) {
 	if kind == "xfs" {
 		disk(t, dir, "320M", "mkfs.xfs", "-q", "-f")
 	} else {
-		disk(t, dir, "24M", "mkfs.ext4", "-q", "-F", "-m", "0")
+		disk(t, dir, "96M", "mkfs.ext4", "-q", "-F", "-m", "0")
 	}
 }
 

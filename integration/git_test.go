@@ -24,7 +24,6 @@ func wantSaid(t *testing.T, r *runner.Result, stage string, texts ...string) {
 // Clone, fetch twice, submodules, cache and artifacts in every kind
 // of image, one job after the other on the same folders.
 func TestSourcesCacheAndArtifacts(t *testing.T) {
-	t.Parallel()
 	g := newGitLab(t)
 	g.commit(t, "group/sub", map[string]string{"sub.txt": "of the submodule\n"})
 	first := g.commit(t, "group/project", map[string]string{"file": "first\n", ".gitmodules": "[submodule \"sub\"]\n\tpath = sub\n\turl = ../sub.git\n"},

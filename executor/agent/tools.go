@@ -25,7 +25,8 @@ type Tools struct {
 // The host's files, which it was made with, stay as they are.
 func (t Tools) settle(overlay bool, uid int, limits sysbox.Limits) error {
 	for _, f := range toolconf.Files(t.Settings.Settle(overlay, uid, t.Stores), limits) {
-		if err := cover(coverDir, f.Path, f.Text); err != nil {
+		// One that is hidden is reported with the other mounts.
+		if err := cover(coverDir, f.Path, f.Text); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("the settings in %s: %w", f.Path, err)
 		}
 	}
