@@ -34,20 +34,20 @@ test-unit: ## Run the unit tests
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration$$)
 
 test-integration: ## Run the integration tests
-	$(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
+	$(GO) test -race -parallel 3 -count=1 -timeout 60m -v ./integration
 
 test-engine-29: packages ## Run the integration tests on a Docker Engine 29, built from its module
-	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
+	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -parallel 3 -count=1 -timeout 60m -v ./integration
 
 # Sysbox must be installed and running.
 test-sysbox: ## Run the integration tests under the real Sysbox
 	@scripts/engine.sh sysbox
-	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -parallel 8 -count=1 -timeout 60m -v ./integration
+	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -parallel 3 -count=1 -timeout 60m -v ./integration
 
 # On the stand-in, or under the real Sysbox where it runs. Afterwards: how long a job takes beside hostile ones.
 test-hostile: packages ## Run the attacks of docs/security.md
 	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration)
-	$(GO) test -parallel 8 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration
+	$(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration
 
 # Forty jobs leave 80 GiB on a disk of 20 GiB; `make test` does a twentieth of that. It
 # needs 30 GiB of free space, and at least ten minutes.
