@@ -17,6 +17,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
@@ -46,7 +47,7 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
 		Env: sysbox.Unset(append(slices.Clone(f.Environment),
 			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"), img.Env),
-		Labels: job.ContainerLabels(map[string]string{job.LabelImages: x.imagesID(), job.LabelOwner: owner()}),
+		Labels: job.ContainerLabels(map[string]string{job.LabelImages: x.imagesID(), job.LabelOwner: owner.Label()}),
 		Mounts: []engine.Mount{
 			{Kind: engine.Bind, Source: x.toolFolder(), Target: agent.Dir, ReadOnly: true},
 			{Kind: engine.Volume, Source: made, Target: toolNew},

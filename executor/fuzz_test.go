@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/teardown"
 )
@@ -20,16 +21,16 @@ import (
 // alive but a process of this machine.
 func FuzzLabels(f *testing.F) {
 	i := Identity{Server: "gitlab.example.com:8443", RunnerID: 1, ProjectID: 2, PipelineID: 3, JobID: 4}
-	self := journal.Owner()
+	self := owner.Current()
 	f.Add(i.Name(), i.Name(), i.Server, "1", "2", "3", "4", self.String(), "build")
 	f.Add(i.Name()+"-s0", i.Name(), i.Server, "1", "2", "3", "4", "1/2/b/s/m/3", "service")
 	f.Add("web", "gsx-\x1b]0;owned\a", "\x1b", "-1", "9223372036854775808", "0x1", " 4", "-1/-1/////", "")
 	f.Add("../x", "../../etc", "", "", "", "", "", "", "")
 	x := &Executor{StateDir: f.TempDir()}
-	f.Fuzz(func(t *testing.T, thingName, name, server, runner, project, pipeline, number, owner, role string) {
+	f.Fuzz(func(t *testing.T, thingName, name, server, runner, project, pipeline, number, driver, role string) {
 		labels := job.ContainerLabels(map[string]string{
 			job.LabelName: name, job.LabelServer: server, job.LabelRunner: runner, job.LabelProject: project, job.LabelPipeline: pipeline,
-			job.LabelJob: number, job.LabelOwner: owner, job.LabelRole: role, job.LabelState: project,
+			job.LabelJob: number, job.LabelOwner: driver, job.LabelRole: role, job.LabelState: project,
 		})
 		found := engine.Found{ID: "c", Name: thingName, Labels: labels}
 		resource := removal.Resource{Resource: journal.Resource{Kind: journal.Container, Name: thingName}, Job: name, ID: "c", Labels: labels}
@@ -44,12 +45,12 @@ func FuzzLabels(f *testing.F) {
 		if s.Identity != (Identity{}) && s.Identity.Name() != name {
 			t.Errorf("%q is shown as %+v", name, s.Identity)
 		}
-		p := journal.ParseProcess(owner)
-		if p != (journal.Process{}) && journal.ParseProcess(p.String()) != p {
-			t.Errorf("%q is %+v", owner, p)
+		p := owner.Parse(driver)
+		if p != (owner.Process{}) && owner.Parse(p.String()) != p {
+			t.Errorf("%q is %+v", driver, p)
 		}
-		if p.State(false) == journal.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
-			t.Errorf("%q lives", owner)
+		if p.State(false) == owner.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
+			t.Errorf("%q lives", driver)
 		}
 		if n := x.generationNumber(thingName); n != 0 && x.generationVolume(n) != thingName {
 			t.Errorf("%q is generation %d", thingName, n)

@@ -1,11 +1,8 @@
 package executor
 
 import (
-	"sync"
-
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
-	"gitlab-sysbox-executor/executor/journal"
 )
 
 // Identity tells one job from every other on this machine.
@@ -19,5 +16,3 @@ func (x *Executor) mark(labels map[string]string) map[string]string {
 
 // belongs tells whether what the engine found is the named job's.
 func belongs(f engine.Found, name string) bool { return job.Owns(name, f.Name, f.Labels) }
-
-var owner = sync.OnceValue(func() string { return journal.Owner().String() })

@@ -13,6 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
@@ -26,7 +27,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		if j, err = x.journal(p.Identity); err != nil {
 			return err
 		}
-		return j.Begin(p.Identity, journal.Owner(), x.Engine.Host(), journal.Resource{Kind: journal.Folder, Name: x.folder(p.Identity), Answered: true})
+		return j.Begin(p.Identity, owner.Current(), x.Engine.Host(), journal.Resource{Kind: journal.Folder, Name: x.folder(p.Identity), Answered: true})
 	})
 	if err != nil {
 		return err

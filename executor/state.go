@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -45,8 +46,8 @@ type JobState struct {
 	Started time.Time `json:"started"`
 	// Driver is the process that drives the job, and whether it lives: "yes", "no", or
 	// "unknown" where it cannot be seen from here.
-	Driver      journal.Process `json:"driver"`
-	DriverLives string          `json:"driver_lives"`
+	Driver      owner.Process `json:"driver"`
+	DriverLives string        `json:"driver_lives"`
 
 	Container string   `json:"container,omitempty"` // ID
 	Image     string   `json:"image,omitempty"`
@@ -147,9 +148,9 @@ func (x *Executor) jobState(name string, found []removal.Resource) (JobState, bo
 		s.Phase = Waiting
 	}
 	switch s.Driver.State(there && err == nil) {
-	case journal.Alive:
+	case owner.Alive:
 		s.DriverLives = "yes"
-	case journal.Ended:
+	case owner.Ended:
 		s.DriverLives = "no"
 		if s.Phase != Running { // else another one has taken it over
 			s.Phase = Orphaned
@@ -172,7 +173,7 @@ func (s *JobState) fromLabels(r removal.Resource) {
 		}
 	}
 	if s.Driver.PID == 0 {
-		s.Driver = journal.ParseProcess(r.Labels[job.LabelOwner])
+		s.Driver = owner.Parse(r.Labels[job.LabelOwner])
 	}
 	if s.Started.IsZero() {
 		s.Started = r.Made // to the second, and the journal is older than any of them

@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/proc"
 )
 
@@ -25,23 +26,23 @@ func TestCleanupUnproven(t *testing.T) {
 		_ = other.Process.Kill()
 		_ = other.Wait()
 	})
-	process := func(pid int, change func(*journal.Process)) journal.Process {
-		p := journal.Owner()
+	process := func(pid int, change func(*owner.Process)) owner.Process {
+		p := owner.Current()
 		p.PID, p.Started = pid, proc.Started(pid)
 		if change != nil {
 			change(&p)
 		}
 		return p
 	}
-	none := func(*journal.Process) {}
+	none := func(*owner.Process) {}
 	for name, c := range map[string]struct {
-		journal, label journal.Process // the zero value for none
+		journal, label owner.Process // the zero value for none
 		refused        string
 	}{
 		"ours":               {journal: process(os.Getppid(), none)},
 		"another's":          {journal: process(other.Process.Pid, none), refused: "is driven by process"},
-		"ended":              {journal: process(other.Process.Pid, func(p *journal.Process) { p.Started-- })},
-		"elsewhere":          {journal: process(other.Process.Pid, func(p *journal.Process) { p.Space = "1" }), refused: "may be another process's"},
+		"ended":              {journal: process(other.Process.Pid, func(p *owner.Process) { p.Started-- })},
+		"elsewhere":          {journal: process(other.Process.Pid, func(p *owner.Process) { p.Space = "1" }), refused: "may be another process's"},
 		"another's by label": {label: process(other.Process.Pid, none), refused: "is driven by process"},
 		"both":               {journal: process(os.Getppid(), none), label: process(other.Process.Pid, none), refused: "is driven by process"},
 		"nothing at all":     {},

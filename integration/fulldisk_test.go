@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -85,7 +86,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 			journals := filepath.Join(dir, "journal")
 			j, _, err := journal.Open(journals, "gsx-1")
 			if err == nil {
-				err = j.Begin("identity", journal.Process{}, "unix:///engine")
+				err = j.Begin("identity", owner.Process{}, "unix:///engine")
 			}
 			for _, name := range []string{"a", "b", "c"} {
 				if err == nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -52,7 +52,7 @@ func runs(t *testing.T, container string) bool {
 func TestHostileLabelsOfAForeignContainer(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, settings{other: "[gc]\ninterval = \"0s\""})
-	dead := journal.Owner()
+	dead := owner.Current()
 	dead.Started++
 	const job = "gsx-0123abcd-p1-j2"
 	img := labelled(t, "foreign-labels", map[string]string{

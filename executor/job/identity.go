@@ -7,12 +7,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"sync"
 
-	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 )
-
-var owner = sync.OnceValue(func() string { return journal.Owner().String() })
 
 // Identity tells one job from every other on this machine.
 type Identity struct {
@@ -55,6 +52,6 @@ func (i Identity) Labels(role Role) map[string]string {
 		LabelPipeline: strconv.FormatInt(i.PipelineID, 10),
 		LabelJob:      strconv.FormatInt(i.JobID, 10),
 		LabelRole:     string(role),
-		LabelOwner:    owner(),
+		LabelOwner:    owner.Label(),
 	}
 }

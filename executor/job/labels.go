@@ -19,7 +19,7 @@ const (
 	LabelPipeline = LabelPrefix + "pipeline"
 	LabelJob      = LabelPrefix + "job"
 	LabelRole     = LabelPrefix + "role"
-	// LabelOwner tells which process drives the job: what journal.Process writes.
+	// LabelOwner is the owner process, as owner.Process writes it.
 	LabelOwner = LabelPrefix + "owner"
 	// LabelState tells which state folder has the job's journal.
 	LabelState = LabelPrefix + "state"

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gitlab-sysbox-executor/executor/owner"
 )
 
 // FuzzRead reads any file's content as a journal. What is understood is the same after
@@ -16,7 +18,7 @@ func FuzzRead(f *testing.F) {
 	const name = "gsx-0123abcd-p1-j2"
 	whole := Content{
 		Schema: Schema, Name: name, Identity: json.RawMessage(`{"job_id":2}`), Started: time.Unix(1, 2).UTC(), Engine: "unix:///x",
-		Owner: Process{PID: 1, Started: 2, Command: "c", Boot: "b", Space: "s", Machine: "m", At: 3}, Ended: true, Facts: json.RawMessage(`{}`),
+		Owner: owner.Process{PID: 1, Started: 2, Command: "c", Boot: "b", Space: "s", Machine: "m", At: 3}, Ended: true, Facts: json.RawMessage(`{}`),
 		Resources: []Resource{{Kind: Container, Name: name, Detail: "id", At: time.Unix(3, 0).UTC(), Answered: true, Left: "busy"}, {Kind: "unknown"}},
 	}
 	text, err := json.MarshalIndent(whole, "", "  ")
@@ -59,7 +61,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d resources have become %d", before, len(c.Resources))
 		}
 		// Of a label that holds the same.
-		if p := ParseProcess(c.Owner.String()); p != (Process{}) && ParseProcess(p.String()) != p {
+		if p := owner.Parse(c.Owner.String()); p != (owner.Process{}) && owner.Parse(p.String()) != p {
 			t.Errorf("%+v", p)
 		}
 	})

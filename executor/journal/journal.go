@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/owner"
 )
 
 // Schema is the version of the file's form.
@@ -66,8 +67,8 @@ type Content struct {
 	Started  time.Time       `json:"started"`
 	// Engine is the address of the engine that has the resources.
 	Engine string `json:"engine,omitempty"`
-	// Owner is who drives the job.
-	Owner Process `json:"owner"`
+	// Owner is the process that drives the job.
+	Owner owner.Process `json:"owner"`
 	// Ended tells that the job is over and its cleanup has begun.
 	Ended bool `json:"ended,omitempty"`
 	// Facts are what prepare learnt and run needs; the executor's own.
@@ -215,13 +216,13 @@ func (j *Journal) Touch() {
 // Begin writes down the job's identity, its owner and the engine, with the
 // resources that are about to be created for it, in one record: the first of a
 // journal.
-func (j *Journal) Begin(identity any, owner Process, engine string, intended ...Resource) error {
+func (j *Journal) Begin(identity any, by owner.Process, engine string, intended ...Resource) error {
 	text, err := json.Marshal(identity)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return j.change(func(f *Content) {
-		f.Identity, f.Owner, f.Engine, f.Started, f.Ended = text, owner, engine, time.Now().UTC(), false
+		f.Identity, f.Owner, f.Engine, f.Started, f.Ended = text, by, engine, time.Now().UTC(), false
 		f.intend(intended)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
@@ -21,7 +22,7 @@ func begin(t *testing.T, e *Engine, intended ...journal.Resource) {
 	t.Helper()
 	j, _, err := journal.Open(e.Dir.Journals(), aJob)
 	if err == nil {
-		err = j.Begin(json.RawMessage("{}"), journal.Owner(), e.Backend.Host(), intended...)
+		err = j.Begin(json.RawMessage("{}"), owner.Current(), e.Backend.Host(), intended...)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +149,7 @@ func TestClearOfAnotherEngine(t *testing.T) {
 	e := testEngine(t, asked(journal.Volume))
 	j, _, err := journal.Open(e.Dir.Journals(), aJob)
 	if err == nil {
-		err = j.Begin(json.RawMessage("{}"), journal.Owner(), "tcp://there:2376")
+		err = j.Begin(json.RawMessage("{}"), owner.Current(), "tcp://there:2376")
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
@@ -32,36 +33,36 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 	}
 	// An owner process of another boot has ended with it, if this state folder is its own.
 	ours := there || exists(e.Dir.Job(name))
-	var owner journal.Process
+	var by owner.Process
 	var last time.Time
 	over := ""
 	if there && err == nil {
 		if content.Engine != "" && !e.Backend.Same(content.Engine) {
 			return true, "it is on the engine at " + content.Engine
 		}
-		owner = content.Owner
+		by = content.Owner
 		last, _ = statedir.LastUse(e.Dir.Journal(name))
 		if content.Ended {
 			over = "its cleanup did not finish"
 		}
 	} else {
-		owner, last = fromLabels(found, ours)
+		by, last = fromLabels(found, ours)
 		switch { // a journal comes first
 		case len(found) == 0:
 			over = "it has no journal that can be read, and nothing on the engine"
 		case ours || slices.ContainsFunc(found, e.othersState):
-		case owner.State(ours) == journal.Alive: // else the number of our folder may be another machine's
+		case by.State(ours) == owner.Alive: // else the number of our folder may be another machine's
 			over = "its cleanup has ended, and the engine made it later"
 		}
 	}
-	idle := idleSince(last, owner)
+	idle := idleSince(last, by)
 	if over == "" {
-		switch owner.State(ours) {
-		case journal.Alive:
-			return true, fmt.Sprintf("its owner process lives: %d (%s)", owner.PID, owner.Command)
-		case journal.Ended:
-			over = fmt.Sprintf("its owner process has ended: %d (%s)", owner.PID, owner.Command)
-		case journal.Unknown:
+		switch by.State(ours) {
+		case owner.Alive:
+			return true, fmt.Sprintf("its owner process lives: %d (%s)", by.PID, by.Command)
+		case owner.Ended:
+			over = fmt.Sprintf("its owner process has ended: %d (%s)", by.PID, by.Command)
+		case owner.Unknown:
 			over = "no sign of life for 24h"
 			olderThan = max(olderThan, unsureTime)
 		}
@@ -80,23 +81,23 @@ func (e *Engine) othersState(r Resource) bool {
 
 // fromLabels is the owner process that the resources name, one that lives before
 // others, and the time of the newest resource.
-func fromLabels(found []Resource, ours bool) (owner journal.Process, last time.Time) {
+func fromLabels(found []Resource, ours bool) (by owner.Process, last time.Time) {
 	for _, r := range found {
 		if r.Made.After(last) {
 			last = r.Made
 		}
-		if p := journal.ParseProcess(r.Labels[job.LabelOwner]); p.State(ours) == journal.Alive || owner.PID == 0 {
-			owner = p
+		if p := owner.Parse(r.Labels[job.LabelOwner]); p.State(ours) == owner.Alive || by.PID == 0 {
+			by = p
 		}
 	}
-	return owner, last
+	return by, last
 }
 
 // idleSince is how long ago last was, and no longer than the job has been there by
 // a clock that nobody sets: one that was set ahead makes everything look old.
-func idleSince(last time.Time, owner journal.Process) time.Duration {
+func idleSince(last time.Time, by owner.Process) time.Duration {
 	idle := time.Since(last)
-	if age, known := owner.Age(); known && (idle < 0 || idle > age) {
+	if age, known := by.Age(); known && (idle < 0 || idle > age) {
 		return age
 	}
 	return idle

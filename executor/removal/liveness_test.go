@@ -9,6 +9,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
@@ -16,8 +17,8 @@ import (
 // and nothing that is dead look new for long.
 func TestLivenessWhenTheClockJumps(t *testing.T) {
 	const year = 365 * 24 * time.Hour
-	here := journal.Owner()
-	unseen := func(age time.Duration) journal.Process { // of another PID name space
+	here := owner.Current()
+	unseen := func(age time.Duration) owner.Process { // of another PID name space
 		p := here
 		p.Space, p.At = "1", p.At-int64(age/time.Second)
 		return p
@@ -26,7 +27,7 @@ func TestLivenessWhenTheClockJumps(t *testing.T) {
 	elsewhere.Machine = "other"
 	ended.Started++
 	for name, tc := range map[string]struct {
-		owner     journal.Process
+		owner     owner.Process
 		used      time.Duration // ago, by the clock
 		olderThan time.Duration
 		lives     bool
@@ -99,12 +100,12 @@ func TestQuarantineFromTheFuture(t *testing.T) {
 // Where a job has labels only, those of this state folder tell that it is over.
 func TestLivenessOfLabelsAlone(t *testing.T) {
 	e, other := testEngine(t), testEngine(t)
-	here := journal.Owner()
+	here := owner.Current()
 	elsewhere, copied := here, here
 	elsewhere.Machine = "other"
 	copied.Boot = "other"
-	found := func(of *Engine, owner journal.Process) Resource {
-		labels := map[string]string{job.LabelOwner: owner.String()}
+	found := func(of *Engine, by owner.Process) Resource {
+		labels := map[string]string{job.LabelOwner: by.String()}
 		if of != nil {
 			labels[job.LabelState] = of.Dir.ID()
 		}
@@ -148,7 +149,7 @@ func TestLivenessOfLabelsAlone(t *testing.T) {
 // moment in which a kill would make it last.
 func TestCollectWritesNothingForAnothersJob(t *testing.T) {
 	networks := asked(journal.Network)
-	networks.add(aJob, aJob, map[string]string{job.LabelOwner: journal.Owner().String()})
+	networks.add(aJob, aJob, map[string]string{job.LabelOwner: owner.Current().String()})
 	e := testEngine(t, networks)
 	lists := 0
 	networks.listed = func(only string) {
@@ -169,7 +170,7 @@ func TestCollectWritesNothingForAnothersJob(t *testing.T) {
 // A job that is over is removed, in a dry run it is only named, and a job whose
 // cleanup is at work is left to it.
 func TestCollect(t *testing.T) {
-	ended := journal.Owner()
+	ended := owner.Current()
 	ended.Started++
 	volumes := asked(journal.Volume)
 	volumes.add(aJob, aJob, map[string]string{job.LabelOwner: ended.String()})
@@ -198,15 +199,15 @@ func TestCollect(t *testing.T) {
 // FuzzLiveness gives gc any labels of an owner process: a job lives only for a reason,
 // and one whose owner process lives is never over.
 func FuzzLiveness(f *testing.F) {
-	f.Add(journal.Owner().String(), "")
+	f.Add(owner.Current().String(), "")
 	f.Add("1/2/b/s/m/3", "1-2")
 	f.Add("-1/-1/////", "\x1b")
-	f.Fuzz(func(t *testing.T, owner, state string) {
+	f.Fuzz(func(t *testing.T, label, state string) {
 		e := &Engine{Dir: statedir.Dir(t.TempDir()), Backend: here{}}
-		r := Resource{Labels: map[string]string{job.LabelOwner: owner, job.LabelState: state}, Made: time.Now()}
+		r := Resource{Labels: map[string]string{job.LabelOwner: label, job.LabelState: state}, Made: time.Now()}
 		lives, why := e.lives(aJob, []Resource{r}, 0)
-		if why == "" || !lives && journal.ParseProcess(owner).State(false) == journal.Alive {
-			t.Errorf("%q: %t %q", owner, lives, why)
+		if why == "" || !lives && owner.Parse(label).State(false) == owner.Alive {
+			t.Errorf("%q: %t %q", label, lives, why)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"unicode"
 
 	"gitlab-sysbox-executor/executor"
-	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -44,7 +44,7 @@ func harmless(t *testing.T, what, text string) {
 func TestTablesOfHostileNames(t *testing.T) {
 	jobs := []executor.JobState{{
 		Identity: executor.Identity{Server: hostile, JobID: 1, ProjectID: 2}, Name: hostile, Phase: executor.Running, Stage: hostile,
-		Driver: journal.Process{PID: 3, Command: hostile}, Container: hostile, Image: hostile, Left: []string{hostile},
+		Driver: owner.Process{PID: 3, Command: hostile}, Container: hostile, Image: hostile, Left: []string{hostile},
 		Storage: &executor.StorageState{Backend: hostile, Driver: hostile},
 	}}
 	collected := []executor.Collected{{Name: hostile, Action: executor.Kept, Reason: hostile, Resources: []string{hostile}}}

@@ -1,4 +1,6 @@
-package journal
+// Package owner identifies the process that drives a job, so that it is recognised
+// after this process has ended, and says whether it still lives.
+package owner
 
 import (
 	"fmt"
@@ -7,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +17,8 @@ import (
 	"gitlab-sysbox-executor/executor/proc"
 )
 
-// Process tells one process from every other that this machine ever runs: a
-// number alone is given again.
+// Process identifies one process among all that this machine ever runs: the kernel
+// reuses a PID.
 type Process struct {
 	PID     int    `json:"pid,omitempty"`
 	Started uint64 `json:"started,omitempty"` // clock ticks since boot (proc_pid_stat(5))
@@ -23,17 +26,17 @@ type Process struct {
 	Boot    string `json:"boot,omitempty"`          // /proc/sys/kernel/random/boot_id
 	Space   string `json:"pid_namespace,omitempty"` // where PID counts
 	Machine string `json:"machine,omitempty"`       // machine-id(5), or the host's name
-	// At is when this was written down, in seconds since boot: nobody sets that clock.
+	// At is when this was written, in seconds since boot: nobody sets that clock.
 	At int64 `json:"at,omitempty"`
 }
 
-// String is p in the form that ParseProcess reads, fit for a label.
+// String is p in the form that Parse reads, fit for a label.
 func (p Process) String() string {
 	return fmt.Sprintf("%d/%d/%s/%s/%s/%d", p.PID, p.Started, p.Boot, p.Space, p.Machine, p.At)
 }
 
-// ParseProcess reads what String wrote; the zero Process where it is not that.
-func ParseProcess(text string) Process {
+// Parse reads what String wrote; the zero Process where it is not that.
+func Parse(text string) Process {
 	fields := strings.Split(text, "/")
 	if len(fields) != 6 {
 		return Process{}
@@ -53,25 +56,30 @@ func ParseProcess(text string) Process {
 	return Process{PID: pid, Started: started, Boot: fields[2], Space: fields[3], Machine: fields[4], At: at}
 }
 
-// State is what can be said of a process.
+// State is whether a process lives.
 type State int
 
-// The states of a process.
+// The states.
 const (
-	Unknown State = iota // its number counts elsewhere than ours
+	Unknown State = iota // its PID is of another machine or PID namespace
 	Alive
 	Ended
 )
 
-// shells are what a script that calls us runs in: it may end before the job does.
+// shells are the programs that run a script which calls us. A script may end before
+// the job does.
 var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env", "sudo", "nice"}
 
-// Owner is the process that drives the caller's job: GitLab Runner, which is
-// this process's parent or, where scripts lie between, further up, and may be the
-// first process of a container. Of several, the one furthest up lives longest.
-func Owner() Process { return describe(driver(ancestors(), program)) }
+// Current is the owner process of the caller's job: GitLab Runner. It is this
+// process's parent or, where scripts stand between, a more distant ancestor, and may be
+// a container's first process. If several ancestors match, the topmost is taken: it
+// outlives the others.
+func Current() Process { return describe(choose(ancestors(), program)) }
 
-// ancestors are this process's, the nearest first.
+// Label is Current as a label's value, found once.
+var Label = sync.OnceValue(func() string { return Current().String() })
+
+// ancestors are this process's ancestors, the nearest first.
 func ancestors() []int {
 	var chain []int
 	for pid := os.Getppid(); pid > 0 && len(chain) < 64; {
@@ -85,14 +93,14 @@ func ancestors() []int {
 	return chain
 }
 
-// IsAncestor tells whether p lives and is one of this process's ancestors.
+// IsAncestor reports whether p lives and is one of this process's ancestors.
 func (p Process) IsAncestor() bool {
 	return p.State(false) == Alive && slices.Contains(ancestors(), p.PID)
 }
 
-// driver is the one of a process's ancestors, nearest first, that is GitLab Runner
-// or, where none is, the nearest that is no shell.
-func driver(ancestors []int, program func(pid int) string) int {
+// choose is the ancestor that is GitLab Runner or, where none is, the nearest that is
+// no shell. The ancestors come nearest first.
+func choose(ancestors []int, program func(pid int) string) int {
 	for _, pid := range slices.Backward(ancestors) {
 		if strings.Contains(program(pid), "gitlab-runner") {
 			return pid
@@ -106,8 +114,8 @@ func driver(ancestors []int, program func(pid int) string) int {
 	return os.Getppid()
 }
 
-// program is the name of the file that a process runs: of a script that is its
-// interpreter, where the kernel's name for the process (comm) is the script's.
+// program is the name of the file that a process runs. For a script that is its
+// interpreter, while the kernel's name of the process (comm) is the script's.
 func program(pid int) string {
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil { // another user's
@@ -128,10 +136,10 @@ func command(pid int) string {
 	return strings.TrimSpace(string(name))
 }
 
-// State tells whether the process still lives. The clock plays no part in it. Ours
-// tells that this machine's own state folder knows of p: one of another boot has then
-// ended with it. Else it may be alive on a copy of this machine, which has the same
-// number of the machine.
+// State is whether the process still lives. It does not depend on the clock. Ours says
+// that p is in this machine's own state folder: then a process of another boot has
+// ended with that boot. Otherwise it may live on a copy of this machine, which has the
+// same machine ID.
 func (p Process) State(ours bool) State {
 	switch {
 	case p.PID == 0, p.Machine != machine():
@@ -149,8 +157,8 @@ func (p Process) State(ours bool) State {
 	return Alive
 }
 
-// Age is how long ago p was written down; false where that was on another machine
-// or before this one was started.
+// Age is how long ago p was written; false if that was on another machine or before
+// this one started.
 func (p Process) Age() (time.Duration, bool) {
 	if p.Machine != machine() || p.Boot != boot() {
 		return 0, false
@@ -158,7 +166,7 @@ func (p Process) Age() (time.Duration, bool) {
 	return sinceBoot() - time.Duration(p.At)*time.Second, true
 }
 
-// sinceBoot is the time since the machine was started, its sleep counted in.
+// sinceBoot is the time since the machine started, including suspended time.
 func sinceBoot() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // every kernel since 2.6.39 has this clock
