@@ -42,8 +42,7 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	if err != nil {
 		return err
 	}
-	x.trimAfter(ctx, i)
-	x.measureAfter(ctx, i)
+	x.Kept().After(ctx, i)
 	// The job may have been the last that had an older generation of shared images.
 	if _, err := x.dropOldImages(ctx); err != nil {
 		x.Log.Debugf("%v", err) // gc takes it up

@@ -2,11 +2,7 @@ package executor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -63,36 +59,6 @@ func (f Folders) keptBuilds() string {
 	return ""
 }
 
-// keptVolume is a volume's name and labels. The server's name is in it as a
-// hash, as in Identity.Name.
-func keptVolume(i Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
-	sum := sha256.Sum256([]byte(i.Server))
-	name := fmt.Sprintf("%s%s-%s-p%d", kept.Prefix, kind, hex.EncodeToString(sum[:4]), i.ProjectID)
-	labels := map[string]string{
-		job.LabelKept: kind, job.LabelServer: i.Server, job.LabelProject: strconv.FormatInt(i.ProjectID, 10),
-		job.LabelProtected: strconv.FormatBool(protected),
-	}
-	maps.Copy(labels, own)
-	if runner, ok := own[job.LabelRunner]; ok {
-		name += "-r" + runner
-	}
-	if slot, ok := own[job.LabelSlot]; ok {
-		name += "-s" + slot
-	}
-	if protected {
-		name += "-protected"
-	}
-	return name, labels
-}
-
-// keptByProject tells whether a volume of that name keeps something of the project's.
-func keptByProject(name string, i Identity) bool {
-	return slices.ContainsFunc([]string{"builds", "cache", cacheMounts}, func(kind string) bool {
-		base, _ := keptVolume(i, kind, false, nil)
-		return name == base || strings.HasPrefix(name, base+"-")
-	})
-}
-
 // takeFolders makes or finds the volumes of the job's folders and returns the
 // folders with their names in them. Until release is called nobody else takes
 // the kept ones; from then on the job's containers show that they are in use.
@@ -123,7 +89,7 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		return nil
 	}
 	if f.KeepBuilds {
-		name, labels := keptVolume(i, kept.Builds, f.Protected, map[string]string{
+		name, labels := kept.VolumeFor(i, kept.Builds, f.Protected, map[string]string{
 			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 		})
 		if err := take(&f.buildsVolume, name, f.Builds, labels, true); err != nil {
@@ -137,13 +103,13 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		}
 	}
 	if f.KeepCache { // it is left empty while it is being pruned
-		name, labels := keptVolume(i, "cache", f.Protected, nil)
+		name, labels := kept.VolumeFor(i, kept.Cache, f.Protected, nil)
 		if err := take(&f.cacheVolume, name, f.Cache, labels, false); err != nil {
 			return f, nil, err
 		}
 	}
 	if f.KeepCacheMounts {
-		name, labels := keptVolume(i, cacheMounts, f.Protected, nil)
+		name, labels := kept.VolumeFor(i, kept.CacheMounts, f.Protected, nil)
 		if err := take(&f.cacheMountsVolume, name, storage.CacheMounts, labels, false); err != nil {
 			return f, nil, err
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -88,7 +88,7 @@ func (x *Executor) removeUnused(ctx context.Context, folder string, o GCOptions,
 
 // unused is what removeUnused removes, in that order: each removes one thing, and tells
 // its size in bytes as far as it is known.
-func (x *Executor) unused(ctx context.Context, o GCOptions) (all []func(context.Context) (Collected, int64), err error) {
+func (x *Executor) unused(ctx context.Context, o GCOptions) (all []removal.Remover, err error) {
 	const reason = "the disk runs low (storage.min_free), and this was unused longest"
 	images, err := x.pulled().List()
 	if err != nil {
@@ -102,19 +102,8 @@ func (x *Executor) unused(ctx context.Context, o GCOptions) (all []func(context.
 			})
 		}
 	}
-	volumes, err := x.Kept().List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(volumes, func(a, b kept.Volume) int { return a.LastUse.Compare(b.LastUse) })
-	for _, v := range volumes {
-		if !v.LastUse.IsZero() && !recent(v.LastUse) { // else it is another state folder's
-			all = append(all, func(ctx context.Context) (Collected, int64) {
-				return x.removeKept(ctx, x.Kept(), v, reason, o.DryRun), v.Size.Bytes
-			})
-		}
-	}
-	return all, nil
+	volumes, err := x.Kept().Unused(ctx, o, reason)
+	return append(all, volumes...), err
 }
 
 // makeRoomTime bounds what a prepare does to make room.

@@ -23,29 +23,29 @@ func TestDue(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name string
-		o    Limits
+		o    bounds
 		used string
 		want string
 	}{
-		{"nothing asked", Limits{}, "", ""},
-		{"by age", Limits{Keep: 4 * time.Hour}, "", "older, no size"},
-		{"by age, with a least one", Limits{Keep: 4 * time.Hour, OlderThan: 6 * time.Hour}, "", "no size"},
-		{"by size, longest unused first", Limits{Total: 250}, "", "older"},
-		{"by size, two", Limits{Total: 199}, "", "older, old"},
-		{"size that fits", Limits{Total: 300}, "", ""},
-		{"by size, but not what is newer", Limits{Total: 1, OlderThan: 4 * time.Hour}, "", "older"},
-		{"by both", Limits{Keep: 4 * time.Hour, Total: 150}, "", "older, no size, old"},
-		{"by size, one in use", Limits{Total: 250}, "older", "old"},
-		{"by size, too much in use", Limits{Total: 50}, "older", "old, new"},
-		{"each, whatever its age", Limits{Each: 99, Keep: 4 * time.Hour}, "", "new, old, older, no size"},
-		{"each, but not what is newer", Limits{Each: 99, OlderThan: 4 * time.Hour}, "", "older"},
-		{"each, one in use, counts in all", Limits{Each: 99, Total: 50}, "older", "new, old"},
-		{"each that fits", Limits{Each: 100}, "", ""},
-		{"by both, one in use", Limits{Keep: 4 * time.Hour, Total: 250}, "older", "no size, old"},
+		{"nothing asked", bounds{}, "", ""},
+		{"by age", bounds{keep: 4 * time.Hour}, "", "older, no size"},
+		{"by age, with a least one", bounds{keep: 4 * time.Hour, olderThan: 6 * time.Hour}, "", "no size"},
+		{"by size, longest unused first", bounds{total: 250}, "", "older"},
+		{"by size, two", bounds{total: 199}, "", "older, old"},
+		{"size that fits", bounds{total: 300}, "", ""},
+		{"by size, but not what is newer", bounds{total: 1, olderThan: 4 * time.Hour}, "", "older"},
+		{"by both", bounds{keep: 4 * time.Hour, total: 150}, "", "older, no size, old"},
+		{"by size, one in use", bounds{total: 250}, "older", "old"},
+		{"by size, too much in use", bounds{total: 50}, "older", "old, new"},
+		{"each, whatever its age", bounds{each: 99, keep: 4 * time.Hour}, "", "new, old, older, no size"},
+		{"each, but not what is newer", bounds{each: 99, olderThan: 4 * time.Hour}, "", "older"},
+		{"each, one in use, counts in all", bounds{each: 99, total: 50}, "older", "new, old"},
+		{"each that fits", bounds{each: 100}, "", ""},
+		{"by both, one in use", bounds{keep: 4 * time.Hour, total: 250}, "older", "no size, old"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got, asked []string
-			Due(all, now, tc.o, func(v Volume, _ string) bool {
+			due(all, now, tc.o, func(v Volume, _ string) bool {
 				asked = append(asked, v.Name)
 				if v.Name != tc.used {
 					got = append(got, v.Name)
@@ -67,7 +67,7 @@ func TestDueTellsHowLong(t *testing.T) {
 	for idle, want := range map[time.Duration]string{
 		10 * time.Second: "10 seconds", 20 * time.Minute: "20 minutes", time.Hour: "about an hour", 30 * 24 * time.Hour: "4 weeks",
 	} {
-		Due([]Volume{{Kind: "builds", LastUse: now.Add(-idle)}}, now, Limits{Keep: time.Second}, func(_ Volume, reason string) bool {
+		due([]Volume{{Kind: "builds", LastUse: now.Add(-idle)}}, now, bounds{keep: time.Second}, func(_ Volume, reason string) bool {
 			if reason != "builds that no job has used for "+want {
 				t.Errorf("%s: %q", idle, reason)
 			}

@@ -24,12 +24,6 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// Prefix begins the name of each such volume.
-const Prefix = "gsx-kept-"
-
-// Builds is the kind of a volume with a builds folder.
-const Builds = "builds"
-
 // Volumes is what is needed of an engine.
 type Volumes interface {
 	CreateVolume(ctx context.Context, name string, options, labels map[string]string) error
@@ -46,8 +40,9 @@ type Store struct {
 	State  statedir.Dir
 	Engine Volumes
 	// Local says that the engine's files are seen here under the engine's own paths.
-	Local bool
-	Log   logrus.FieldLogger
+	Local  bool
+	Limits Limits
+	Log    logrus.FieldLogger
 }
 
 // Volume is a volume that outlives its jobs.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,59 +11,11 @@ import (
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/walk"
 )
-
-// volumes is an engine with volumes in a folder.
-type volumes struct {
-	dir   string
-	users map[string]bool
-	sizes map[string]int64 // what the engine itself says
-}
-
-func (e *volumes) path(name string) string { return filepath.Join(e.dir, name, "_data") }
-
-func (e *volumes) CreateVolume(_ context.Context, name string, _, _ map[string]string) error {
-	return os.MkdirAll(e.path(name), 0o755)
-}
-
-func (e *volumes) FindVolume(_ context.Context, name string) (engine.Found, error) {
-	if _, err := os.Stat(e.path(name)); err != nil {
-		return engine.Found{}, fmt.Errorf("%w: %w", cerrdefs.ErrNotFound, err)
-	}
-	return engine.Found{Name: name, ID: name, Labels: map[string]string{job.LabelKept: "builds"}, Paths: []string{e.path(name)}}, nil
-}
-
-func (e *volumes) FindVolumes(ctx context.Context, _, _ string) (all []engine.Found, err error) {
-	entries, err := os.ReadDir(e.dir)
-	for _, entry := range entries {
-		if f, err := e.FindVolume(ctx, entry.Name()); err == nil {
-			all = append(all, f)
-		}
-	}
-	return all, err
-}
-
-func (e *volumes) VolumeUsers(_ context.Context, name string) ([]engine.Found, error) {
-	if e.users[name] {
-		return []engine.Found{{ID: "0123"}}, nil
-	}
-	return nil, nil
-}
-
-func (e *volumes) VolumeSizes(context.Context) (map[string]int64, error) {
-	return maps.Clone(e.sizes), nil
-}
-
-func (e *volumes) RemoveVolume(_ context.Context, name string) error {
-	return os.RemoveAll(filepath.Dir(e.path(name)))
-}
 
 const name = Prefix + "builds-p1"
 

@@ -9,8 +9,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/docker/go-units"
-
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/walk"
 )
@@ -34,7 +33,7 @@ func (s Size) String() string {
 	case s.Excess:
 		return fmt.Sprintf("folders nested deeper than %d", counted.Depth)
 	}
-	return units.BytesSize(float64(s.Bytes))
+	return format.Bytes(s.Bytes)
 }
 
 // counted is how much is counted of one volume. A kept volume that holds more is too
@@ -173,7 +172,7 @@ func (v Volume) TooLarge(most int64) string {
 	case v.Size.Excess:
 		return v.Size.String()
 	case v.Size.Bytes > most:
-		return fmt.Sprintf("%s, more than %s", v.Size, units.BytesSize(float64(most)))
+		return fmt.Sprintf("%s, more than %s", v.Size, format.Bytes(most))
 	}
 	return ""
 }

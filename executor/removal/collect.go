@@ -41,6 +41,10 @@ type Collected struct {
 	Resources []string `json:"resources,omitempty"` // kind and name
 }
 
+// Remover removes one thing that jobs can do without, and returns its size in bytes as
+// far as that is known. In a dry run it only says what it would do.
+type Remover func(context.Context) (c Collected, size int64)
+
 // Collect removes the jobs that run no more: a job runs while its owner process
 // lives or one of its stages does. The caller holds the lock of gc.
 func (e *Engine) Collect(ctx context.Context, o Options) ([]Collected, error) {

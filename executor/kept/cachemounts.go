@@ -1,4 +1,4 @@
-package executor
+package kept
 
 import (
 	"cmp"
@@ -7,67 +7,65 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
 )
-
-// cacheMounts is the kind of volume that keeps a project's cache mounts.
-const cacheMounts = "cache-mounts"
 
 // trimTime bounds how long a job's cleanup looks at its project's cache mounts.
 const trimTime = 5 * time.Second
 
 // trimAfter keeps the cache mounts of a job's project within their limit once the
 // job is over. What it does not get done in time is done by gc.
-func (x *Executor) trimAfter(ctx context.Context, i Identity) {
-	if x.CacheMounts <= 0 {
+func (s *Store) trimAfter(ctx context.Context, i job.Identity) {
+	if s.Limits.CacheMounts <= 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, trimTime)
 	defer cancel()
-	found, err := x.Engine.FindVolumes(ctx, job.LabelKept, cacheMounts)
+	found, err := s.Engine.FindVolumes(ctx, job.LabelKept, CacheMounts)
 	if err != nil {
-		x.Log.Debugf("kept cache mounts: %v", err)
+		s.Log.Debugf("kept cache mounts: %v", err)
 		return
 	}
 	for _, v := range found {
 		if v.Labels[job.LabelServer] != i.Server || v.Labels[job.LabelProject] != strconv.FormatInt(i.ProjectID, 10) {
 			continue
 		}
-		t, err := x.trim(ctx, v, GCOptions{})
+		t, err := s.trim(ctx, v, removal.Options{})
 		if len(t.Folders) > 0 {
-			x.Log.Infof("Cache mounts of the project: of %s the longest unused %s went, to keep within %s (storage.cache_mounts_size).", show(t.Size), show(t.Removed), show(x.CacheMounts))
+			s.Log.Infof("Cache mounts of the project: of %s the longest unused %s went, to keep within %s (storage.cache_mounts_size).", format.Bytes(t.Size), format.Bytes(t.Removed), format.Bytes(s.Limits.CacheMounts))
 		}
 		if err != nil {
-			x.Log.Debugf("kept cache mounts: %v", err)
+			s.Log.Debugf("kept cache mounts: %v", err)
 		}
 	}
 }
 
 // trim keeps one volume's cache mounts within their limit, as far as o lets it.
-func (x *Executor) trim(ctx context.Context, v engine.Found, o GCOptions) (storage.Trimmed, error) {
-	if len(v.Paths) == 0 || !strings.HasPrefix(x.Engine.Host(), "unix://") || !exists(v.Paths[0]) {
+func (s *Store) trim(ctx context.Context, v engine.Found, o removal.Options) (storage.Trimmed, error) {
+	if len(v.Paths) == 0 || !s.Local || !exists(v.Paths[0]) {
 		return storage.Trimmed{}, fmt.Errorf("%s is on another machine than this process", v.Name)
 	}
 	return storage.TrimCacheMounts(ctx, storage.CacheFolders{
-		Folder: v.Paths[0], Limit: x.CacheMounts, DryRun: o.DryRun, OlderThan: o.OlderThan,
-		Alone: func() (func(), bool, error) { return x.alone(ctx, v.Name) },
+		Folder: v.Paths[0], Limit: s.Limits.CacheMounts, DryRun: o.DryRun, OlderThan: o.OlderThan,
+		Alone: func() (func(), bool, error) { return s.alone(ctx, v.Name) },
 	})
 }
 
 // alone keeps jobs from getting a kept volume; false where a container has it or a
 // prepare is about to give it to one.
-func (x *Executor) alone(ctx context.Context, volume string) (release func(), ok bool, err error) {
-	use, err := x.state().Hold(volume, true)
+func (s *Store) alone(ctx context.Context, volume string) (release func(), ok bool, err error) {
+	use, err := s.State.Hold(volume, true)
 	if use == nil || err != nil {
 		return nil, false, err
 	}
-	users, err := x.Engine.VolumeUsers(ctx, volume)
+	users, err := s.Engine.VolumeUsers(ctx, volume)
 	if err != nil || len(users) > 0 {
 		use.Release()
 		return nil, false, err
@@ -78,36 +76,36 @@ func (x *Executor) alone(ctx context.Context, volume string) (release func(), ok
 // cacheTime bounds how long gc looks at the cache mounts of one project.
 const cacheTime = 10 * time.Minute
 
-// collectCacheMounts keeps all projects' cache mounts within their limit.
-func (x *Executor) collectCacheMounts(ctx context.Context, o GCOptions) ([]Collected, error) {
-	if x.CacheMounts <= 0 {
+// CollectCacheMounts keeps all projects' cache mounts within their limit.
+func (s *Store) CollectCacheMounts(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
+	if s.Limits.CacheMounts <= 0 {
 		return nil, nil
 	}
-	found, err := x.Engine.FindVolumes(ctx, job.LabelKept, cacheMounts)
+	found, err := s.Engine.FindVolumes(ctx, job.LabelKept, CacheMounts)
 	if err != nil {
 		return nil, err
 	}
-	var all []Collected
+	var all []removal.Collected
 	for _, v := range found {
-		if _, err := os.Stat(x.state().Kept(v.Name)); err != nil {
+		if _, err := os.Stat(s.State.Kept(v.Name)); err != nil {
 			continue // another state folder's
 		}
 		short, cancel := context.WithTimeout(ctx, cmp.Or(o.Each, cacheTime))
-		t, err := x.trim(short, v, o)
+		t, err := s.trim(short, v, o)
 		cancel()
-		c := Collected{Name: v.Name, Action: Removed}
+		c := removal.Collected{Name: v.Name, Action: removal.Removed}
 		switch {
 		case err != nil && !errors.Is(err, context.DeadlineExceeded):
-			c.Action, c.Reason = LeftOver, err.Error()
+			c.Action, c.Reason = removal.LeftOver, err.Error()
 		case len(t.Folders) == 0 && len(t.Busy) == 0:
 			continue
 		case len(t.Folders) == 0:
-			c.Action, c.Reason = Kept, fmt.Sprintf("cache mounts of %s, more than %s (storage.cache_mounts_size), but jobs use them", show(t.Size), show(x.CacheMounts))
+			c.Action, c.Reason = removal.Kept, fmt.Sprintf("cache mounts of %s, more than %s (storage.cache_mounts_size), but jobs use them", format.Bytes(t.Size), format.Bytes(s.Limits.CacheMounts))
 		default:
 			if o.DryRun {
-				c.Action = WouldRemove
+				c.Action = removal.WouldRemove
 			}
-			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the longest unused of more than %s (storage.cache_mounts_size)", show(t.Removed), show(t.Size), show(x.CacheMounts))
+			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the longest unused of more than %s (storage.cache_mounts_size)", format.Bytes(t.Removed), format.Bytes(t.Size), format.Bytes(s.Limits.CacheMounts))
 		}
 		c.Resources = folderNames(t.Folders)
 		all = append(all, c)
@@ -125,4 +123,10 @@ func folderNames(folders []string) (all []string) {
 		all = append(all, fmt.Sprintf("%d more folders", more))
 	}
 	return all
+}
+
+// exists tells whether there is something at the path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

@@ -1,0 +1,53 @@
+package docker
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/removal"
+)
+
+// The end of a job counts as use of the volumes that its container had.
+func TestExamineIsAUse(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		if strings.HasSuffix(r.URL.Path, "/containers/0123/json") {
+			fmt.Fprint(w, `{"Mounts": [{"Type": "volume", "Name": "a"}, {"Type": "bind", "Name": "b"}, {"Type": "volume", "Name": "c"}]}`)
+		}
+	})}}
+	server.Start()
+	t.Cleanup(server.Close)
+	e, err := engine.New("unix://"+l.Addr().String(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	var used []string
+	b := &Backend{Engine: e, Used: func(volumes []string) { used = append(used, volumes...) }, Log: log}
+	j, _, err := journal.Open(t.TempDir(), "gsx-0123abcd-p1-j1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Kinds()[0].Examine(t.Context(), &removal.Resource{ID: "0123"}, j)
+	if !slices.Equal(used, []string{"a", "c"}) {
+		t.Errorf("used: %q", used)
+	}
+}

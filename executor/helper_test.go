@@ -1,0 +1,30 @@
+package executor
+
+import (
+	"testing"
+
+	"gitlab-sysbox-executor/executor/agent"
+)
+
+func TestWhyAHelper(t *testing.T) {
+	full := Helper{Mode: HelperAuto, NeedsGit: true, NeedsTool: true, Tool: "/usr/bin/gitlab-runner", ToolName: "gitlab-runner"}
+	with := func(change func(*Helper)) Helper { h := full; change(&h); return h }
+	for name, c := range map[string]struct {
+		helper Helper
+		git    bool
+		want   string
+	}{
+		"all is there":        {full, true, ""},
+		"no git":              {full, false, "the job's image has no git"},
+		"no git, none needed": {with(func(h *Helper) { h.NeedsGit = false }), false, ""},
+		"no tool":             {with(func(h *Helper) { h.Tool = "" }), true, ""},
+		"never":               {with(func(h *Helper) { h.Mode = HelperJob }), false, ""},
+		"always":              {with(func(h *Helper) { h.Mode = HelperContainer }), true, "the configuration says so"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.helper.why(agent.Report{Git: c.git}); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

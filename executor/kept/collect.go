@@ -1,0 +1,132 @@
+package kept
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/removal"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// bounds are the limits of these volumes. A share is of the disk that they are on, which
+// is known on the engine's machine only.
+func (s *Store) bounds(volumes []Volume, olderThan time.Duration) bounds {
+	var disk int64
+	if s.Local && len(volumes) > 0 {
+		if pool, err := storage.DiskPool(filepath.Dir(volumes[0].Path)); err == nil {
+			disk = pool.Size
+		}
+	}
+	return bounds{keep: s.Limits.Keep, total: s.Limits.Total.Of(disk), each: s.Limits.Each.Of(disk), olderThan: olderThan}
+}
+
+// Collect removes volumes that are too old or too large.
+func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
+	volumes, err := s.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := s.bounds(volumes, o.OlderThan)
+	if b.total > 0 || b.each > 0 {
+		if err := s.Measure(ctx, volumes, o.DryRun); err != nil {
+			return nil, err
+		}
+	}
+	var all []removal.Collected
+	due(volumes, time.Now(), b, func(v Volume, reason string) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		c := s.collect(ctx, v, reason, o.DryRun)
+		all = append(all, c)
+		return c.Action == removal.Removed || c.Action == removal.WouldRemove
+	})
+	if !o.DryRun {
+		err = s.Forget(ctx)
+	}
+	return all, errors.Join(err, context.Cause(ctx))
+}
+
+// collect removes one of the volumes, unless a job has it.
+func (s *Store) collect(ctx context.Context, v Volume, reason string, dryRun bool) removal.Collected {
+	c := removal.Collected{Name: v.Name, Action: removal.Removed, Reason: reason}
+	removed, err := s.Remove(ctx, v, dryRun)
+	switch {
+	case err != nil:
+		c.Action, c.Reason = removal.LeftOver, err.Error()
+	case !removed:
+		c.Action, c.Reason = removal.Kept, "a job has it, or has just had it"
+	case dryRun:
+		c.Action = removal.WouldRemove
+	}
+	return c
+}
+
+// Unused are the volumes that jobs can do without, those longest unused first, except
+// what was used within o.OlderThan. The reason is reported with each that is removed.
+func (s *Store) Unused(ctx context.Context, o removal.Options, reason string) ([]removal.Remover, error) {
+	volumes, err := s.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(volumes, func(a, b Volume) int { return a.LastUse.Compare(b.LastUse) })
+	var all []removal.Remover
+	for _, v := range volumes {
+		if v.LastUse.IsZero() || time.Since(v.LastUse) < o.OlderThan {
+			continue // a zero LastUse: it is another state folder's
+		}
+		all = append(all, func(ctx context.Context) (removal.Collected, int64) {
+			return s.collect(ctx, v, reason, o.DryRun), v.Size.Bytes
+		})
+	}
+	return all, nil
+}
+
+// After keeps what a job's project keeps within its limits once the job is over. What it
+// does not get done in time is done by gc.
+func (s *Store) After(ctx context.Context, i job.Identity) {
+	s.trimAfter(ctx, i)
+	s.measureAfter(ctx, i)
+}
+
+// measureTime bounds how long a job's cleanup measures what its project keeps.
+const measureTime = 5 * time.Second
+
+// measureAfter measures what the project keeps, and removes a volume that is too large.
+func (s *Store) measureAfter(ctx context.Context, i job.Identity) {
+	if !s.Limits.sized() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, measureTime)
+	defer cancel()
+	volumes, err := s.Unmeasured(ctx, func(name string) bool { return ofProject(name, i) })
+	if err == nil {
+		err = s.Measure(ctx, volumes, false)
+	}
+	if err != nil {
+		s.Log.Debugf("kept volumes: %v", err)
+		return
+	}
+	b := s.bounds(volumes, 0)
+	for _, v := range volumes {
+		large := v.TooLarge(b.each)
+		if large == "" {
+			continue
+		}
+		switch gone, err := s.RemoveTooLarge(ctx, v); {
+		case err != nil:
+			s.Log.Warnf("The volume %s with the project's %s has %s (gc.volume_size), and could not be removed: %v", v.Name, v.Kind, large, err)
+		case gone:
+			s.Log.Warnf("The volume %s with the project's %s was removed and not kept: it had %s (gc.volume_size).", v.Name, v.Kind, large)
+		} // else a parallel job has it, whose cleanup looks at it again
+	}
+	if b.total > 0 && s.Total() > b.total {
+		if _, err := s.Collect(ctx, removal.Options{}); err != nil {
+			s.Log.Debugf("kept volumes: %v", err) // gc takes it up
+		}
+	}
+}

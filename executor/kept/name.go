@@ -1,0 +1,54 @@
+package kept
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gitlab-sysbox-executor/executor/job"
+)
+
+// Prefix begins the name of each such volume.
+const Prefix = "gsx-kept-"
+
+// The kinds of kept volumes.
+const (
+	Builds      = "builds"
+	Cache       = "cache"
+	CacheMounts = "cache-mounts"
+)
+
+// VolumeFor is the name and the labels of the volume of that kind for a job. Own are
+// more labels that tell it from others of the project. The server's name is in it as a
+// hash, as in Identity.Name.
+func VolumeFor(i job.Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
+	sum := sha256.Sum256([]byte(i.Server))
+	name := fmt.Sprintf("%s%s-%s-p%d", Prefix, kind, hex.EncodeToString(sum[:4]), i.ProjectID)
+	labels := map[string]string{
+		job.LabelKept: kind, job.LabelServer: i.Server, job.LabelProject: strconv.FormatInt(i.ProjectID, 10),
+		job.LabelProtected: strconv.FormatBool(protected),
+	}
+	maps.Copy(labels, own)
+	if runner, ok := own[job.LabelRunner]; ok {
+		name += "-r" + runner
+	}
+	if slot, ok := own[job.LabelSlot]; ok {
+		name += "-s" + slot
+	}
+	if protected {
+		name += "-protected"
+	}
+	return name, labels
+}
+
+// ofProject tells whether a volume of that name keeps something of the job's project.
+func ofProject(name string, i job.Identity) bool {
+	return slices.ContainsFunc([]string{Builds, Cache, CacheMounts}, func(kind string) bool {
+		base, _ := VolumeFor(i, kind, false, nil)
+		return name == base || strings.HasPrefix(name, base+"-")
+	})
+}
