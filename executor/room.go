@@ -88,22 +88,14 @@ func (x *Executor) removeUnused(ctx context.Context, folder string, o GCOptions,
 
 // unused is what removeUnused removes, in that order: each removes one thing, and tells
 // its size in bytes as far as it is known.
-func (x *Executor) unused(ctx context.Context, o GCOptions) (all []removal.Remover, err error) {
+func (x *Executor) unused(ctx context.Context, o GCOptions) ([]removal.Remover, error) {
 	const reason = "the disk runs low (storage.min_free), and this was unused longest"
-	images, err := x.pulled().List()
+	images, err := x.pulled().Unused(ctx, o, reason)
 	if err != nil {
 		return nil, err
 	}
-	recent := func(last time.Time) bool { return time.Since(last) < o.OlderThan }
-	for _, i := range images {
-		if !recent(i.LastUse) {
-			all = append(all, func(ctx context.Context) (Collected, int64) {
-				return x.removePulled(ctx, x.pulled(), i, reason, o.DryRun)
-			})
-		}
-	}
 	volumes, err := x.Kept().Unused(ctx, o, reason)
-	return append(all, volumes...), err
+	return append(images, volumes...), err
 }
 
 // makeRoomTime bounds what a prepare does to make room.

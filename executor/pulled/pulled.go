@@ -41,7 +41,10 @@ type Images interface {
 type Store struct {
 	State  statedir.Dir
 	Engine Images
-	Log    logrus.FieldLogger
+	// Keep is how long an image is kept after its last use; for ever where it is not
+	// positive.
+	Keep time.Duration
+	Log  logrus.FieldLogger
 }
 
 // Image is an image that a job pulled.

@@ -7,6 +7,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/pulled"
 )
 
 // Disk is how much of the engine's disk may outlive jobs. Times that are not positive
@@ -25,6 +26,11 @@ func (x *Executor) Kept() *kept.Store {
 		State: x.state(), Engine: x.Engine, Local: x.local(), Log: x.Log,
 		Limits: kept.Limits{Keep: x.Disk.KeepVolumes, Total: x.Disk.MostVolumes, Each: x.Disk.VolumeSize, CacheMounts: x.CacheMounts},
 	}
+}
+
+// pulled is the images that jobs pulled.
+func (x *Executor) pulled() *pulled.Store {
+	return &pulled.Store{State: x.state(), Engine: x.Engine, Keep: x.Disk.KeepImages, Log: x.Log}
 }
 
 // local tells whether the engine may run on this machine.
