@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/imagepull"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -170,7 +171,7 @@ func (x *Executor) removeTools(ctx context.Context) error {
 // changed it leaves things as they are, and with an error, too, except for images
 // that c.Keep goes on without.
 func (x *Executor) fill(ctx context.Context, f ImageFill, c ImageChange, current Generation, want []string) (err error) {
-	img, err := image.Get(ctx, x.Engine, f.Tool, x.Log)
+	img, err := imagepull.Get(ctx, x.Engine, f.Tool, x.Log)
 	if err != nil {
 		return fault.Systemf("images.tool_image: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"gitlab-sysbox-executor/executor/image"
+
 	"github.com/docker/docker/client"
 )
 
@@ -36,7 +38,7 @@ func TestHostileImages(t *testing.T) {
 func TestHostilePull(t *testing.T) {
 	reports := 0
 	pull := func(answer string) error {
-		return answering(t, "1.41", answer).Pull(t.Context(), "x", "", Credentials{}, func(Progress) { reports++ })
+		return answering(t, "1.41", answer).Pull(t.Context(), "x", "", image.Credentials{}, func(Progress) { reports++ })
 	}
 	if err := pull(strings.Repeat(`{"status":"Downloading","id":"a"}`+"\r\n", 100_000)); err != nil || reports != 100_000 {
 		t.Errorf("%d reports, %v", reports, err)

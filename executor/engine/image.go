@@ -9,12 +9,14 @@ import (
 	"io"
 	"strings"
 
-	"github.com/docker/docker/api/types/image"
+	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"gitlab-sysbox-executor/executor/image"
 )
 
 // Image is what we need to know of an image that the engine holds.
@@ -92,26 +94,6 @@ func ociPlatform(platform string) *ocispec.Platform {
 	return &ocispec.Platform{OS: os, Architecture: architecture, Variant: variant}
 }
 
-// Credentials are what a registry asks for: a user name with a password, or a
-// token.
-type Credentials struct {
-	Username, Password string
-	IdentityToken      string // for the registry's token server
-	RegistryToken      string // for the registry itself
-	Server             string
-}
-
-// Empty tells that there is nothing to show a registry.
-func (c Credentials) Empty() bool {
-	return c.Username == "" && c.Password == "" && c.IdentityToken == "" && c.RegistryToken == ""
-}
-
-// String holds no secret.
-func (c Credentials) String() string { return "[credentials for " + c.Server + "]" }
-
-// GoString holds no secret.
-func (c Credentials) GoString() string { return c.String() }
-
 // Progress is one report on one layer of a pull. Sizes are bytes, 0 when unknown.
 type Progress struct {
 	Layer          string
@@ -121,8 +103,8 @@ type Progress struct {
 
 // Pull pulls an image and hands every report to progress, from one goroutine. It
 // ends only with ctx or the pull itself.
-func (e *Engine) Pull(ctx context.Context, ref, platform string, c Credentials, progress func(Progress)) error {
-	options := image.PullOptions{Platform: platform}
+func (e *Engine) Pull(ctx context.Context, ref, platform string, c image.Credentials, progress func(Progress)) error {
+	options := dockerimage.PullOptions{Platform: platform}
 	if !c.Empty() {
 		var err error
 		options.RegistryAuth, err = registry.EncodeAuthConfig(registry.AuthConfig{

@@ -15,7 +15,6 @@ import (
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 )
 
@@ -59,22 +58,31 @@ func (l Login) String() string { return "[credentials for " + l.Registry + "]" }
 // GoString holds no secret.
 func (l Login) GoString() string { return l.String() }
 
-// credentials are those to use, and where they are from; none without a source.
-type credentials struct {
-	engine.Credentials
-	source string
+// Found are credentials to use, and where they are from; none without a Source.
+type Found struct {
+	Credentials
+	Source string
 }
 
 // entry has credentials for all images below a path, or knows who has them.
 type entry struct {
-	path string // as repository gives it
-	credentials
+	path string // as Path gives it
+	Found
 	helper helper // asked for them where there is one
 }
 
-// find picks the credentials for an image. A source that cannot be read is left
-// out with a warning, except for what may be an attack.
-func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (credentials, error) {
+// Find picks the credentials for an image, empty ones where there are none, and
+// says in the log where they are from. A source that cannot be read is left out
+// with a warning, except for what may be an attack.
+func (s Sources) Find(ctx context.Context, ref string, log logrus.FieldLogger) (Found, error) {
+	found, err := s.find(ctx, ref, log)
+	if found.Source != "" {
+		log.Infof("Authenticating with credentials from %s", found.Source)
+	}
+	return found, err
+}
+
+func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (Found, error) {
 	var all []entry
 	for _, source := range []struct {
 		name    string
@@ -87,7 +95,7 @@ func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (
 	} {
 		entries, err := source.entries(ctx)
 		if errors.Is(err, errHelperName) {
-			return credentials{}, source.blame("credentials from %s: %w", source.name, err)
+			return Found{}, source.blame("credentials from %s: %w", source.name, err)
 		}
 		if errors.Is(err, errHelpersOff) {
 			log.Warnf("%s names credsStore or credHelpers, which this runner does not start for a job (job.credential_helpers).", source.name)
@@ -96,42 +104,32 @@ func (s Sources) find(ctx context.Context, ref string, log logrus.FieldLogger) (
 		}
 		all = append(all, entries...)
 	}
-	for p := repository(ref); p != ""; p = parent(p) {
+	for p := Path(ref); p != ""; p = parent(p) {
 		for _, e := range all {
 			if e.path != p {
 				continue
 			}
 			found, err := e.ask(ctx)
 			if err != nil {
-				unusable(log, e.source, err)
+				unusable(log, e.Source, err)
 			} else if !found.Empty() {
 				return found, nil
 			}
 		}
 	}
-	return credentials{}, nil
-}
-
-// Find picks the credentials for an image, empty ones where there are none, and
-// says in the log whose they are.
-func (s Sources) Find(ctx context.Context, ref string, log logrus.FieldLogger) (engine.Credentials, error) {
-	found, err := s.find(ctx, ref, log)
-	if found.source != "" {
-		log.Infof("Authenticating with credentials from %s", found.source)
-	}
-	return found.Credentials, err
+	return Found{}, nil
 }
 
 func unusable(log logrus.FieldLogger, source string, err error) {
 	log.Warnf("Failed to resolve credentials from %s: %v. Credentials from this source will not be used.", source, err)
 }
 
-func (e entry) ask(ctx context.Context) (credentials, error) {
+func (e entry) ask(ctx context.Context) (Found, error) {
 	if e.helper.name == "" {
-		return e.credentials, nil
+		return e.Found, nil
 	}
 	c, err := e.helper.get(ctx, e.Server)
-	return credentials{c, e.source}, err
+	return Found{c, e.Source}, err
 }
 
 func parent(p string) string {
@@ -142,8 +140,8 @@ func parent(p string) string {
 func (s Sources) fromPayload(context.Context) ([]entry, error) {
 	var all []entry
 	for _, l := range s.Payload {
-		all = append(all, entry{path: registryPath(l.Registry), credentials: credentials{
-			engine.Credentials{Username: l.Username, Password: l.Password, Server: l.Registry}, payloadSource,
+		all = append(all, entry{path: registryPath(l.Registry), Found: Found{
+			Credentials{Username: l.Username, Password: l.Password, Server: l.Registry}, payloadSource,
 		}})
 	}
 	return all, nil
@@ -217,19 +215,19 @@ func parseConfig(text string) (*configfile.ConfigFile, error) {
 func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([]entry, error) {
 	servers := map[string]entry{}
 	asking := func(h helper, server string) {
-		servers[server] = entry{helper: h, credentials: credentials{engine.Credentials{Server: server}, source}}
+		servers[server] = entry{helper: h, Found: Found{Credentials{Server: server}, source}}
 	}
 	job := source == authConfigSource
 	store := helper{c.CredentialsStore, job}
 	for server, a := range c.AuthConfigs {
-		found := engine.Credentials{
+		found := Credentials{
 			Username: a.Username, Password: a.Password, Server: server,
 			IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken,
 		}
 		if found.Empty() && store.name != "" { // docker login leaves such an entry beside a store
 			asking(store, server)
 		} else {
-			servers[server] = entry{credentials: credentials{found, source}}
+			servers[server] = entry{Found: Found{found, source}}
 		}
 	}
 	var failed error
@@ -258,7 +256,7 @@ func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([
 
 var scheme = regexp.MustCompile(`(?i)^https?://`)
 
-// registryPath is a server of a config.json or of the payload as [repository]
+// registryPath is a server of a config.json or of the payload as [Path]
 // writes it: an address with a scheme means a whole registry, whatever path it
 // has (https://index.docker.io/v1/ is Docker Hub's), one without may be a part
 // of a registry.

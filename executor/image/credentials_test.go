@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
 
 	"gitlab-sysbox-executor/executor/fault"
@@ -132,7 +133,10 @@ func TestFind(t *testing.T) {
 				}
 			}
 			var log bytes.Buffer
-			found, err := s.find(t.Context(), tt.ref, logTo(&log))
+			l := logrus.New()
+			l.SetOutput(&log)
+			l.SetFormatter(&logrus.TextFormatter{DisableQuote: true})
+			found, err := s.find(t.Context(), tt.ref, l)
 			if err != nil && (err.Error() != tt.err || fault.ClassOf(err) != tt.class) || err == nil && tt.err != "" {
 				t.Errorf("error %v, class %v", err, fault.ClassOf(err))
 			}
@@ -140,8 +144,8 @@ func TestFind(t *testing.T) {
 			if from == home {
 				from = file
 			}
-			if found.source != from || found.Username != tt.user || from != "" && found.Password+found.IdentityToken != secret {
-				t.Errorf("%q from %q", found.Username, found.source)
+			if found.Source != from || found.Username != tt.user || from != "" && found.Password+found.IdentityToken != secret {
+				t.Errorf("%q from %q", found.Username, found.Source)
 			}
 			if (log.Len() > 0) != (tt.warns != "") || !strings.Contains(log.String(), tt.warns) || strings.Count(log.String(), "\n") > 1 {
 				t.Errorf("log: %s", log.String())

@@ -18,7 +18,6 @@ import (
 	"github.com/docker/docker-credential-helpers/client"
 	helpers "github.com/docker/docker-credential-helpers/credentials"
 
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 )
 
@@ -62,21 +61,21 @@ func (h helper) list(ctx context.Context) ([]string, error) {
 const tokenUser = "<token>"
 
 // get asks for the credentials of a server; they are empty when there are none.
-func (h helper) get(ctx context.Context, server string) (engine.Credentials, error) {
+func (h helper) get(ctx context.Context, server string) (Credentials, error) {
 	if err := h.check(); err != nil {
-		return engine.Credentials{}, err
+		return Credentials{}, err
 	}
 	p := h.program(ctx)
 	found, err := client.Get(p.with, server)
 	switch {
 	case helpers.IsErrCredentialsNotFound(err):
-		return engine.Credentials{}, nil
+		return Credentials{}, nil
 	case err != nil:
-		return engine.Credentials{}, p.explain(err)
+		return Credentials{}, p.explain(err)
 	case found.Username == tokenUser:
-		return engine.Credentials{IdentityToken: found.Secret, Server: server}, nil
+		return Credentials{IdentityToken: found.Secret, Server: server}, nil
 	}
-	return engine.Credentials{Username: found.Username, Password: found.Secret, Server: server}, nil
+	return Credentials{Username: found.Username, Password: found.Secret, Server: server}, nil
 }
 
 func (h helper) program(ctx context.Context) *program {

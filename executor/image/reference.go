@@ -120,11 +120,11 @@ func idOf(ref string) imageID {
 	return imageID(parsed.String())
 }
 
-// forEngine is ref in a form that an engine cannot take for anything else: a short
+// ForEngine is ref in a form that an engine cannot take for anything else: a short
 // name such as "cafe" could be the beginning of an image's ID to it (moby,
 // daemon/images, GetImage). The registry is spelled as in ref, since the engine's
 // settings for it (insecure-registries, certs.d) are found by that.
-func forEngine(ref string) string {
+func ForEngine(ref string) string {
 	if id := idOf(ref); id != "" {
 		return string(id)
 	}
@@ -160,8 +160,8 @@ func Repository(ref string) string {
 	return named.Name()
 }
 
-// repository is registry/path as in [Canonical]; empty for an ID.
-func repository(ref string) string {
+// Path is registry/path as in [Canonical]; empty for an ID.
+func Path(ref string) string {
 	host, path, _, _ := split(ref)
 	if path == "" {
 		return ""

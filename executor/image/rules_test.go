@@ -226,7 +226,7 @@ func FuzzRules(f *testing.F) {
 		}
 		one := Allowed([]string{pattern}, ref)
 		not := Allowed([]string{"!" + pattern}, ref)
-		for _, spelled := range []string{canonical, forEngine(ref)} {
+		for _, spelled := range []string{canonical, ForEngine(ref)} {
 			if Check(spelled) == nil && (Allowed([]string{pattern}, spelled) != one || Allowed([]string{"!" + pattern}, spelled) != not) {
 				t.Errorf("%q and %q differ by %q", ref, spelled, pattern)
 			}

@@ -14,11 +14,12 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/imagepull"
 )
 
 // recorder is the engine's store of images for a job, whose pulls are noted.
 type recorder struct {
-	image.Store
+	imagepull.Store
 	pulled *Store
 }
 
@@ -37,7 +38,7 @@ const pullPrefix = "pull-"
 const noteTime = 15 * time.Second
 
 // Pull pulls an image and notes it, if it was not there before.
-func (r recorder) Pull(ctx context.Context, ref, platform string, c engine.Credentials, progress func(engine.Progress)) error {
+func (r recorder) Pull(ctx context.Context, ref, platform string, c image.Credentials, progress func(engine.Progress)) error {
 	p, err := r.pulled.begin(ctx, ref, platform)
 	if err != nil {
 		return err

@@ -24,12 +24,13 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/imagepull"
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
 // Images is what is needed of an engine.
 type Images interface {
-	image.Store
+	imagepull.Store
 	ImageNames(ctx context.Context, ref, platform string) (engine.NamedImage, error)
 	ImageIDs(ctx context.Context) ([]string, error)
 	ImageUsed(ctx context.Context, id string) (bool, error)
@@ -84,7 +85,7 @@ const tries = 3
 // release is called; from then on containers have to keep them.
 func (s *Store) All(ctx context.Context, requests []image.Request) (images []engine.Image, release func(), err error) {
 	for range tries {
-		if images, err = image.All(ctx, recorder{Store: s.Engine, pulled: s}, requests, s.Log); err != nil {
+		if images, err = imagepull.All(ctx, recorder{Store: s.Engine, pulled: s}, requests, s.Log); err != nil {
 			return nil, nil, err
 		}
 		var there bool

@@ -80,7 +80,7 @@ func (e *images) ImageNames(_ context.Context, ref, _ string) (engine.NamedImage
 	return img, nil
 }
 
-func (e *images) Pull(_ context.Context, ref, _ string, _ engine.Credentials, _ func(engine.Progress)) error {
+func (e *images) Pull(_ context.Context, ref, _ string, _ image.Credentials, _ func(engine.Progress)) error {
 	e.mu.Lock()
 	id, ok := e.registry[ref]
 	if ok {

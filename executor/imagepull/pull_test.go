@@ -1,4 +1,4 @@
-package image
+package imagepull
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/image"
 )
 
 // What engines say, word for word.
@@ -35,7 +36,7 @@ type store struct {
 	here    map[string]engine.Image
 	pulls   []error // of each further pull; nil, and all after the last, succeed
 	pulled  []string
-	shown   []engine.Credentials
+	shown   []image.Credentials
 	lookups []string
 	took    time.Duration // per pull
 }
@@ -60,7 +61,7 @@ func familiar(ref string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(ref, "docker.io/library/"), ":latest")
 }
 
-func (s *store) Pull(ctx context.Context, ref, platform string, c engine.Credentials, _ func(engine.Progress)) error {
+func (s *store) Pull(ctx context.Context, ref, platform string, c image.Credentials, _ func(engine.Progress)) error {
 	s.mu.Lock()
 	ref = familiar(ref)
 	s.pulled, s.shown = append(s.pulled, ref), append(s.shown, c)
@@ -111,10 +112,10 @@ func TestGet(t *testing.T) {
 	const id = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
 	old := map[string]engine.Image{"x:1": {ID: "sha256:old", Platform: "linux/amd64"}, id: {ID: id}}
 	down3 := []error{errDown, errCut, errDown}
-	effective := func(p ...Policy) string { return fmt.Sprintf("Using effective pull policy of %s for container x:1", p) }
+	effective := func(p ...image.Policy) string { return fmt.Sprintf("Using effective pull policy of %s for container x:1", p) }
 	for _, tt := range []struct {
 		name    string
-		request Request // of x:1 and always, unless it says something else
+		request image.Request // of x:1 and always, unless it says something else
 		here    map[string]engine.Image
 		pulls   []error
 		log     []string
@@ -122,42 +123,42 @@ func TestGet(t *testing.T) {
 		class   fault.Class
 		pulled  int
 	}{
-		{name: "always", here: old, pulled: 1, log: []string{effective(Always), asking, using}},
-		{name: "platform", request: Request{Platform: "linux/arm64"}, pulled: 1,
-			log: []string{effective(Always), "Pulling docker image x:1 for platform linux/arm64 ...", using}},
-		{name: "if-not-present and here", request: Request{Policies: []Policy{IfNotPresent}}, here: old,
-			log: []string{effective(IfNotPresent), `Using locally found image version due to "if-not-present" pull policy`, cached}},
-		{name: "if-not-present and not here", request: Request{Policies: []Policy{IfNotPresent}}, pulled: 1,
-			log: []string{effective(IfNotPresent), asking, using}},
-		{name: "if-not-present for another platform", request: Request{Platform: "linux/arm64", Policies: []Policy{IfNotPresent}}, here: old, pulled: 1,
-			log: []string{effective(IfNotPresent), "Pulling docker image x:1 for platform linux/arm64 ...", using}},
-		{name: "never and here", request: Request{Policies: []Policy{Never}}, here: old, log: []string{effective(Never), cached}},
-		{name: "never and not here", request: Request{Policies: []Policy{Never}}, class: fault.Job, log: []string{effective(Never)},
+		{name: "always", here: old, pulled: 1, log: []string{effective(image.Always), asking, using}},
+		{name: "platform", request: image.Request{Platform: "linux/arm64"}, pulled: 1,
+			log: []string{effective(image.Always), "Pulling docker image x:1 for platform linux/arm64 ...", using}},
+		{name: "if-not-present and here", request: image.Request{Policies: []image.Policy{image.IfNotPresent}}, here: old,
+			log: []string{effective(image.IfNotPresent), `Using locally found image version due to "if-not-present" pull policy`, cached}},
+		{name: "if-not-present and not here", request: image.Request{Policies: []image.Policy{image.IfNotPresent}}, pulled: 1,
+			log: []string{effective(image.IfNotPresent), asking, using}},
+		{name: "if-not-present for another platform", request: image.Request{Platform: "linux/arm64", Policies: []image.Policy{image.IfNotPresent}}, here: old, pulled: 1,
+			log: []string{effective(image.IfNotPresent), "Pulling docker image x:1 for platform linux/arm64 ...", using}},
+		{name: "never and here", request: image.Request{Policies: []image.Policy{image.Never}}, here: old, log: []string{effective(image.Never), cached}},
+		{name: "never and not here", request: image.Request{Policies: []image.Policy{image.Never}}, class: fault.Job, log: []string{effective(image.Never)},
 			err: `failed to pull image "x:1" with specified policies [never]: image "x:1" is not on this machine and the pull policy is "never"`},
-		{name: "never and for another platform", request: Request{Platform: "linux/arm64", Policies: []Policy{Never}}, here: old, class: fault.Job,
-			log: []string{effective(Never)},
+		{name: "never and for another platform", request: image.Request{Platform: "linux/arm64", Policies: []image.Policy{image.Never}}, here: old, class: fault.Job,
+			log: []string{effective(image.Never)},
 			err: `failed to pull image "x:1" with specified policies [never]: image "x:1" is on this machine for the platform linux/amd64, not for linux/arm64, and the pull policy is "never"`},
-		{name: "by ID", request: Request{Reference: id}, here: old},
-		{name: "by ID and not here", request: Request{Reference: strings.Replace(id, "0", "f", 1)}, class: fault.Job,
+		{name: "by ID", request: image.Request{Reference: id}, here: old},
+		{name: "by ID and not here", request: image.Request{Reference: strings.Replace(id, "0", "f", 1)}, class: fault.Job,
 			err: `image "sha256:f123456789012345678901234567890123456789012345678901234567890123" is not on this machine, and an image given by its ID cannot be pulled`},
 		{name: "down, then up", pulls: down3[:2], pulled: 3,
-			log: []string{effective(Always), asking, retry1 + errDown.Error(), retry2 + errCut.Error(), using}},
+			log: []string{effective(image.Always), asking, retry1 + errDown.Error(), retry2 + errCut.Error(), using}},
 		{name: "down", pulls: down3, pulled: 3, class: fault.System,
-			log: []string{effective(Always), asking, retry1 + errDown.Error(), retry2 + errCut.Error()},
+			log: []string{effective(image.Always), asking, retry1 + errDown.Error(), retry2 + errCut.Error()},
 			err: `failed to pull image "x:1" with specified policies [always]: ` + errDown.Error()},
-		{name: "wrong password", pulls: []error{errDenied}, pulled: 1, class: fault.Job, log: []string{effective(Always), asking},
+		{name: "wrong password", pulls: []error{errDenied}, pulled: 1, class: fault.Job, log: []string{effective(image.Always), asking},
 			err: `failed to pull image "x:1" with specified policies [always]: ` + errDenied.Error() + ` (no credentials were found for it; DOCKER_AUTH_CONFIG can hold some)`},
-		{name: "absent", pulls: []error{errAbsent}, pulled: 1, class: fault.Job, log: []string{effective(Always), asking},
+		{name: "absent", pulls: []error{errAbsent}, pulled: 1, class: fault.Job, log: []string{effective(image.Always), asking},
 			err: `failed to pull image "x:1" with specified policies [always]: ` + errAbsent.Error()},
-		{name: "disk full", pulls: []error{errFull}, pulled: 1, class: fault.System, log: []string{effective(Always), asking},
+		{name: "disk full", pulls: []error{errFull}, pulled: 1, class: fault.System, log: []string{effective(image.Always), asking},
 			err: `failed to pull image "x:1" with specified policies [always]: ` + errFull.Error()},
-		{name: "down, and the cached one", request: Request{Policies: []Policy{Always, IfNotPresent}}, here: old, pulls: down3, pulled: 3,
-			log: []string{effective(Always, IfNotPresent), asking, retry1 + errDown.Error(), retry2 + errCut.Error(),
+		{name: "down, and the cached one", request: image.Request{Policies: []image.Policy{image.Always, image.IfNotPresent}}, here: old, pulls: down3, pulled: 3,
+			log: []string{effective(image.Always, image.IfNotPresent), asking, retry1 + errDown.Error(), retry2 + errCut.Error(),
 				`WARNING: Failed to pull image with policy "always": ` + errDown.Error(),
 				`Attempt #2: Trying "if-not-present" pull policy`,
 				`Using locally found image version due to "if-not-present" pull policy`, cached}},
-		{name: "down, and never here: a retry may help", request: Request{Policies: []Policy{Always, Never}}, pulls: down3, pulled: 3, class: fault.System,
-			log: []string{effective(Always, Never), asking, retry1 + errDown.Error(), retry2 + errCut.Error(),
+		{name: "down, and never here: a retry may help", request: image.Request{Policies: []image.Policy{image.Always, image.Never}}, pulls: down3, pulled: 3, class: fault.System,
+			log: []string{effective(image.Always, image.Never), asking, retry1 + errDown.Error(), retry2 + errCut.Error(),
 				`WARNING: Failed to pull image with policy "always": ` + errDown.Error(), `Attempt #2: Trying "never" pull policy`},
 			err: `failed to pull image "x:1" with specified policies [always never]: image "x:1" is not on this machine and the pull policy is "never"`},
 	} {
@@ -172,7 +173,7 @@ func TestGet(t *testing.T) {
 					r.Reference = "x:1"
 				}
 				if r.Policies == nil {
-					r.Policies = []Policy{Always}
+					r.Policies = []image.Policy{image.Always}
 				}
 				var log bytes.Buffer
 				began := time.Now()
@@ -204,9 +205,9 @@ func TestNamesAreNoIDs(t *testing.T) {
 	const number = "cafe456789012345678901234567890123456789012345678901234567890123"
 	private := engine.Image{ID: "sha256:" + number, Platform: "linux/amd64"}
 	for _, name := range []string{"cafe", "c", number[:63], "cafe:latest"} {
-		for _, policy := range []Policy{Never, IfNotPresent} {
+		for _, policy := range []image.Policy{image.Never, image.IfNotPresent} {
 			s := &store{here: map[string]engine.Image{"registry.example/private:1": private}, pulls: []error{errAbsent}}
-			img, err := Get(t.Context(), s, Request{Reference: name, Policies: []Policy{policy}}, logTo(new(bytes.Buffer)))
+			img, err := Get(t.Context(), s, image.Request{Reference: name, Policies: []image.Policy{policy}}, logTo(new(bytes.Buffer)))
 			if err == nil || fault.ClassOf(err) != fault.Job {
 				t.Errorf("%s by %s: %v, %v", name, policy, img, err)
 			}
@@ -214,7 +215,7 @@ func TestNamesAreNoIDs(t *testing.T) {
 	}
 	// Its whole ID is one.
 	s := &store{here: map[string]engine.Image{"registry.example/private:1": private}}
-	if img, err := Get(t.Context(), s, Request{Reference: number}, logTo(new(bytes.Buffer))); err != nil || img.ID != private.ID {
+	if img, err := Get(t.Context(), s, image.Request{Reference: number}, logTo(new(bytes.Buffer))); err != nil || img.ID != private.ID {
 		t.Errorf("%v, %v", img, err)
 	}
 }
@@ -225,7 +226,7 @@ func TestGetEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		s := &store{here: map[string]engine.Image{}, took: time.Hour}
 		var log bytes.Buffer
-		_, err := Get(ctx, s, Request{Reference: "x", Policies: []Policy{Always, IfNotPresent}}, logTo(&log))
+		_, err := Get(ctx, s, image.Request{Reference: "x", Policies: []image.Policy{image.Always, image.IfNotPresent}}, logTo(&log))
 		if !errors.Is(err, context.DeadlineExceeded) || len(s.pulled) != 1 || strings.Contains(log.String(), "WARNING") {
 			t.Errorf("%v after %d pulls:\n%s", err, len(s.pulled), log.String())
 		}
@@ -233,12 +234,14 @@ func TestGetEndsWithItsContext(t *testing.T) {
 }
 
 func TestAll(t *testing.T) {
-	request := func(ref string) Request { return Request{Reference: ref, Policies: []Policy{Always}} }
+	request := func(ref string) image.Request {
+		return image.Request{Reference: ref, Policies: []image.Policy{image.Always}}
+	}
 	t.Run("at once, and each once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &store{here: map[string]engine.Image{}, took: time.Minute}
 			began := time.Now()
-			images, err := All(t.Context(), s, []Request{request("a"), request("b"), request("a")}, logTo(new(bytes.Buffer)))
+			images, err := All(t.Context(), s, []image.Request{request("a"), request("b"), request("a")}, logTo(new(bytes.Buffer)))
 			if err != nil || len(images) != 3 || images[2].ID == "" || images[2].Digests[1] != "a@sha256:2" {
 				t.Errorf("%v %v", images, err)
 			}
@@ -252,7 +255,7 @@ func TestAll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &store{here: map[string]engine.Image{}, took: time.Hour}
 			began := time.Now()
-			_, err := All(t.Context(), s, []Request{request("a"), {Reference: "b", Policies: []Policy{Never}}}, logTo(new(bytes.Buffer)))
+			_, err := All(t.Context(), s, []image.Request{request("a"), {Reference: "b", Policies: []image.Policy{image.Never}}}, logTo(new(bytes.Buffer)))
 			if fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), `"b"`) || time.Since(began) > time.Second {
 				t.Errorf("%v after %s", err, time.Since(began))
 			}

@@ -1,4 +1,4 @@
-package image
+package imagepull
 
 import (
 	"context"
@@ -19,12 +19,9 @@ const (
 
 // pull pulls the image, again when what failed may pass.
 func (g getter) pull(ctx context.Context) (engine.Image, error) {
-	found, err := g.Credentials.find(ctx, g.Reference, g.log)
+	found, err := g.Credentials.Find(ctx, g.Reference, g.log)
 	if err != nil {
 		return engine.Image{}, err
-	}
-	if found.source != "" {
-		g.log.Infof("Authenticating with credentials from %s", found.source)
 	}
 	platform := ""
 	if g.Platform != "" {
@@ -40,7 +37,7 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 		t := newTeller(g.log, g.Reference)
 		err := g.store.Pull(ctx, g.name, g.Platform, found.Credentials, t.tell)
 		if err != nil {
-			return struct{}{}, g.classify(ctx, err, found.source)
+			return struct{}{}, g.classify(ctx, err, found.Source)
 		}
 		t.end()
 		return struct{}{}, nil

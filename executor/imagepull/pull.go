@@ -1,0 +1,181 @@
+// Package imagepull gets a job's images into the engine's store, and tells the job log of
+// it in the lines of GitLab's Docker executor (gitlab-runner,
+// executors/docker/internal/pull).
+package imagepull
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/docker/go-units"
+	"github.com/sirupsen/logrus"
+
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/image"
+)
+
+// Store is what we need of an engine.
+type Store interface {
+	InspectImage(ctx context.Context, ref, platform string) (engine.Image, error)
+	Pull(ctx context.Context, ref, platform string, c image.Credentials, progress func(engine.Progress)) error
+}
+
+// mostLength bounds what the images of a job say of themselves, in bytes: with each
+// list of the engine's containers all processes of ours read it.
+const mostLength = 2 << 20
+
+// All gets several images at once, in the order of the requests; what is asked
+// for twice is got once. The first that cannot be had ends the others, and its
+// error is returned.
+func All(ctx context.Context, store Store, requests []image.Request, log logrus.FieldLogger) ([]engine.Image, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	images := make([]engine.Image, len(requests))
+	first := func(n int) int {
+		return slices.IndexFunc(requests, func(r image.Request) bool { return reflect.DeepEqual(r, requests[n]) })
+	}
+	var wg sync.WaitGroup
+	for n, r := range requests {
+		if first(n) != n {
+			continue
+		}
+		wg.Go(func() {
+			var err error
+			if images[n], err = Get(ctx, store, r, log); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	length := 0
+	for n := range requests {
+		images[n] = images[first(n)]
+		length += images[n].Length
+	}
+	if length > mostLength {
+		return nil, fault.Jobf("the images of the job and its services have %s of labels and variables, and at most %s are possible; take other images, or fewer services", units.BytesSize(float64(length)), units.BytesSize(mostLength))
+	}
+	return images, nil
+}
+
+// Get makes the image be in the store. Its error is the job's fault when another
+// attempt would find the same: no such image, or no right to it.
+func Get(ctx context.Context, store Store, r image.Request, log logrus.FieldLogger) (engine.Image, error) {
+	g := getter{Request: r, store: store, name: image.ForEngine(r.Reference), log: log}
+	if image.IsID(r.Reference) {
+		return g.local(ctx, image.Never)
+	}
+	log.Infof("Using effective pull policy of %s for container %s", r.Policies, r.Reference)
+	var errs []error
+	for n, p := range r.Policies {
+		if n > 0 {
+			log.Infof("Attempt #%d: Trying %q pull policy", n+1, p)
+		}
+		img, err := g.by(ctx, p)
+		if err == nil {
+			log.Infof("Using docker image %s for %s%s ...", img.ID, r.Reference, digest(img, r.Reference))
+			return img, nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil || engine.IsUnreachable(err) {
+			break
+		}
+		if n+1 < len(r.Policies) {
+			log.Warnf("Failed to pull image with policy %q: %v", p, err)
+		}
+	}
+	return engine.Image{}, failure(r, errs)
+}
+
+// failure is the last policy's error. It is the job's fault only when all were:
+// otherwise another attempt may succeed.
+func failure(r image.Request, errs []error) error {
+	if len(errs) == 0 {
+		return fmt.Errorf("image %q: there is no pull policy", r.Reference)
+	}
+	err := fmt.Errorf("failed to pull image %q with specified policies %s: %w", r.Reference, r.Policies, errs[len(errs)-1])
+	if slices.ContainsFunc(errs, func(err error) bool { return fault.ClassOf(err) != fault.Job }) {
+		return fault.Systemf("%w", err)
+	}
+	return err
+}
+
+// digest prefers the one in the image's own repository: one image can have
+// several names.
+func digest(img engine.Image, ref string) string {
+	if len(img.Digests) == 0 {
+		return ""
+	}
+	best := img.Digests[0]
+	for _, d := range img.Digests {
+		if name, _, _ := strings.Cut(d, "@"); image.Path(name) == image.Path(ref) {
+			best = d
+			break
+		}
+	}
+	return " with digest " + best
+}
+
+// getter works on one request.
+type getter struct {
+	image.Request
+	store Store
+	name  string // what the engine is asked for
+	log   logrus.FieldLogger
+}
+
+// inspect looks the image up in the engine's store.
+func (g getter) inspect(ctx context.Context) (engine.Image, error) {
+	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
+	if engine.IsTooLarge(err) {
+		err = fault.Jobf("image %s has too many or too long labels and variables: %w", fault.Quote(g.Reference), err)
+	}
+	return img, err
+}
+
+// local looks in the engine's store alone.
+func (g getter) local(ctx context.Context, p image.Policy) (engine.Image, error) {
+	img, err := g.inspect(ctx)
+	switch {
+	case err == nil && !runsOn(img.Platform, g.Platform):
+		return img, fault.Jobf("image %q is on this machine for the platform %s, not for %s, and the pull policy is %q", g.Reference, img.Platform, g.Platform, p)
+	case engine.IsNotFound(err) && image.IsID(g.Reference):
+		return img, fault.Jobf("image %q is not on this machine, and an image given by its ID cannot be pulled", g.Reference)
+	case engine.IsNotFound(err) && g.Platform != "": // engines from API 1.49 on look for the platform themselves
+		return img, fault.Jobf("image %q is not on this machine for the platform %s, and the pull policy is %q", g.Reference, g.Platform, p)
+	case engine.IsNotFound(err):
+		return img, fault.Jobf("image %q is not on this machine and the pull policy is %q", g.Reference, p)
+	}
+	return img, err
+}
+
+func (g getter) by(ctx context.Context, p image.Policy) (engine.Image, error) {
+	switch p {
+	case image.Never:
+		return g.local(ctx, p)
+	case image.IfNotPresent:
+		img, err := g.inspect(ctx)
+		if err == nil && runsOn(img.Platform, g.Platform) {
+			g.log.Infof("Using locally found image version due to %q pull policy", p)
+			return img, nil
+		}
+		if err != nil && !engine.IsNotFound(err) {
+			return img, err
+		}
+	}
+	return g.pull(ctx)
+}
+
+// runsOn tells whether an image for the platform has is one for want; whoever
+// says nothing of a variant takes any.
+func runsOn(has, want string) bool {
+	return want == "" || has == want || strings.HasPrefix(has, want+"/") || strings.HasPrefix(want, has+"/")
+}
