@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -42,11 +43,11 @@ func TestOurMountsAreReserved(t *testing.T) {
 	log := logrus.New()
 	log.Out = io.Discard
 	x := &Executor{StateDir: t.TempDir(), Log: log}
-	p := Plan{images: Generation{Volume: "images"}}
+	p := plan{images: Generation{Volume: "images"}}
 	if err := x.makeFolder(p); err != nil {
 		t.Fatal(err)
 	}
-	p.Folders.cacheMountsVolume = "cache-mounts"
+	p.volumes.cacheMounts = "cache-mounts"
 	yes := true
 	settings, err := x.writeSettings(p.Identity, "job", p.Storage, certainLimits(p.Resources))
 	if err != nil {
@@ -69,32 +70,6 @@ func TestOurMountsAreReserved(t *testing.T) {
 	}
 }
 
-// The default bounds on logs are no reason to take the engine's own driver away
-// from a host's administrator.
-func TestLogOptions(t *testing.T) {
-	byDefault := config.Default().Container
-	own := byDefault
-	own.LogOptions = []string{"max-size=1m"}
-	none := byDefault
-	none.LogOptions = nil
-	for _, tt := range []struct {
-		name   string
-		c      config.Container
-		driver string
-		want   []string
-	}{
-		{"defaults", byDefault, "json-file", []string{"max-size=10m", "max-file=3"}},
-		{"defaults beside another driver", byDefault, "journald", nil},
-		{"configured", own, "json-file", []string{"max-size=1m"}},
-		{"configured beside another driver", own, "journald", []string{"max-size=1m"}},
-		{"none", none, "json-file", nil},
-	} {
-		if got := logOptions(tt.c, tt.driver); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: %q", tt.name, got)
-		}
-	}
-}
-
 // The engine tells where its data are; a link to them is no way around.
 func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
 	dir := t.TempDir()
@@ -108,7 +83,7 @@ func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
 	for volume, shows := range map[string]bool{
 		root + ":/v:ro": true, link + "/volumes:/v": true, dir + ":/v": true, dir + "/database:/v": false, "data:/v": false, root: false,
 	} {
-		p := Plan{Container: config.Container{Volumes: []string{"/srv:/x", volume}}}
+		p := plan{Plan: job.Plan{Container: config.Container{Volumes: []string{"/srv:/x", volume}}}}
 		if err := keepDataRoot(p, root); (err != nil) != shows || err != nil && !strings.Contains(err.Error(), root+", where") {
 			t.Errorf("%s: %v", volume, err)
 		}
@@ -122,7 +97,7 @@ func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
 // Where networks are not kept apart, an address that can be told from the job's number
 // leads from one job into another.
 func TestHostileIPv6(t *testing.T) {
-	p := Plan{Network: config.Network{IPv6: true}}
+	p := plan{Plan: job.Plan{Network: config.Network{IPv6: true}}}
 	first, second := jobNetwork(p).Subnet6, jobNetwork(p).Subnet6
 	prefix, err := netip.ParsePrefix(first)
 	if err != nil || prefix.Bits() != 64 || !prefix.Addr().IsPrivate() || first == second {
@@ -134,7 +109,7 @@ func TestHostileIPv6(t *testing.T) {
 	}
 	leave := p
 	leave.Hardening.AllowUnsafe = true
-	for _, err := range []error{checkIPv6(p, recent), checkIPv6(leave, old), checkIPv6(Plan{}, old)} {
+	for _, err := range []error{checkIPv6(p, recent), checkIPv6(leave, old), checkIPv6(plan{}, old)} {
 		if err != nil {
 			t.Error(err)
 		}

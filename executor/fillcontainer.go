@@ -18,6 +18,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
@@ -53,9 +54,9 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 			{Kind: engine.Volume, Source: made, Target: toolNew},
 		},
 		Tmpfs: map[string]string{toolRun: "mode=0700"},
-		Names: names(f.Network),
+		Names: spec.Names(f.Network),
 	}
-	c.Mounts = append(c.Mounts, configuredMounts(f.Volumes, Identity{})...) // none is a job's own
+	c.Mounts = append(c.Mounts, spec.Mounts(f.Volumes, func(n int) string { return sharedVolume(Identity{}, n) })...) // none is a job's own
 	if old != "" {
 		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: toolOld, ReadOnly: true})
 	}

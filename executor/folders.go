@@ -15,54 +15,28 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Folders are the job's folders as its scripts see them, and how long they last.
-type Folders struct {
-	Builds string
-	Cache  string
-	// Temp is where the Runner's scripts put file variables, below Builds; each job
-	// gets it empty. It may be empty for none.
-	Temp string
-
-	// KeepBuilds hands Builds on to the next job of the same Runner, project,
-	// slot and protection; KeepCache shares Cache among the jobs of the same
-	// project and protection.
-	KeepBuilds, KeepCache bool
-	// Slot is one that no other job of the Runner's has in this project meanwhile.
-	Slot int64
-	// Protected jobs, those on protected refs, share nothing with others.
-	Protected bool
-	// KeepCacheMounts shares cache mounts of image builds among the jobs of the same
-	// project, apart as builds are for protected refs; else each job has its own.
-	KeepCacheMounts bool
-
-	buildsVolume, cacheVolume string // what prepare took for them
-	cacheMountsVolume         string // empty where they are the job's own
+// volumes are those that prepare took for the job's folders.
+type volumes struct {
+	builds, cache string
+	cacheMounts   string // empty where they are the job's own
+	keptBuilds    string // builds, where it is kept
 }
 
 // mounts are what the job's container shares with its helper.
-func (f Folders) mounts() []engine.Mount {
+func (v volumes) mounts(f job.Folders) []engine.Mount {
 	all := []engine.Mount{
-		{Kind: engine.Volume, Source: f.buildsVolume, Target: f.Builds},
-		{Kind: engine.Volume, Source: f.cacheVolume, Target: f.Cache},
+		{Kind: engine.Volume, Source: v.builds, Target: f.Builds},
+		{Kind: engine.Volume, Source: v.cache, Target: f.Cache},
 	}
-	if f.cacheMountsVolume != "" {
-		all = append(all, engine.Mount{Kind: engine.Volume, Source: f.cacheMountsVolume, Target: storage.CacheMounts})
+	if v.cacheMounts != "" {
+		all = append(all, engine.Mount{Kind: engine.Volume, Source: v.cacheMounts, Target: storage.CacheMounts})
 	}
 	return all
 }
 
-// keptBuilds is the volume of Builds where it is kept.
-func (f Folders) keptBuilds() string {
-	if f.KeepBuilds {
-		return f.buildsVolume
-	}
-	return ""
-}
-
-// takeFolders makes or finds the volumes of the job's folders and returns the
-// folders with their names in them. Until release is called nobody else takes
+// takeFolders makes or finds the volumes of the job's folders. Until release is called nobody else takes
 // the kept ones; from then on the job's containers show that they are in use.
-func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *journal.Journal) (taken Folders, release func(), err error) {
+func (x *Executor) takeFolders(ctx context.Context, i Identity, f job.Folders, j *journal.Journal) (v volumes, release func(), err error) {
 	var holds []*statedir.Hold
 	release = func() {
 		for _, h := range holds {
@@ -92,35 +66,35 @@ func (x *Executor) takeFolders(ctx context.Context, i Identity, f Folders, j *jo
 		name, labels := kept.VolumeFor(i, kept.Builds, f.Protected, map[string]string{
 			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 		})
-		if err := take(&f.buildsVolume, name, f.Builds, labels, true); err != nil {
-			return f, nil, err
+		if err := take(&v.builds, name, f.Builds, labels, true); err != nil {
+			return v, nil, err
 		}
-		if f.buildsVolume == "" {
+		if v.builds == "" {
 			x.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
-			f.KeepBuilds = false
 		} else if err := x.Kept().Reset(ctx, name, strings.TrimPrefix(f.Temp, f.Builds+"/"), labels); err != nil {
-			return f, nil, err
+			return v, nil, err
 		}
+		v.keptBuilds = v.builds
 	}
 	if f.KeepCache { // it is left empty while it is being pruned
 		name, labels := kept.VolumeFor(i, kept.Cache, f.Protected, nil)
-		if err := take(&f.cacheVolume, name, f.Cache, labels, false); err != nil {
-			return f, nil, err
+		if err := take(&v.cache, name, f.Cache, labels, false); err != nil {
+			return v, nil, err
 		}
 	}
 	if f.KeepCacheMounts {
 		name, labels := kept.VolumeFor(i, kept.CacheMounts, f.Protected, nil)
-		if err := take(&f.cacheMountsVolume, name, storage.CacheMounts, labels, false); err != nil {
-			return f, nil, err
+		if err := take(&v.cacheMounts, name, storage.CacheMounts, labels, false); err != nil {
+			return v, nil, err
 		}
-		if f.cacheMountsVolume != "" {
+		if v.cacheMounts != "" {
 			x.Log.Info("Cache mounts of image builds are kept for the project's jobs (storage.cache_mounts).")
 		} else {
 			x.Log.Info("The project's kept cache mounts are just being pruned: this job's builds begin without them.")
 		}
 	}
-	err = x.ownVolumes(ctx, i, j, map[string]*string{"builds": &f.buildsVolume, "cache": &f.cacheVolume})
-	return f, release, err
+	err = x.ownVolumes(ctx, i, j, map[string]*string{"builds": &v.builds, "cache": &v.cache})
+	return v, release, err
 }
 
 // ownVolume is the name of a volume that goes with the job.
@@ -131,7 +105,7 @@ func ownVolume(i Identity, kind string) string { return i.Name() + "-" + kind }
 func sharedVolume(i Identity, n int) string { return ownVolume(i, fmt.Sprintf("shared-%d", n)) }
 
 // makeShared makes those volumes.
-func (x *Executor) makeShared(ctx context.Context, p Plan, j *journal.Journal) error {
+func (x *Executor) makeShared(ctx context.Context, p plan, j *journal.Journal) error {
 	for n, text := range p.Container.Volumes {
 		if v, _ := config.ParseVolume(text); v.Source != "" {
 			continue

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -70,7 +71,7 @@ func TestImagesAreWaitedForInTime(t *testing.T) {
 	defer hold.Release()
 	ended := make(chan Generation)
 	go func() {
-		g, release := x.takeImages(t.Context(), Plan{SharedImages: true})
+		g, release := x.takeImages(t.Context(), plan{Plan: job.Plan{SharedImages: true}})
 		release()
 		ended <- g
 	}()

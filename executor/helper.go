@@ -8,41 +8,18 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
-
-// HelperMode says where the scripts run that a helper container can run.
-type HelperMode string
-
-// The modes of a helper.
-const (
-	HelperAuto      HelperMode = "auto"      // in a container of its own when the job's lacks git
-	HelperJob       HelperMode = "job"       // always in the job's container
-	HelperContainer HelperMode = "container" // always in a container of its own
-)
-
-// Helper is what does the work with git, caches and artifacts.
-type Helper struct {
-	Mode  HelperMode
-	Image image.Request
-	// Optional lets a job go on where the helper's image cannot be had.
-	Optional bool
-	// NeedsGit and NeedsTool tell what those of the job's scripts use.
-	NeedsGit, NeedsTool bool
-	// Tool is a static executable on the host that those scripts find as
-	// ToolName; empty when there is none, and the image has to bring it.
-	Tool, ToolName string
-}
 
 // toolsFolder is where, below what the containers see of the job's folder, the
 // tool is.
 const toolsFolder = "bin"
 
 // toolsPath is the folder of the tool as the containers see it.
-func toolsPath(p Plan) string {
+func toolsPath(p plan) string {
 	if p.Helper.Tool == "" {
 		return ""
 	}
@@ -50,18 +27,6 @@ func toolsPath(p Plan) string {
 }
 
 func helperName(i Identity) string { return i.Name() + "-helper" }
-
-// why tells why the job gets a helper container; empty when it gets none.
-func (h Helper) why(job agent.Report) string {
-	switch {
-	case h.Mode == HelperContainer:
-		return "the configuration says so"
-	case h.Mode == HelperJob:
-	case h.NeedsGit && !job.Git:
-		return "the job's image has no git"
-	}
-	return ""
-}
 
 // helperHome is the home folder in the helper container, whose image does not
 // know the job's user.
@@ -71,8 +36,8 @@ const helperHome = "/home/job"
 // what run has to know of it, nil without one. Its scripts run as the user
 // that the job's run as: whatever one writes, the other may change, and git
 // takes the repository for the user's own.
-func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, found agent.Report) (*job.Environment, error) {
-	why := p.Helper.why(found)
+func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p plan, found agent.Report) (*job.Environment, error) {
+	why := p.Helper.Why(found)
 	if why == "" {
 		if p.Helper.NeedsTool && p.Helper.Tool == "" {
 			x.Log.Warnf("No static %s program was found on this machine: caches and artifacts need one in the job's image. (Name one as helper.runner_binary in the executor's configuration, or set helper.mode to \"container\".)", p.Helper.ToolName)
@@ -99,7 +64,7 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 	if err != nil {
 		return nil, err
 	}
-	rights, err := serviceRights(p)
+	rights, err := spec.ServiceRights(p.Hardening)
 	if err != nil {
 		return nil, err
 	}
@@ -117,10 +82,10 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p Plan, 
 		Labels:     labels(p, job.RoleHelper),
 		Mounts:     append(x.sharedMounts(p), settings...),
 		Network:    p.Identity.Name(),
-		Names:      names(p.Network),
-		Resources:  resources(p.Resources),
+		Names:      spec.Names(p.Network),
+		Resources:  spec.Resources(p.Resources),
 		Rights:     rights,
-		LogOptions: pairs(p.Container.LogOptions),
+		LogOptions: p.logOptions,
 	}
 	id, err := x.createContainer(ctx, j, c)
 	if err != nil {

@@ -25,7 +25,7 @@ var runcText []byte
 // engineFolders puts the data of Docker and BuildKit on the job's storage volume:
 // it is bounded, it goes with the job, and overlay works on it. Sysbox's own folder
 // there has no limit. What the administrator mounts there stays.
-func engineFolders(p Plan, mounts []engine.Mount) []agent.Bind {
+func engineFolders(p plan, mounts []engine.Mount) []agent.Bind {
 	var binds []agent.Bind
 	for _, name := range []string{"docker", "buildkit"} {
 		if target := path.Join("/var/lib", name); !occupied(p, mounts, target) {
@@ -36,7 +36,7 @@ func engineFolders(p Plan, mounts []engine.Mount) []agent.Bind {
 }
 
 // occupied tells whether any mount is on, below or above target.
-func occupied(p Plan, mounts []engine.Mount, target string) bool {
+func occupied(p plan, mounts []engine.Mount, target string) bool {
 	return slices.ContainsFunc(mounts, func(m engine.Mount) bool { return config.Overlap(m.Target, target) }) ||
 		slices.ContainsFunc(p.Container.Tmpfs, func(text string) bool {
 			at, _ := config.ParseTmpfs(text)
@@ -49,7 +49,7 @@ var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 // shareCertificates gives the job and its services a volume where a service such
 // as docker:dind leaves the certificates for its clients: the folder that
 // DOCKER_TLS_CERTDIR names. Images holds those of the services.
-func (x *Executor) shareCertificates(p *Plan, images []engine.Image) {
+func (x *Executor) shareCertificates(p *plan, images []engine.Image) {
 	for n, s := range p.Services {
 		target := path.Clean(valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment))
 		if !plainPath.MatchString(target) {

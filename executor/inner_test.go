@@ -9,6 +9,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
 )
 
 // What a job's author writes is no mount but a plain folder's, and none over another.
@@ -36,11 +37,11 @@ func TestShareCertificates(t *testing.T) {
 		"configured":         {"/certs", "-", []string{"/certs/client"}, []string{"/certs/client"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := Service{}
+			s := job.Service{}
 			if c.job != "-" {
 				s.Environment = []string{"DOCKER_TLS_CERTDIR=" + c.job}
 			}
-			p := Plan{Services: []Service{s, s}, Container: config.Container{Volumes: c.volumes}, Folders: Folders{Builds: "/builds", Cache: "/cache"}}
+			p := plan{Plan: job.Plan{Services: []job.Service{s, s}, Container: config.Container{Volumes: c.volumes}, Folders: job.Folders{Builds: "/builds", Cache: "/cache"}}}
 			img := engine.Image{Env: []string{"DOCKER_TLS_CERTDIR=" + c.image}}
 			if x.shareCertificates(&p, []engine.Image{img, img}); !slices.Equal(p.Container.Volumes, c.want) {
 				t.Errorf("got %q, want %q", p.Container.Volumes, c.want)
@@ -63,7 +64,7 @@ func TestEngineFolders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, b := range engineFolders(Plan{Container: config.Container{Tmpfs: c.tmpfs}}, c.mounts) {
+			for _, b := range engineFolders(plan{Plan: job.Plan{Container: config.Container{Tmpfs: c.tmpfs}}}, c.mounts) {
 				got = append(got, b.To)
 			}
 			if !slices.Equal(got, c.want) {

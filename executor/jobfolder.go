@@ -24,7 +24,7 @@ const (
 
 // makeFolder makes the job's folder on the host. The remapped root of a container
 // has to reach the parts that it sees, which are readable for everyone; no secret is in them.
-func (x *Executor) makeFolder(p Plan) (err error) {
+func (x *Executor) makeFolder(p plan) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("the job's folder: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -38,7 +39,7 @@ func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := &Executor{StateDir: filepath.Join(dir, "state")}
-	p := Plan{Helper: Helper{Tool: tool, ToolName: "gitlab-runner"}}
+	p := plan{Plan: job.Plan{Helper: job.Helper{Tool: tool, ToolName: "gitlab-runner"}}}
 	if err := x.makeFolder(p); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 // Into a folder that a container has seen nothing is written any more.
 func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
 	x := &Executor{StateDir: t.TempDir()}
-	var p Plan
+	var p plan
 	if err := x.makeFolder(p); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
 // container finds changes none of them: others have started with theirs.
 func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	x := &Executor{StateDir: t.TempDir()}
-	p := Plan{Storage: storage.Settings{Driver: "vfs", TMPDIR: "/var/lib/containers/tmp"}, Volume: Volume{Overlay: true}}
+	p := plan{Plan: job.Plan{Storage: storage.Settings{Driver: "vfs", TMPDIR: "/var/lib/containers/tmp"}, Volume: job.Volume{Overlay: true}}}
 	if err := x.makeFolder(p); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // limitsOf are the limits of a container of the plan's that runs. What it reaches
 // is not counted where its processes are on another machine.
-func (x *Executor) limitsOf(ctx context.Context, id string, p Plan) job.Limits {
+func (x *Executor) limitsOf(ctx context.Context, id string, p plan) job.Limits {
 	l := job.Limits{Memory: int64(p.Resources.Memory), Pids: p.Resources.PidsLimit, Volume: p.Volume.Size}
 	state, err := x.Engine.State(ctx, id)
 	if err == nil {

@@ -63,7 +63,7 @@ func (x *Executor) tellMounts(container string, faults []agent.MountFault) error
 
 // inspectServices looks into the services' containers once they are ready, as
 // inspect does into the job's. One that has ended meanwhile is told elsewhere.
-func (x *Executor) inspectServices(ctx context.Context, p Plan, services []started) error {
+func (x *Executor) inspectServices(ctx context.Context, p plan, services []started) error {
 	failed := make([]error, len(services))
 	var wg sync.WaitGroup
 	for n, s := range services {
@@ -78,7 +78,7 @@ func (x *Executor) inspectServices(ctx context.Context, p Plan, services []start
 	return nil
 }
 
-func (x *Executor) inspectService(ctx context.Context, p Plan, s started) error {
+func (x *Executor) inspectService(ctx context.Context, p plan, s started) error {
 	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
 	if systemdRuns(s.asked) {
 		order.SystemdTimeout = p.SystemdTimeout

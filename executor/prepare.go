@@ -15,13 +15,15 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // Prepare makes the job's environment. When it fails, or is killed, Cleanup
 // removes whatever there is by then. Another attempt may follow at once.
-func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
+func (x *Executor) Prepare(ctx context.Context, asked job.Plan) (err error) {
+	p := plan{Plan: asked}
 	var j *journal.Journal
 	err = x.fresh(ctx, p.Identity, func() (err error) { // an earlier attempt's remains go
 		if j, err = x.journal(p.Identity); err != nil {
@@ -45,7 +47,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	if err := errors.Join(keepDataRoot(p, info.RootDir), checkIPv6(p, info)); err != nil {
 		return err
 	}
-	p.Container.LogOptions = logOptions(p.Container, info.LogDriver)
+	p.logOptions = spec.LogOptions(p.Container, info.LogDriver)
 	// Before the pulls: what they take of the disk is not known beforehand.
 	room, err := x.admit(ctx, p, info)
 	if err != nil {
@@ -55,7 +57,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	pulling, stopPulls := context.WithCancelCause(ctx)
 	defer stopPulls(nil)
 	defer x.watchDisk(ctx, room.engineFolder, stopPulls)()
-	images, letGo, err := x.pulled().All(pulling, p.requests())
+	images, letGo, err := x.pulled().All(pulling, p.Images())
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 		return err
 	}
 	defer release()
-	p.Folders = taken
+	p.volumes = taken
 	shared, unhold := x.takeImages(ctx, p)
 	defer unhold()
 	// As far as it can be told yet as whom the job's tools will run: systemd reads its
@@ -140,7 +142,7 @@ func (x *Executor) Prepare(ctx context.Context, p Plan) (err error) {
 	f := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: setup.User,
 		WorkingDir: c.WorkingDir, Init: !systemdRuns(c), NoFile: softNoFile(p), Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
-		Watch: x.watch(p), Limits: x.limitsOf(ctx, id, p), Builds: p.Folders.keptBuilds(), Tools: toolsPath(p), EngineFolder: room.engineFolder,
+		Watch: x.watch(p), Limits: x.limitsOf(ctx, id, p), Builds: p.volumes.keptBuilds, Tools: toolsPath(p), EngineFolder: room.engineFolder,
 		Services: runningServices(services),
 	}
 	if f.Helper, err = x.startHelper(ctx, j, p, r); err != nil {
@@ -208,7 +210,7 @@ func (x *Executor) createContainer(ctx context.Context, j *journal.Journal, c en
 
 // initOrder is what the first process of the job's container is to do, which has
 // these mounts.
-func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder {
+func initOrder(p plan, img engine.Image, mounts []engine.Mount) agent.InitOrder {
 	setup := agent.Setup{
 		User: firstOf(p.User, img.User),
 		Folders: []agent.Folder{
@@ -218,7 +220,7 @@ func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder 
 			tmpdir(p), // it may be in one of these
 		},
 	}
-	if p.Folders.cacheMountsVolume != "" {
+	if p.volumes.cacheMounts != "" {
 		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
 	}
 	return agent.InitOrder{
@@ -230,7 +232,7 @@ func initOrder(p Plan, img engine.Image, mounts []engine.Mount) agent.InitOrder 
 // tmpdir is the job's TMPDIR as the agent is to make it. Root makes it where the
 // administrator chose its place, and on the storage volume, where no link of the
 // job's can be on the way to it.
-func tmpdir(p Plan) agent.Folder {
+func tmpdir(p plan) agent.Folder {
 	dir := p.Storage.TMPDIR
 	return agent.Folder{Path: dir, Mode: 0o1777, ByUser: p.Storage.JobsTMPDIR && !strings.HasPrefix(dir, storage.Mountpoint+"/")}
 }
@@ -252,7 +254,7 @@ func orderWord(o agent.InitOrder) (string, error) {
 }
 
 // container is the job's, with the mounts of its settings.
-func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) (engine.Container, agent.Setup, error) {
+func (x *Executor) container(p plan, img engine.Image, settings []engine.Mount) (engine.Container, agent.Setup, error) {
 	mounts := append(x.sharedMounts(p), settings...)
 	o := initOrder(p, img, mounts)
 	setup := o.Setup
@@ -260,7 +262,7 @@ func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) 
 	if err != nil {
 		return engine.Container{}, setup, err
 	}
-	rights, err := jobRights(p)
+	rights, err := spec.JobRights(p.Hardening, p.Container)
 	if err != nil {
 		return engine.Container{}, setup, err
 	}
@@ -274,12 +276,12 @@ func (x *Executor) container(p Plan, img engine.Image, settings []engine.Mount) 
 		Env:        sysbox.Unset(withToolDefaults(withStorage(p.Environment, p.Storage), setup.User), img.Env),
 		Labels:     labels(p, job.RoleBuild),
 		Mounts:     mounts,
-		Tmpfs:      tmpfs(p.Container.Tmpfs),
+		Tmpfs:      spec.Tmpfs(p.Container.Tmpfs),
 		Network:    name, Aliases: []string{service.JobName},
-		Names:      names(p.Network),
-		Resources:  resources(p.Resources),
+		Names:      spec.Names(p.Network),
+		Resources:  spec.Resources(p.Resources),
 		Rights:     rights,
-		LogOptions: pairs(p.Container.LogOptions),
+		LogOptions: p.logOptions,
 		StopSignal: "SIGTERM", // our own first process's, whatever the image's wants
 	}
 	return c, setup, x.arrangeSystemd(p, firstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, img, &c)
@@ -323,7 +325,7 @@ func (x *Executor) explain(ctx context.Context, runtime string, err error) error
 
 // inspect looks at the started container from inside and refuses it in one line
 // when a job cannot run in it.
-func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Container, setup agent.Setup) (agent.Report, error) {
+func (x *Executor) inspect(ctx context.Context, id string, p plan, c engine.Container, setup agent.Setup) (agent.Report, error) {
 	order := agent.InspectOrder{
 		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout, Mounts: wantedMounts(c),
 		Timeout: p.InspectTimeout * 3 / 4, // the rest is for telling that it was too short
@@ -355,7 +357,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p Plan, c engine.Cont
 
 // tellEntrypoint shows what the image's entrypoint wrote, and says when it did
 // not do what a job needs of it.
-func (x *Executor) tellEntrypoint(ctx context.Context, id string, p Plan, r agent.Report) {
+func (x *Executor) tellEntrypoint(ctx context.Context, id string, p plan, r agent.Report) {
 	if r.Entrypoint == agent.EntrypointNone {
 		return
 	}

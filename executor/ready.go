@@ -23,7 +23,7 @@ const settle = time.Second
 
 // awaitServices waits until every service is ready, as the job will reach it, and
 // warns of each that is not in time or has died.
-func (x *Executor) awaitServices(ctx context.Context, build string, p Plan, services []job.Running) error {
+func (x *Executor) awaitServices(ctx context.Context, build string, p plan, services []job.Running) error {
 	if len(services) == 0 || p.ServiceTimeout <= 0 {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
@@ -24,7 +25,7 @@ func serviceName(i Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name
 
 // startServices makes all services at once. What was started before an error is
 // in the journal, and is removed with the job.
-func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal, images []engine.Image) ([]started, error) {
+func (x *Executor) startServices(ctx context.Context, p plan, j *journal.Journal, images []engine.Image) ([]started, error) {
 	all := make([]started, len(p.Services))
 	failed := make([]error, len(p.Services))
 	var wg sync.WaitGroup
@@ -45,7 +46,7 @@ func (x *Executor) startServices(ctx context.Context, p Plan, j *journal.Journal
 // healthEvery is how often an image's own health check runs until it succeeds.
 const healthEvery = time.Second
 
-func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal, s Service, img engine.Image, name string) (started, error) {
+func (x *Executor) startService(ctx context.Context, p plan, j *journal.Journal, s job.Service, img engine.Image, name string) (started, error) {
 	made := started{Running: job.Running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}}
 	x.Log.Infof("Starting service %s...", made.Image)
 	user := firstOf(s.User, img.User)
@@ -61,7 +62,7 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		return started{}, err
 	}
 	made.Ports, made.Health = ports, img.HasHealthcheck && !asked
-	rights, err := serviceRights(p)
+	rights, err := spec.ServiceRights(p.Hardening)
 	if err != nil {
 		return started{}, err
 	}
@@ -70,12 +71,12 @@ func (x *Executor) startService(ctx context.Context, p Plan, j *journal.Journal,
 		User: s.User, Entrypoint: s.Entrypoint, Cmd: s.Command, Env: sysbox.Unset(env, img.Env),
 		Labels:  labels(p, job.RoleService),
 		Mounts:  append(x.sharedMounts(p), settings...),
-		Tmpfs:   tmpfs(s.Tmpfs),
+		Tmpfs:   spec.Tmpfs(s.Tmpfs),
 		Network: p.Identity.Name(), Aliases: s.Aliases,
-		Names:      names(p.Network),
-		Resources:  resources(s.Resources),
+		Names:      spec.Names(p.Network),
+		Resources:  spec.Resources(s.Resources),
 		Rights:     rights,
-		LogOptions: pairs(p.Container.LogOptions),
+		LogOptions: p.logOptions,
 		// One that dies leaves its log and its exit code, to be told.
 		Keep: true,
 	}

@@ -53,7 +53,7 @@ func (g Generation) stores() storage.Stores {
 // storeOf is where a container sees the images for a user as an image or a job names
 // it, which is known only where it is root or a number; empty where there are none.
 func (g Generation) storeOf(driver, user string) string {
-	if IsRoot(user) {
+	if job.IsRoot(user) {
 		return g.stores().For(driver, 0)
 	}
 	name, _, _ := strings.Cut(user, ":")
@@ -153,7 +153,7 @@ var imagesTime = time.Minute
 // takeImages gives the current generation to a job that wants it. Until release
 // is called nobody removes it; from then on the job's containers show that it is
 // in use. A store that cannot be had keeps no job from running.
-func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, release func()) {
+func (x *Executor) takeImages(ctx context.Context, p plan) (g Generation, release func()) {
 	release = func() {}
 	if !p.SharedImages {
 		return Generation{}, release
@@ -172,7 +172,7 @@ func (x *Executor) takeImages(ctx context.Context, p Plan) (g Generation, releas
 }
 
 // sayImages says which images the job's tools find.
-func (x *Executor) sayImages(p Plan, s storage.Settings, uid int) {
+func (x *Executor) sayImages(p plan, s storage.Settings, uid int) {
 	switch {
 	case p.images.Volume == "":
 	case s.ImageStore == "":

@@ -15,10 +15,6 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// LabelSystemd is an image's own label: "true" or "false" says whether systemd is
-// to be the first process of its containers.
-const LabelSystemd = job.LabelPrefix + "systemd"
-
 // systemdFile is systemd's configuration among a container's settings.
 const systemdFile = "systemd.conf"
 
@@ -57,7 +53,7 @@ func (x *Executor) systemdArgs(f firstProcess, img engine.Image) (args []string,
 	}
 	entry := entrypoint(f.Entrypoint, img.Entrypoint)
 	found := sysbox.Recognise(entry, command)
-	label := img.Labels[LabelSystemd]
+	label := img.Labels[job.LabelSystemd]
 	switch {
 	case f.Systemd != nil && !*f.Systemd, f.Systemd == nil && label == "false":
 		return nil, false
@@ -77,7 +73,7 @@ func (x *Executor) systemdArgs(f firstProcess, img engine.Image) (args []string,
 // arrangeSystemd makes c boot systemd where the job, the service or the image asks
 // for it. Our agent is not the first process then. Where the plan refuses systemd,
 // that is the job's fault.
-func (x *Executor) arrangeSystemd(p Plan, f firstProcess, img engine.Image, c *engine.Container) error {
+func (x *Executor) arrangeSystemd(p plan, f firstProcess, img engine.Image, c *engine.Container) error {
 	args, wanted := x.systemdArgs(f, img)
 	if !wanted {
 		return nil

@@ -10,6 +10,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
@@ -34,9 +35,9 @@ func TestSystemdArgs(t *testing.T) {
 		"behind an entrypoint":   {firstProcess{}, engine.Image{Entrypoint: []string{"/start"}, Cmd: []string{"/sbin/init"}}, false, `behind the entrypoint "/start"`},
 		"asked for":              {firstProcess{Systemd: &yes}, engine.Image{Entrypoint: []string{"/start"}}, true, `The entrypoint "/start" is not run`},
 		"asked not to":           {firstProcess{Systemd: &no}, boots, false, ""},
-		"by the label":           {firstProcess{}, engine.Image{Labels: map[string]string{LabelSystemd: "true"}}, true, ""},
-		"the label says no":      {firstProcess{}, engine.Image{Cmd: boots.Cmd, Labels: map[string]string{LabelSystemd: "false"}}, false, ""},
-		"a word beats the label": {firstProcess{Systemd: &no}, engine.Image{Labels: map[string]string{LabelSystemd: "true"}}, false, ""},
+		"by the label":           {firstProcess{}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}, true, ""},
+		"the label says no":      {firstProcess{}, engine.Image{Cmd: boots.Cmd, Labels: map[string]string{job.LabelSystemd: "false"}}, false, ""},
+		"a word beats the label": {firstProcess{Systemd: &no}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}, false, ""},
 	} {
 		var said bytes.Buffer
 		log := logrus.New()
@@ -59,24 +60,24 @@ func TestSystemdNeedsRoot(t *testing.T) {
 	}{
 		"asked for":           {firstProcess{Systemd: &yes}, engine.Image{}},
 		"the image's command": {firstProcess{}, engine.Image{Cmd: []string{"/sbin/init"}}},
-		"by the label":        {firstProcess{}, engine.Image{Labels: map[string]string{LabelSystemd: "true"}}},
+		"by the label":        {firstProcess{}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}},
 		"a service's command": {firstProcess{Name: "x:1", Command: []string{"/sbin/init"}}, engine.Image{}},
 	} {
 		log := logrus.New()
 		log.SetOutput(io.Discard)
 		x := &Executor{Log: log, StateDir: t.TempDir()}
 		made := engine.Container{User: "1000", Tmpfs: map[string]string{}}
-		err := x.arrangeSystemd(Plan{SystemdRefused: "job.user is 1000"}, c.first, c.image, &made)
+		err := x.arrangeSystemd(plan{Plan: job.Plan{SystemdRefused: "job.user is 1000"}}, c.first, c.image, &made)
 		if fault.ClassOf(err) != fault.Job || err == nil || !strings.Contains(err.Error(), "job.user is 1000") || made.User != "1000" || len(made.Entrypoint) > 0 {
 			t.Errorf("%s: %v, %+v", name, err, made)
 		}
-		if err := x.arrangeSystemd(Plan{}, c.first, c.image, &made); err != nil || made.User != "0:0" {
+		if err := x.arrangeSystemd(plan{}, c.first, c.image, &made); err != nil || made.User != "0:0" {
 			t.Errorf("%s, as root: %v", name, err)
 		}
 	}
 	// A job that boots none is not concerned.
 	x := &Executor{Log: logrus.New()}
-	if err := x.arrangeSystemd(Plan{SystemdRefused: "why"}, firstProcess{}, engine.Image{Cmd: []string{"sh"}}, &engine.Container{}); err != nil {
+	if err := x.arrangeSystemd(plan{Plan: job.Plan{SystemdRefused: "why"}}, firstProcess{}, engine.Image{Cmd: []string{"sh"}}, &engine.Container{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -101,7 +102,7 @@ func TestWantedMounts(t *testing.T) {
 
 func TestIsRoot(t *testing.T) {
 	for user, want := range map[string]bool{"": true, "0": true, "root": true, "0:1000": true, "root:www-data": true, "00": true, "1000": false, "builder": false, "builder:0": false, "1000:0": false} {
-		if got := IsRoot(user); got != want {
+		if got := job.IsRoot(user); got != want {
 			t.Errorf("%q: %t", user, got)
 		}
 	}

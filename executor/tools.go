@@ -1,13 +1,13 @@
 package executor
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/sysbox"
 	"gitlab-sysbox-executor/executor/toolconf"
 )
@@ -16,7 +16,7 @@ import (
 // an administrator may set them otherwise.
 func toolDefaults(user string) []string {
 	conf := sysbox.ContainersFile
-	if !IsRoot(user) {
+	if !job.IsRoot(user) {
 		conf = sysbox.RootlessContainersFile
 	}
 	return []string{
@@ -24,14 +24,6 @@ func toolDefaults(user string) []string {
 		// Sysbox refuses a nested procfs; overlay cannot be stacked on overlay.
 		"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native --oci-worker-binary=" + agent.Dir + "/" + runcFile,
 	}
-}
-
-// IsRoot tells whether user[:group] is a container's root, as far as it can be
-// told without looking into the container.
-func IsRoot(user string) bool {
-	name, _, _ := strings.Cut(user, ":")
-	id, err := strconv.Atoi(name)
-	return name == "" || name == "root" || err == nil && id == 0
 }
 
 // withToolDefaults adds to env what is not in it.
@@ -64,7 +56,7 @@ func certainLimits(r config.Resources) sysbox.Limits {
 }
 
 // softNoFile is the configured soft limit of open files; 0 where none is.
-func softNoFile(p Plan) uint64 {
+func softNoFile(p plan) uint64 {
 	if u := ulimit(p.Resources, "nofile"); u != nil {
 		return uint64(u.Soft)
 	}

@@ -12,7 +12,7 @@ import (
 
 // tellVersions warns of tools in the image, and of a Sysbox on this machine, that
 // are known to fail.
-func (x *Executor) tellVersions(ctx context.Context, p Plan, r agent.Report) {
+func (x *Executor) tellVersions(ctx context.Context, p plan, r agent.Report) {
 	found := maps.Clone(r.Versions)
 	if found == nil {
 		found = map[string]string{}

@@ -20,17 +20,6 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Volume is what a job's storage volume is to be like. Sizes are bytes.
-type Volume struct {
-	Backend    string // one of storage's, or storage.Auto
-	Folder     string // on the host, for images of file systems
-	Size       int64
-	MinFree    int64   // what admission leaves free on the host
-	Overcommit float64 // what sparse volumes may grow to is divided by it
-	// Overlay asks for native overlay in place of vfs, where it works.
-	Overlay bool
-}
-
 // VolumeState is what is known of a job's storage volume while the job lives.
 type VolumeState = storage.State
 
@@ -56,7 +45,7 @@ type admitted struct {
 
 // admit chooses what the job's storage volume consists of, and writes down what the job
 // may take of the disk, or refuses it. Where there is no room, it makes some first.
-func (x *Executor) admit(ctx context.Context, p Plan, info engine.Info) (*admitted, error) {
+func (x *Executor) admit(ctx context.Context, p plan, info engine.Info) (*admitted, error) {
 	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
 	engines := x.engineFolder(info)
 	if volumes := filepath.Join(engines, "volumes"); engines != "" && exists(volumes) {
@@ -89,7 +78,7 @@ func (x *Executor) admit(ctx context.Context, p Plan, info engine.Info) (*admitt
 
 // makeVolume makes the job's storage volume and says in one line which. What is returned
 // holds the volume until the job's containers do.
-func (x *Executor) makeVolume(ctx context.Context, p Plan, a *admitted, j *journal.Journal) (*storage.Volume, error) {
+func (x *Executor) makeVolume(ctx context.Context, p plan, a *admitted, j *journal.Journal) (*storage.Volume, error) {
 	name := p.Identity.Name()
 	v, err := a.backend.Make(ctx, storage.Request{Folder: x.folder(p.Identity), Size: p.Volume.Size})
 	if err != nil {
@@ -113,7 +102,7 @@ func (x *Executor) makeVolume(ctx context.Context, p Plan, a *admitted, j *journ
 
 // claim writes down what the job may take, or refuses it with a *storage.NoRoom. One job
 // at a time is looked at, so that two do not get the same room.
-func (x *Executor) claim(ctx context.Context, p Plan, b storage.Backend, engines string, state *VolumeState) error {
+func (x *Executor) claim(ctx context.Context, p plan, b storage.Backend, engines string, state *VolumeState) error {
 	unlock, err := x.state().LockAdmission(ctx)
 	if err != nil {
 		return err
@@ -173,7 +162,7 @@ func (x *Executor) claims(but string) ([]storage.Claim, error) {
 // settled are the settings of the job's own container after the look at it: native
 // overlay where it was asked for and passed the trial. The agent has written the
 // same. What services have stays as they were started.
-func (x *Executor) settled(p Plan, r agent.Report) storage.Settings {
+func (x *Executor) settled(p plan, r agent.Report) storage.Settings {
 	if p.Volume.Overlay && r.OverlayFault != "" {
 		x.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
 	}
@@ -181,7 +170,7 @@ func (x *Executor) settled(p Plan, r agent.Report) storage.Settings {
 }
 
 // noteVolume notes what the look at the job's container found of its volume.
-func (x *Executor) noteVolume(p Plan, driver string, r agent.Report) error {
+func (x *Executor) noteVolume(p plan, driver string, r agent.Report) error {
 	s, err := x.VolumeState(p.Identity.Name())
 	if err != nil {
 		return err
@@ -194,7 +183,7 @@ func (x *Executor) noteVolume(p Plan, driver string, r agent.Report) error {
 }
 
 // storageMounts are those of the storage volume and of the images that all jobs share.
-func (x *Executor) storageMounts(p Plan) []engine.Mount {
+func (x *Executor) storageMounts(p plan) []engine.Mount {
 	mounts := []engine.Mount{{Kind: engine.Volume, Source: p.Identity.Name(), Target: storage.Mountpoint}}
 	if p.images.Volume != "" {
 		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: p.images.Volume, Target: storage.ImageStores, ReadOnly: true})
@@ -208,11 +197,11 @@ func (x *Executor) storageMounts(p Plan) []engine.Mount {
 // can make no place for a tmpfs, so it has to be there as well. The engine makes
 // folders as root: it makes no TMPDIR of the job's choice for other users of the
 // container, and leaves one that is there as it is.
-func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.Container, user string) error {
+func (x *Executor) makeFolders(ctx context.Context, id string, p plan, c engine.Container, user string) error {
 	paths := slices.Sorted(maps.Keys(c.Tmpfs))
 	if t := tmpdir(p); !t.ByUser {
 		paths = append(paths, t.Path)
-	} else if IsRoot(user) {
+	} else if job.IsRoot(user) {
 		there, err := x.Engine.HasPath(ctx, id, t.Path)
 		if err != nil {
 			return err
@@ -231,7 +220,7 @@ func (x *Executor) makeFolders(ctx context.Context, id string, p Plan, c engine.
 
 // remakeTMPDIR makes TMPDIR again in a service that has just been started: a
 // volume in memory lost what was made in it before.
-func (x *Executor) remakeTMPDIR(ctx context.Context, id string, p Plan) error {
+func (x *Executor) remakeTMPDIR(ctx context.Context, id string, p plan) error {
 	s, err := x.VolumeState(p.Identity.Name())
 	if err != nil || s.Backend != storage.Tmpfs || tmpdir(p).ByUser {
 		return err
@@ -240,7 +229,7 @@ func (x *Executor) remakeTMPDIR(ctx context.Context, id string, p Plan) error {
 }
 
 // watch is what the agent looks at while a script runs.
-func (x *Executor) watch(p Plan) agent.Watch {
+func (x *Executor) watch(p plan) agent.Watch {
 	s, err := x.VolumeState(p.Identity.Name())
 	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: p.Storage.TMPDIR, Hard: err == nil && s.Hard}
 }

@@ -112,7 +112,9 @@ func TestGet(t *testing.T) {
 	const id = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
 	old := map[string]engine.Image{"x:1": {ID: "sha256:old", Platform: "linux/amd64"}, id: {ID: id}}
 	down3 := []error{errDown, errCut, errDown}
-	effective := func(p ...image.Policy) string { return fmt.Sprintf("Using effective pull policy of %s for container x:1", p) }
+	effective := func(p ...image.Policy) string {
+		return fmt.Sprintf("Using effective pull policy of %s for container x:1", p)
+	}
 	for _, tt := range []struct {
 		name    string
 		request image.Request // of x:1 and always, unless it says something else

@@ -39,6 +39,10 @@ const (
 // that fills one, with the state folder that they belong to.
 const LabelImages = LabelPrefix + "images"
 
+// LabelSystemd is an image's own label: "true" or "false" says whether systemd is
+// to be the first process of its containers.
+const LabelSystemd = LabelPrefix + "systemd"
+
 // Labels are all labels that we read from a resource. A container has its image's
 // labels, too, where it has no label of that name itself.
 var Labels = []string{

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
@@ -19,7 +20,7 @@ import (
 var hostOfTwo = executor.HostState{
 	Jobs: []executor.JobState{
 		{
-			Identity: executor.Identity{Server: `a"b.example`, ProjectID: 42, JobID: 7}, Name: "gsx-1", Phase: executor.Running, Stage: "build_script",
+			Identity: job.Identity{Server: `a"b.example`, ProjectID: 42, JobID: 7}, Name: "gsx-1", Phase: executor.Running, Stage: "build_script",
 			Started: time.Unix(1000, 0), Since: time.Unix(1060, 0), Driver: owner.Process{PID: 5, Command: "gitlab-runner"}, DriverLives: "yes",
 			Container: "0123456789abcdef", Image: "debian:12", Storage: &executor.StorageState{Backend: "xfs-loop", Driver: "vfs", Used: 50 << 20, Peak: 60 << 20, Limit: 100 << 20},
 		},

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -43,7 +44,7 @@ func harmless(t *testing.T, what, text string) {
 // Whatever a label, a container or a process is called, tables of root's are as they are.
 func TestTablesOfHostileNames(t *testing.T) {
 	jobs := []executor.JobState{{
-		Identity: executor.Identity{Server: hostile, JobID: 1, ProjectID: 2}, Name: hostile, Phase: executor.Running, Stage: hostile,
+		Identity: job.Identity{Server: hostile, JobID: 1, ProjectID: 2}, Name: hostile, Phase: executor.Running, Stage: hostile,
 		Driver: owner.Process{PID: 3, Command: hostile}, Container: hostile, Image: hostile, Left: []string{hostile},
 		Storage: &executor.StorageState{Backend: hostile, Driver: hostile},
 	}}

@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"gitlab-sysbox-executor/executor/job"
+
 	"github.com/sirupsen/logrus"
 	"gitlab.com/gitlab-org/gitlab-runner/executors/custom/api"
-
-	"gitlab-sysbox-executor/executor"
 )
 
 // VariablePrefix begins the names under which the Runner hands over the job's variables.
@@ -81,15 +81,15 @@ func ExitCodes(environ []string) (build, system int) {
 
 // Identity tells which job this is, by the payload alone: the job's author can set
 // each of the variables.
-func (c *Call) Identity() (executor.Identity, error) {
+func (c *Call) Identity() (job.Identity, error) {
 	switch {
 	case c.unread != nil:
-		return executor.Identity{}, c.unread
+		return job.Identity{}, c.unread
 	case c.Job == nil:
-		return executor.Identity{}, fmt.Errorf("which job is this? The Runner names no payload (%s), and the job's author can set every variable. GitLab Runner 14.1 and newer name one; this command is for it to call (see the try command)",
+		return job.Identity{}, fmt.Errorf("which job is this? The Runner names no payload (%s), and the job's author can set every variable. GitLab Runner 14.1 and newer name one; this command is for it to call (see the try command)",
 			api.JobResponseFileVariable)
 	}
-	i := executor.Identity{
+	i := job.Identity{
 		Server:     c.Job.server(),
 		RunnerID:   c.Job.runner(),
 		ProjectID:  c.Job.Info.ProjectID,
@@ -97,7 +97,7 @@ func (c *Call) Identity() (executor.Identity, error) {
 		JobID:      c.Job.ID,
 	}
 	if i.JobID <= 0 || i.ProjectID <= 0 {
-		return executor.Identity{}, fmt.Errorf("the job's payload (%s) has %d as the job's number and %d as its project's; GitLab's are above 0", api.JobResponseFileVariable, i.JobID, i.ProjectID)
+		return job.Identity{}, fmt.Errorf("the job's payload (%s) has %d as the job's number and %d as its project's; GitLab's are above 0", api.JobResponseFileVariable, i.JobID, i.ProjectID)
 	}
 	return i, nil
 }
@@ -106,12 +106,12 @@ func (c *Call) Identity() (executor.Identity, error) {
 // or its file cannot be read, which the log says, it comes from the variables and is
 // not proven: what the job has here has to go all the same, but the job's author can
 // lead the cleanup to another job. A payload that was read never gives way to them.
-func (c *Call) CleanupIdentity(log logrus.FieldLogger) (i executor.Identity, proven bool, err error) {
+func (c *Call) CleanupIdentity(log logrus.FieldLogger) (i job.Identity, proven bool, err error) {
 	if c.Job != nil {
 		i, err = c.Identity()
 		return i, err == nil, err
 	}
-	i = executor.Identity{
+	i = job.Identity{
 		Server:    host(c.Variables["CI_REPOSITORY_URL"]),
 		ProjectID: c.Number("CI_PROJECT_ID"),
 		JobID:     c.Number("CI_JOB_ID"),

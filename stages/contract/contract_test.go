@@ -9,8 +9,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 )
 
 // payload is a job as GitLab sends it, as far as it matters here.
@@ -43,7 +43,7 @@ func TestIdentityComesFromThePayload(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := c.Identity()
-	want := executor.Identity{Server: "gitlab.example.com:8443", RunnerID: 3, ProjectID: 42, PipelineID: 102046, JobID: 2046}
+	want := job.Identity{Server: "gitlab.example.com:8443", RunnerID: 3, ProjectID: 42, PipelineID: 102046, JobID: 2046}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
@@ -153,7 +153,7 @@ func TestCleanupIdentityWithoutThePayload(t *testing.T) {
 			}
 			var log bytes.Buffer
 			got, proven, err := c.CleanupIdentity(&logrus.Logger{Out: &log, Formatter: &logrus.TextFormatter{}, Level: logrus.InfoLevel})
-			if (err == nil) != tc.ok || tc.ok && got.Name() != (executor.Identity{Server: "gitlab.example.com:8443", ProjectID: 42, JobID: 2046}).Name() {
+			if (err == nil) != tc.ok || tc.ok && got.Name() != (job.Identity{Server: "gitlab.example.com:8443", ProjectID: 42, JobID: 2046}).Name() {
 				t.Errorf("got %+v, %v", got, err)
 			}
 			if proven != (tc.told == "") {

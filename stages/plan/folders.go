@@ -7,7 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -17,8 +17,8 @@ import (
 // protected refs. The cache is kept per project: the Runner's archiver replaces
 // an archive as a whole, so jobs can share it. A cache key that ends in "-protected"
 // is not proof of protection: the job's author can write such a key.
-func folders(c *contract.Call, cfg *config.Config, id executor.Identity, log logrus.FieldLogger) executor.Folders {
-	f := executor.Folders{
+func folders(c *contract.Call, cfg *config.Config, id job.Identity, log logrus.FieldLogger) job.Folders {
+	f := job.Folders{
 		Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir,
 		KeepBuilds: cfg.Builds.Keep, KeepCache: cfg.Cache.Keep, KeepCacheMounts: cfg.KeepCacheMounts(),
 		Slot: c.Number("CI_CONCURRENT_PROJECT_ID"), Protected: c.Job.Protected(),

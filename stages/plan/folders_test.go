@@ -8,11 +8,11 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-func foldersOf(t *testing.T, cfg *config.Config, job string, vars map[string]string) (executor.Folders, string) {
+func foldersOf(t *testing.T, cfg *config.Config, job string, vars map[string]string) (job.Folders, string) {
 	t.Helper()
 	j, err := contract.ParseJob([]byte(job))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -18,8 +18,8 @@ const runnerProgram = "gitlab-runner"
 
 // helper says how the work with git, caches and artifacts is to be done. A
 // binary that is configured and does not serve is a fault of the system's.
-func helper(c *contract.Call, cfg *config.Config) (executor.Helper, error) {
-	h := executor.Helper{Mode: executor.HelperMode(cfg.Helper.Mode), ToolName: runnerProgram}
+func helper(c *contract.Call, cfg *config.Config) (job.Helper, error) {
+	h := job.Helper{Mode: job.HelperMode(cfg.Helper.Mode), ToolName: runnerProgram}
 	switch c.Variables["GIT_STRATEGY"] {
 	case "none", "empty":
 	default:
@@ -28,7 +28,7 @@ func helper(c *contract.Call, cfg *config.Config) (executor.Helper, error) {
 	h.NeedsTool = len(c.Job.Cache)+len(c.Job.Artifacts)+len(c.Job.Dependencies) > 0
 	var err error
 	// An image that nobody chose may be out of this machine's reach.
-	h.Optional = h.Mode == executor.HelperAuto && cfg.Helper.Image == ""
+	h.Optional = h.Mode == job.HelperAuto && cfg.Helper.Image == ""
 	if h.Image, err = (imageRules{c, cfg}).forHelper(helperImage(c, cfg.Helper.Image, runnerVersion)); err != nil {
 		return h, err
 	}

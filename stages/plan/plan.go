@@ -16,29 +16,29 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
 // Make turns what the Runner says and what the administrator configured into a
 // job's environment. Its errors are the job's fault.
-func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (executor.Plan, error) {
+func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Plan, error) {
 	id, err := c.Identity()
 	if err != nil {
-		return executor.Plan{}, err
+		return job.Plan{}, err
 	}
-	job := c.Job
+	asked := c.Job
 	settings, err := storageSettings(c, cfg, log)
 	if err != nil {
-		return executor.Plan{}, err
+		return job.Plan{}, err
 	}
-	p := executor.Plan{
+	p := job.Plan{
 		Identity:          id,
 		Runtime:           cfg.Runtime,
 		Hostname:          cmp.Or(cfg.Container.Hostname, hostname(c, id)),
-		Entrypoint:        job.Image.Entrypoint,
+		Entrypoint:        asked.Image.Entrypoint,
 		Container:         cfg.Container,
 		Hardening:         cfg.Hardening,
 		Network:           cfg.Network,
@@ -53,29 +53,29 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (executo
 		SystemdRefused:    systemdRefused(cfg.Job),
 	}
 	images := imageRules{c, cfg}
-	if p.Image, err = images.forJob(job.Image); err != nil {
-		return executor.Plan{}, err
+	if p.Image, err = images.forJob(asked.Image); err != nil {
+		return job.Plan{}, err
 	}
-	if err := possible(job.Image, nil); err != nil {
-		return executor.Plan{}, fault.Jobf("image: %w", err)
+	if err := possible(asked.Image, nil); err != nil {
+		return job.Plan{}, fault.Jobf("image: %w", err)
 	}
 	limits, err := overridden(c.Variables, cfg)
 	if err != nil {
-		return executor.Plan{}, err
+		return job.Plan{}, err
 	}
 	p.Resources, p.ServiceTimeout = limits.job, time.Duration(limits.wait)
-	if p.User, err = images.jobUser(job.Image); err != nil {
-		return executor.Plan{}, err
+	if p.User, err = images.jobUser(asked.Image); err != nil {
+		return job.Plan{}, err
 	}
 	if p.Helper, err = helper(c, cfg); err != nil {
-		return executor.Plan{}, err
+		return job.Plan{}, err
 	}
 	if p.Systemd, err = systemd(c); err != nil {
-		return executor.Plan{}, err
+		return job.Plan{}, err
 	}
 	p.Environment = environment(cfg, c.JobVariables(c.TempDir(cfg.Job.BuildsDir)))
-	if p.Services, err = services(c, cfg, job.Services, limits.service, log); err != nil {
-		return executor.Plan{}, err
+	if p.Services, err = services(c, cfg, asked.Services, limits.service, log); err != nil {
+		return job.Plan{}, err
 	}
 	return p, nil
 }
@@ -108,12 +108,12 @@ func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogge
 }
 
 // Volume is what the administrator wants jobs' storage volumes to be like.
-func Volume(cfg *config.Config) executor.Volume {
+func Volume(cfg *config.Config) job.Volume {
 	s := cfg.Storage
 	if s.Dir == "" {
 		s.Dir = path.Join(cfg.StateDir, "volumes")
 	}
-	return executor.Volume{
+	return job.Volume{
 		Backend: s.Backend, Folder: s.Dir, Size: int64(s.Size), MinFree: int64(s.MinFree), Overcommit: s.Overcommit,
 		Overlay: s.Driver == "overlay",
 	}
@@ -142,7 +142,7 @@ func environment(cfg *config.Config, vars map[string]string) []string {
 
 // hostname is the one that GitLab's Docker executor gives, cut to what a host's
 // name may be (RFC 1123).
-func hostname(c *contract.Call, id executor.Identity) string {
+func hostname(c *contract.Call, id job.Identity) string {
 	short := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
 			return r

@@ -9,8 +9,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -25,7 +25,7 @@ const payload = `{
   "features": {"new": {"in": "some later version"}}
 }`
 
-func planOf(t *testing.T, cfg *config.Config, vars map[string]string) (executor.Plan, string, error) {
+func planOf(t *testing.T, cfg *config.Config, vars map[string]string) (job.Plan, string, error) {
 	t.Helper()
 	j, err := contract.ParseJob([]byte(payload))
 	if err != nil {
@@ -181,7 +181,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestHostname(t *testing.T) {
 	c := &contract.Call{Variables: map[string]string{"CI_RUNNER_SHORT_TOKEN": "a_b-" + strings.Repeat("C", 80), "CI_CONCURRENT_ID": "3"}}
-	got := hostname(c, executor.Identity{ProjectID: 1 << 62})
+	got := hostname(c, job.Identity{ProjectID: 1 << 62})
 	if len(got) > 63 || !strings.HasPrefix(got, "runner-abC") || !strings.HasSuffix(got, "-concurrent-3") {
 		t.Errorf("got %q (%d)", got, len(got))
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/stages/contract"
 )
@@ -20,15 +20,15 @@ import (
 // services turns those that the job names into those that run beside it. Like
 // GitLab's Docker executor it leaves out a service all of whose names another
 // one has.
-func services(c *contract.Call, cfg *config.Config, named []contract.Image, limits config.Resources, log logrus.FieldLogger) ([]executor.Service, error) {
+func services(c *contract.Call, cfg *config.Config, named []contract.Image, limits config.Resources, log logrus.FieldLogger) ([]job.Service, error) {
 	if most := cfg.Services.Limit; most >= 0 && int64(len(named)) > most {
 		return nil, fault.Jobf("too many services requested: %d, only %d allowed", len(named), most)
 	}
-	var all []executor.Service
+	var all []job.Service
 	var names service.Names
-	job := c.JobVariables(c.TempDir(cfg.Job.BuildsDir))
+	variables := c.JobVariables(c.TempDir(cfg.Job.BuildsDir))
 	for n, s := range named {
-		one, err := servicePlan(c, cfg, s, job)
+		one, err := servicePlan(c, cfg, s, variables)
 		if err != nil {
 			return nil, err
 		}
@@ -47,41 +47,41 @@ func services(c *contract.Call, cfg *config.Config, named []contract.Image, limi
 	return all, nil
 }
 
-func servicePlan(c *contract.Call, cfg *config.Config, s contract.Image, job map[string]string) (executor.Service, error) {
+func servicePlan(c *contract.Call, cfg *config.Config, s contract.Image, jobs map[string]string) (job.Service, error) {
 	images := imageRules{c, cfg}
 	s.Name, s.Alias = images.expand(s.Name), images.expand(s.Alias) // older Runners have not
 	r, err := images.forService(s)
 	if err != nil {
-		return executor.Service{}, err
+		return job.Service{}, err
 	}
 	user, err := images.serviceUser(s)
 	if err != nil {
-		return executor.Service{}, err
+		return job.Service{}, err
 	}
 	derived, err := service.Derived(s.Name)
 	if err != nil {
-		return executor.Service{}, err
+		return job.Service{}, err
 	}
 	given, err := service.Given(s.Alias)
 	if err != nil {
-		return executor.Service{}, fault.Jobf("service %s: %w", s.Name, err)
+		return job.Service{}, fault.Jobf("service %s: %w", s.Name, err)
 	}
-	variables, err := serviceVariables(c, s, job)
+	variables, err := serviceVariables(c, s, jobs)
 	if err == nil {
 		err = possible(s, variables)
 	}
 	if err != nil {
-		return executor.Service{}, fault.Jobf("service %s: %w", s.Name, err)
+		return job.Service{}, fault.Jobf("service %s: %w", s.Name, err)
 	}
 	systemd, err := serviceSystemd(s)
 	if err != nil {
-		return executor.Service{}, err
+		return job.Service{}, err
 	}
 	label := strings.Join(given, "-")
 	if label == "" {
 		label = derived[0]
 	}
-	return executor.Service{
+	return job.Service{
 		Image:       r,
 		Aliases:     append(derived, given...),
 		Label:       label,

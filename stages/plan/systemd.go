@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -44,12 +44,12 @@ func systemdWord(whose, text string) (*bool, error) {
 
 // systemdRefused says which rule for users keeps jobs from root, as whom systemd
 // runs; empty when none does.
-func systemdRefused(job config.Job) string {
+func systemdRefused(c config.Job) string {
 	switch {
-	case job.User != "" && !executor.IsRoot(job.User):
-		return fmt.Sprintf("job.user is %q", job.User)
-	case job.User == "" && len(job.AllowedUsers) > 0 && !slices.ContainsFunc(job.AllowedUsers, executor.IsRoot):
-		return fmt.Sprintf("job.allowed_users is %q, without root", job.AllowedUsers)
+	case c.User != "" && !job.IsRoot(c.User):
+		return fmt.Sprintf("job.user is %q", c.User)
+	case c.User == "" && len(c.AllowedUsers) > 0 && !slices.ContainsFunc(c.AllowedUsers, job.IsRoot):
+		return fmt.Sprintf("job.allowed_users is %q, without root", c.AllowedUsers)
 	}
 	return ""
 }
