@@ -17,6 +17,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -43,7 +44,7 @@ func TestOurMountsAreReserved(t *testing.T) {
 	log := logrus.New()
 	log.Out = io.Discard
 	x := &Executor{StateDir: t.TempDir(), Log: log}
-	p := plan{images: Generation{Volume: "images"}}
+	p := plan{images: shared.Generation{Volume: "images"}}
 	if err := x.makeFolder(p); err != nil {
 		t.Fatal(err)
 	}

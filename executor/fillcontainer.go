@@ -18,6 +18,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
@@ -48,9 +49,9 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
 		Env: sysbox.Unset(append(slices.Clone(f.Environment),
 			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"), img.Env),
-		Labels: job.ContainerLabels(map[string]string{job.LabelImages: x.imagesID(), job.LabelOwner: owner.Label()}),
+		Labels: job.ContainerLabels(map[string]string{job.LabelImages: x.Shared().ID(), job.LabelOwner: owner.Label()}),
 		Mounts: []engine.Mount{
-			{Kind: engine.Bind, Source: x.toolFolder(), Target: agent.Dir, ReadOnly: true},
+			{Kind: engine.Bind, Source: x.Shared().FillFolder(), Target: agent.Dir, ReadOnly: true},
 			{Kind: engine.Volume, Source: made, Target: toolNew},
 		},
 		Tmpfs: map[string]string{toolRun: "mode=0700"},
@@ -62,10 +63,10 @@ func (x *Executor) startTool(ctx context.Context, f ImageFill, img engine.Image,
 	}
 	id, err := x.Engine.CreateContainer(ctx, c)
 	if err != nil {
-		return nil, x.explain(ctx, f.Runtime, err)
+		return nil, x.Engine.ExplainRuntime(ctx, f.Runtime, err)
 	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
-		return nil, x.explain(ctx, f.Runtime, err)
+		return nil, x.Engine.ExplainRuntime(ctx, f.Runtime, err)
 	}
 	return &tool{x, f, id}, nil
 }
@@ -161,7 +162,7 @@ const listScript = `cat "` + toolNew + `/$1/0/$1-$2/$2.json"`
 
 // pullAll makes the images of the new generation, and says which it could not
 // pull where the change goes on all the same.
-func (t *tool) pullAll(ctx context.Context, current Generation, c ImageChange, made *Generation) (failed []string, err error) {
+func (t *tool) pullAll(ctx context.Context, current shared.Generation, c ImageChange, made *shared.Generation) (failed []string, err error) {
 	if current.Volume != "" {
 		t.Log.Infof("Copying generation %d ...", current.Number)
 	}
@@ -243,7 +244,7 @@ func (t *tool) auth(ctx context.Context, reference string) (string, error) {
 const mostLists = 16 << 20
 
 // finish makes the store readable and learns what is in it.
-func (t *tool) finish(ctx context.Context, want []string, made *Generation) error {
+func (t *tool) finish(ctx context.Context, want []string, made *shared.Generation) error {
 	var users []string
 	for _, u := range t.Users {
 		users = append(users, strconv.Itoa(u))

@@ -52,9 +52,6 @@ func FuzzLabels(f *testing.F) {
 		if p.State(false) == owner.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
 			t.Errorf("%q lives", driver)
 		}
-		if n := x.generationNumber(thingName); n != 0 && x.generationVolume(n) != thingName {
-			t.Errorf("%q is generation %d", thingName, n)
-		}
 	})
 }
 

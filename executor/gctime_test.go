@@ -7,9 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gitlab-sysbox-executor/executor/job"
-	"gitlab-sysbox-executor/executor/storage"
 )
 
 // The gc beside prepare does not keep it longer than its time, whatever keeps that gc.
@@ -48,39 +45,5 @@ func TestSweepEndsInTime(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the gc has not come to its end")
 		}
-	}
-}
-
-// A prepare goes on without the shared images when another process keeps them too long.
-func TestImagesAreWaitedForInTime(t *testing.T) {
-	old := imagesTime
-	t.Cleanup(func() { imagesTime = old })
-	imagesTime = 200 * time.Millisecond
-	x := standIn(t, nil, func(*http.Request) {})
-	if err := os.MkdirAll(x.state().Images(), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	g := Generation{Number: 1, Volume: x.generationVolume(1), Images: []storage.StoredImage{{Reference: "docker.io/library/debian:12"}}}
-	if err := x.setCurrentImages(g); err != nil {
-		t.Fatal(err)
-	}
-	hold, err := x.state().Hold(g.Volume, true)
-	if err != nil || hold == nil {
-		t.Fatal(hold, err)
-	}
-	defer hold.Release()
-	ended := make(chan Generation)
-	go func() {
-		g, release := x.takeImages(t.Context(), plan{Plan: job.Plan{SharedImages: true}})
-		release()
-		ended <- g
-	}()
-	select {
-	case g := <-ended:
-		if g.Volume != "" {
-			t.Errorf("it has them all the same: %+v", g)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("prepare still waits for them")
 	}
 }

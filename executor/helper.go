@@ -89,10 +89,10 @@ func (x *Executor) startHelper(ctx context.Context, j *journal.Journal, p plan, 
 	}
 	id, err := x.createContainer(ctx, j, c)
 	if err != nil {
-		return nil, x.explain(ctx, p.Runtime, err)
+		return nil, x.Engine.ExplainRuntime(ctx, p.Runtime, err)
 	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
-		return nil, x.explain(ctx, p.Runtime, err)
+		return nil, x.Engine.ExplainRuntime(ctx, p.Runtime, err)
 	}
 	r, err := x.inside(id, "the helper's container").Inspect(ctx, agent.InspectOrder{Setup: setup, Init: true, Mounts: wantedMounts(c)}, p.InspectTimeout)
 	switch {

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 )
 
@@ -13,6 +12,3 @@ func (x *Executor) mark(labels map[string]string) map[string]string {
 	labels[job.LabelState] = x.state().ID()
 	return labels
 }
-
-// belongs tells whether what the engine found is the named job's.
-func belongs(f engine.Found, name string) bool { return job.Owns(name, f.Name, f.Labels) }

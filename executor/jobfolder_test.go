@@ -12,6 +12,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -38,7 +39,7 @@ func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &Executor{StateDir: filepath.Join(dir, "state")}
+	x := &Executor{Engine: &engine.Engine{}, StateDir: filepath.Join(dir, "state")}
 	p := plan{Plan: job.Plan{Helper: job.Helper{Tool: tool, ToolName: "gitlab-runner"}}}
 	if err := x.makeFolder(p); err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 	for file, host := range map[string]string{
 		filepath.Join(shared, agentFile):                    self,
 		filepath.Join(shared, toolsFolder, "gitlab-runner"): tool,
-		filepath.Join(x.toolFolder(), agentFile):            self,
+		filepath.Join(x.Shared().FillFolder(), agentFile):   self,
 	} {
 		ours, links := inode(t, file)
 		theirs, _ := inode(t, host)

@@ -3,12 +3,15 @@
 // job.Plan, and this package realises it on a Docker Engine.
 package executor
 
-import "gitlab-sysbox-executor/executor/job"
+import (
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/shared"
+)
 
 // plan is a job's, with what prepare has made for it so far.
 type plan struct {
 	job.Plan
-	images     Generation
+	images     shared.Generation
 	volumes    volumes
 	logOptions map[string]string
 }

@@ -89,7 +89,7 @@ func (x *Executor) Prepare(ctx context.Context, asked job.Plan) (err error) {
 	defer unhold()
 	// As far as it can be told yet as whom the job's tools will run: systemd reads its
 	// configuration when it boots.
-	p.images, p.Storage.ImageStore = shared, shared.storeOf(p.Storage.Driver, firstOf(p.User, images[0].User))
+	p.images, p.Storage.ImageStore = shared, shared.StoreOf(p.Storage.Driver, firstOf(p.User, images[0].User))
 	x.shareCertificates(&p, images[1:])
 	if err := x.makeShared(ctx, p, j); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (x *Executor) Prepare(ctx context.Context, asked job.Plan) (err error) {
 	}
 	id, err := x.createContainer(ctx, j, c)
 	if err != nil {
-		return x.explain(ctx, p.Runtime, err)
+		return x.Engine.ExplainRuntime(ctx, p.Runtime, err)
 	}
 	if err := x.fitSubIDs(ctx, id); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (x *Executor) Prepare(ctx context.Context, asked job.Plan) (err error) {
 		}
 	}
 	if err := x.Engine.StartContainer(ctx, id); err != nil {
-		return x.explain(ctx, p.Runtime, explainSystemd(p.Image.Reference, c, err))
+		return x.Engine.ExplainRuntime(ctx, p.Runtime, explainSystemd(p.Image.Reference, c, err))
 	}
 	if err := x.awaitServices(ctx, id, p, runningServices(services)); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (x *Executor) Prepare(ctx context.Context, asked job.Plan) (err error) {
 		return err
 	}
 	settled := x.settled(p, r)
-	x.sayImages(p, settled, r.UID)
+	p.images.Report(x.Log, settled, r.UID)
 	if err := x.noteVolume(p, settled.Driver, r); err != nil {
 		return err
 	}
@@ -305,24 +305,6 @@ func entrypoint(job, img []string) []string {
 	return job
 }
 
-// explain adds what to do to an engine's refusal to make a container.
-func (x *Executor) explain(ctx context.Context, runtime string, err error) error {
-	if engine.IsUnreachable(err) {
-		return err
-	}
-	info, infoErr := x.Engine.Info(ctx)
-	if infoErr != nil {
-		return err
-	}
-	for _, r := range info.Runtimes {
-		if r == runtime {
-			return err
-		}
-	}
-	return fmt.Errorf("runtime %q is not registered with the engine at %s (it has %s): install Sysbox or set runtime in the configuration: %w",
-		runtime, x.Engine.Host(), strings.Join(info.Runtimes, ", "), err)
-}
-
 // inspect looks at the started container from inside and refuses it in one line
 // when a job cannot run in it.
 func (x *Executor) inspect(ctx context.Context, id string, p plan, c engine.Container, setup agent.Setup) (agent.Report, error) {
@@ -330,7 +312,7 @@ func (x *Executor) inspect(ctx context.Context, id string, p plan, c engine.Cont
 		Setup: setup, Init: true, EntrypointTimeout: p.EntrypointTimeout, Mounts: wantedMounts(c),
 		Timeout: p.InspectTimeout * 3 / 4, // the rest is for telling that it was too short
 		Volume:  storage.Mountpoint, ProbeOverlay: p.Volume.Overlay,
-		Tools: &agent.Tools{Settings: p.Storage, Stores: p.images.stores()},
+		Tools: &agent.Tools{Settings: p.Storage, Stores: p.images.Stores()},
 	}
 	if p.Folders.Temp != "" {
 		order.ClearIn, order.Clear = p.Folders.Builds, strings.TrimPrefix(p.Folders.Temp, p.Folders.Builds+"/")

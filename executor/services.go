@@ -51,7 +51,7 @@ func (x *Executor) startService(ctx context.Context, p plan, j *journal.Journal,
 	x.Log.Infof("Starting service %s...", made.Image)
 	user := firstOf(s.User, img.User)
 	storage := p.Storage
-	storage.ImageStore = p.images.storeOf(storage.Driver, user)
+	storage.ImageStore = p.images.StoreOf(storage.Driver, user)
 	settings, err := x.writeSettings(p.Identity, name, storage, certainLimits(s.Resources))
 	if err != nil {
 		return started{}, err
@@ -90,7 +90,7 @@ func (x *Executor) startService(ctx context.Context, p plan, j *journal.Journal,
 	if made.ID, err = x.createContainer(ctx, j, c); engine.IsWithoutCommand(err) {
 		return started{}, fault.Jobf("its image says nothing of what to run: write command: in .gitlab-ci.yml")
 	} else if err != nil {
-		return started{}, x.explain(ctx, s.Runtime, err)
+		return started{}, x.Engine.ExplainRuntime(ctx, s.Runtime, err)
 	}
 	if err := x.makeFolders(ctx, made.ID, p, c, firstOf(c.User, img.User)); err != nil {
 		return started{}, err
@@ -105,7 +105,7 @@ func (x *Executor) startService(ctx context.Context, p plan, j *journal.Journal,
 		if engine.IsImpossible(err) { // no such command or user in the image
 			return started{}, fault.Jobf("%s", fault.Brief(err.Error()))
 		}
-		return started{}, x.explain(ctx, s.Runtime, err)
+		return started{}, x.Engine.ExplainRuntime(ctx, s.Runtime, err)
 	}
 	if err := x.remakeTMPDIR(ctx, made.ID, p); err != nil {
 		return started{}, err

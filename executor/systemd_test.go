@@ -99,11 +99,3 @@ func TestWantedMounts(t *testing.T) {
 		}
 	}
 }
-
-func TestIsRoot(t *testing.T) {
-	for user, want := range map[string]bool{"": true, "0": true, "root": true, "0:1000": true, "root:www-data": true, "00": true, "1000": false, "builder": false, "builder:0": false, "1000:0": false} {
-		if got := job.IsRoot(user); got != want {
-			t.Errorf("%q: %t", user, got)
-		}
-	}
-}

@@ -166,7 +166,7 @@ func (x *Executor) settled(p plan, r agent.Report) storage.Settings {
 	if p.Volume.Overlay && r.OverlayFault != "" {
 		x.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
 	}
-	return p.Storage.Settle(p.Volume.Overlay && r.OverlayFault == "", r.UID, p.images.stores())
+	return p.Storage.Settle(p.Volume.Overlay && r.OverlayFault == "", r.UID, p.images.Stores())
 }
 
 // noteVolume notes what the look at the job's container found of its volume.

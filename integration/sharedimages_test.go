@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/registry"
 	"gitlab-sysbox-executor/integration/runner"
@@ -120,7 +120,7 @@ func (s *sharing) images(t *testing.T, verb string, args ...string) string {
 	return string(out)
 }
 
-func (s *sharing) list(t *testing.T) (l executor.ImageList) {
+func (s *sharing) list(t *testing.T) (l shared.Listing) {
 	t.Helper()
 	out, err := s.command("list", "--json").Output()
 	if err == nil {

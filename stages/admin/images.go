@@ -14,6 +14,7 @@ import (
 
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/plan"
 )
@@ -62,7 +63,7 @@ func refreshImages(a *app.App) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				current, err := x.CurrentImages()
+				current, err := x.Shared().Current()
 				if err != nil {
 					return err
 				}
@@ -87,7 +88,7 @@ func removeImages(a *app.App) *cobra.Command {
 				return err
 			}
 			return withImages(c, a, func(x *executor.Executor) error {
-				current, err := x.CurrentImages()
+				current, err := x.Shared().Current()
 				if err != nil {
 					return err
 				}
@@ -112,7 +113,7 @@ func listImages(a *app.App) *cobra.Command {
 		Use: "list", Short: "List the images of the store, and which jobs have which generation", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return withImages(c, a, func(x *executor.Executor) error {
-				l, err := x.ListImages(c.Context())
+				l, err := x.Shared().List(c.Context())
 				if err != nil {
 					return err
 				}
@@ -168,14 +169,14 @@ func wholeNames(names []string, where string) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-func printImages(l executor.ImageList, asJSON bool, out io.Writer) error {
+func printImages(l shared.Listing, asJSON bool, out io.Writer) error {
 	if asJSON {
 		return printJSON(out, l)
 	}
 	return imagesTable(l, out)
 }
 
-func imagesTable(l executor.ImageList, out io.Writer) error {
+func imagesTable(l shared.Listing, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tDIGEST\tSIZE")
 	for _, i := range l.Images {

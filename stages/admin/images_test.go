@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -37,9 +37,9 @@ func TestWholeNames(t *testing.T) {
 }
 
 func TestPrintImages(t *testing.T) {
-	l := executor.ImageList{
+	l := shared.Listing{
 		Images: []storage.StoredImage{{Reference: "docker.io/library/debian:12", ID: "i", Digest: "sha256:d", Size: 3 << 20}},
-		Generations: []executor.GenerationUse{
+		Generations: []shared.GenerationUse{
 			{Number: 1, Volume: "v-1", Jobs: []string{"gsx-a", "gsx-b"}}, {Number: 2, Volume: "v-2", Current: true, Jobs: []string{}},
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -49,9 +50,9 @@ func TestTablesOfHostileNames(t *testing.T) {
 		Storage: &executor.StorageState{Backend: hostile, Driver: hostile},
 	}}
 	collected := []executor.Collected{{Name: hostile, Action: executor.Kept, Reason: hostile, Resources: []string{hostile}}}
-	images := executor.ImageList{
+	images := shared.Listing{
 		Images:      []storage.StoredImage{{Reference: hostile, Digest: hostile}},
-		Generations: []executor.GenerationUse{{Number: 1, Volume: hostile, Jobs: []string{hostile}}},
+		Generations: []shared.GenerationUse{{Number: 1, Volume: hostile, Jobs: []string{hostile}}},
 	}
 	for name, c := range map[string]struct {
 		print func(out *bytes.Buffer) error
