@@ -2,7 +2,6 @@ package executor
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -12,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
-	"gitlab-sysbox-executor/executor/teardown"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // FuzzLabels gives gc and ps a container with any name and labels, such as somebody
@@ -28,6 +27,7 @@ func FuzzLabels(f *testing.F) {
 	f.Add("../x", "../../etc", "", "", "", "", "", "", "")
 	x := &Executor{StateDir: f.TempDir()}
 	f.Fuzz(func(t *testing.T, thingName, name, server, runner, project, pipeline, number, driver, role string) {
+		defer heap.Bounded(t)()
 		labels := job.ContainerLabels(map[string]string{
 			job.LabelName: name, job.LabelServer: server, job.LabelRunner: runner, job.LabelProject: project, job.LabelPipeline: pipeline,
 			job.LabelJob: number, job.LabelOwner: driver, job.LabelRole: role, job.LabelState: project,
@@ -51,29 +51,6 @@ func FuzzLabels(f *testing.F) {
 		}
 		if p.State(false) == owner.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
 			t.Errorf("%q lives", driver)
-		}
-	})
-}
-
-// FuzzResources takes any resource out of a journal. No path outside the state folder
-// is removed by it, and who held a path is understood or nobody.
-func FuzzResources(f *testing.F) {
-	x := &Executor{StateDir: "/var/lib/gitlab-sysbox-executor"}
-	for _, name := range []string{x.StateDir + "/jobs/gsx-1", x.StateDir + "/../x", "/", "", "..", x.StateDir, x.StateDir + "//x", "/dev/loop0"} {
-		f.Add("folder", name, "")
-	}
-	f.Add("held", "/var/lib/docker/volumes/x/_data", "1:2:3")
-	f.Fuzz(func(t *testing.T, kind, name, detail string) {
-		if x.state().Holds(name) {
-			rest, inside := strings.CutPrefix(name, x.StateDir+"/")
-			if !inside || rest == "" || filepath.Clean(name) != name || strings.HasPrefix(rest, "..") && (rest == ".." || strings.HasPrefix(rest, "../")) {
-				t.Errorf("%q is taken for ours", name)
-			}
-		}
-		g := teardown.ParseGrip(name, detail)
-		sorted := func(g teardown.Grip) []string { return slices.Sorted(strings.FieldsSeq(g.String())) }
-		if again := teardown.ParseGrip(name, g.String()); !slices.Equal(sorted(again), sorted(g)) {
-			t.Errorf("%q is %q, then %q", detail, g.String(), again.String())
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // What is noted of a volume, and what the agent says of it, comes to figures that are
@@ -15,6 +16,7 @@ func FuzzUsage(f *testing.F) {
 	f.Add([]byte(`{"limit":-9223372036854775808,"used":9223372036854775807,"peak":-1,"base":9223372036854775807}`), []byte(`{"used":-1,"peak":-1,"files":9223372036854775807}`))
 	f.Add([]byte(`{"limit":9223372036854775807,"base":-9223372036854775808,"hard":true}`), []byte(`{"files":-9223372036854775808}`))
 	f.Fuzz(func(t *testing.T, state, usage []byte) {
+		defer heap.Bounded(t)()
 		var s VolumeState
 		var u agent.Usage
 		if json.Unmarshal(state, &s) != nil || json.Unmarshal(usage, &u) != nil {

@@ -14,6 +14,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/known"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // What may be in a container writes these texts. Whatever they are, nothing but what
@@ -21,7 +22,6 @@ import (
 
 // wantBrief wants texts that a line of the log can hold.
 func wantBrief(t *testing.T, texts ...string) {
-	t.Helper()
 	for _, text := range texts {
 		if len(text) > 500 || strings.ContainsFunc(text, unicode.IsControl) {
 			t.Errorf("no text for a line: %.600q", text)
@@ -36,7 +36,6 @@ var order = agent.InspectOrder{
 }
 
 func wantSystemd(t *testing.T, s *agent.Systemd, limit time.Duration) {
-	t.Helper()
 	if s == nil {
 		return
 	}
@@ -47,7 +46,6 @@ func wantSystemd(t *testing.T, s *agent.Systemd, limit time.Duration) {
 }
 
 func wantMounts(t *testing.T, faults []agent.MountFault) {
-	t.Helper()
 	for n, f := range faults {
 		wantBrief(t, f.Reason)
 		if !slices.ContainsFunc(order.Mounts, func(m agent.Mount) bool {
@@ -58,94 +56,93 @@ func wantMounts(t *testing.T, faults []agent.MountFault) {
 	}
 }
 
-func FuzzInspectAnswer(f *testing.F) {
+// Each text is read as the answer to each question.
+func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
 		`{"nonce":"N","report":{"shell":"/bin/bash","ansi_quoting":true,"entrypoint":"ready","uid":1000,"gid":1000,"git":true,"volume_used":1,"limits":{"nofile":1048576,"nproc":32768},"versions":{"runc":"1.1.12"}}}`,
 		`{"nonce":"N","report":{"error":"x\n","job_fault":true}}`,
 		`{"nonce":"N","report":{"entrypoint":"exited","entrypoint_code":999,"entrypoint_fault":"\u001b","systemd":{"state":"running","failed":["a"],"waiting":["b"],"took":5},"mount_faults":[{"target":"/run/b","reason":"x","moved":"/spare/run/b","restored":true}],"overlay_fault":"y"}}`,
 		`{"nonce":"N","report":{"uid":-1}}`, `{"nonce":"N","report":{"limits":{"nofile":18446744073709551615}}}`, `[[[[`, `{"report":`, `null`, ``, "\x00",
-	} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var a agent.Answer[agent.Report]
-		if err := decode(text, &a); err != nil {
-			wantBrief(t, err.Error())
-			return
-		}
-		r := a.Report
-		if err := checkReport(order, &r); err != nil {
-			wantBrief(t, err.Error())
-			return
-		}
-		wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.Shell, string(r.Entrypoint))
-		wantSystemd(t, r.Systemd, order.SystemdTimeout)
-		wantMounts(t, r.MountFaults)
-		for command, version := range r.Versions {
-			wantBrief(t, command, version)
-			if known.Number(version) != version {
-				t.Errorf("version %q", version)
-			}
-		}
-		if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID || r.EntrypointCode < 0 || r.EntrypointCode > 255 || r.VolumeUsed < 0 || r.VolumeUsed > mostBytes ||
-			r.Limits.NoFile > mostFiles || r.Limits.NProc > mostPID || len(r.Versions) > 20 || r.Shell != "" && !agent.IsShell(r.Shell) {
-			t.Errorf("%+v", r)
-		}
-		if r.Error != "" && !reflect.DeepEqual(r, agent.Report{Error: r.Error, JobFault: r.JobFault}) {
-			t.Errorf("an error, and more: %+v", r)
-		}
-	})
-}
-
-func FuzzLookAnswer(f *testing.F) {
-	for _, text := range []string{
 		`{"nonce":"N","report":{"systemd_fault":"x","systemd":{"state":"degraded","failed":["a.service"],"took":9223372036854775807},"mount_faults":[{"target":"/a","reason":"r"}]}}`,
 		`{"nonce":"N","report":{"error":"x"}}`, `{"nonce":1}`, `{}`,
+		`{"nonce":"N","report":{"error":"dial tcp 10.0.0.2:80: connect: connection refused"}}`,
+		`{"report":{"error":"` + strings.Repeat(`\u001b\n`, 200) + `"}}`,
+		`{"nonce":"N","report":{"left":["/a: device or resource busy","b\n"]}}`,
+		`{"report":{"left":[` + strings.Repeat(`"",`, 300) + `""]}}`,
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var a agent.Answer[agent.LookReport]
-		if err := decode(text, &a); err != nil {
-			wantBrief(t, err.Error())
-			return
-		}
-		checkLookReport(agent.LookOrder{SystemdTimeout: time.Second, Mounts: order.Mounts}, &a.Report)
-		wantBrief(t, a.Report.Error, a.Report.SystemdFault)
-		wantSystemd(t, a.Report.Systemd, time.Second)
-		wantMounts(t, a.Report.MountFaults)
+		defer heap.Bounded(t)()
+		checkInspectAnswer(t, text)
+		checkLookAnswer(t, text)
+		checkAwaitAnswer(t, text)
+		checkUnmountAnswer(t, text)
 	})
 }
 
-func FuzzAwaitAnswer(f *testing.F) {
-	f.Add([]byte(`{"nonce":"N","report":{"error":"dial tcp 10.0.0.2:80: connect: connection refused"}}`))
-	f.Add([]byte(`{"report":{"error":"` + strings.Repeat(`\u001b\n`, 200) + `"}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var a agent.Answer[agent.AwaitReport]
-		if err := decode(text, &a); err != nil {
-			wantBrief(t, err.Error())
-			return
+func checkInspectAnswer(t *testing.T, text []byte) {
+	var a agent.Answer[agent.Report]
+	if err := decode(text, &a); err != nil {
+		wantBrief(t, err.Error())
+		return
+	}
+	r := a.Report
+	if err := checkReport(order, &r); err != nil {
+		wantBrief(t, err.Error())
+		return
+	}
+	wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.Shell, string(r.Entrypoint))
+	wantSystemd(t, r.Systemd, order.SystemdTimeout)
+	wantMounts(t, r.MountFaults)
+	for command, version := range r.Versions {
+		wantBrief(t, command, version)
+		if known.Number(version) != version {
+			t.Errorf("version %q", version)
 		}
-		checkAwaitReport(&a.Report)
-		wantBrief(t, a.Report.Error)
-	})
+	}
+	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID || r.EntrypointCode < 0 || r.EntrypointCode > 255 || r.VolumeUsed < 0 || r.VolumeUsed > mostBytes ||
+		r.Limits.NoFile > mostFiles || r.Limits.NProc > mostPID || len(r.Versions) > 20 || r.Shell != "" && !agent.IsShell(r.Shell) {
+		t.Errorf("%+v", r)
+	}
+	if r.Error != "" && !reflect.DeepEqual(r, agent.Report{Error: r.Error, JobFault: r.JobFault}) {
+		t.Errorf("an error, and more: %+v", r)
+	}
 }
 
-func FuzzUnmountAnswer(f *testing.F) {
-	f.Add([]byte(`{"nonce":"N","report":{"left":["/a: device or resource busy","b\n"]}}`))
-	f.Add([]byte(`{"report":{"left":[` + strings.Repeat(`"",`, 300) + `""]}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var a agent.Answer[agent.UnmountReport]
-		if err := decode(text, &a); err != nil {
-			wantBrief(t, err.Error())
-			return
-		}
-		checkUnmountReport(&a.Report)
-		wantBrief(t, a.Report.Left...)
-		if len(a.Report.Left) > mostTexts {
-			t.Errorf("%d texts", len(a.Report.Left))
-		}
-	})
+func checkLookAnswer(t *testing.T, text []byte) {
+	var a agent.Answer[agent.LookReport]
+	if err := decode(text, &a); err != nil {
+		wantBrief(t, err.Error())
+		return
+	}
+	checkLookReport(agent.LookOrder{SystemdTimeout: time.Second, Mounts: order.Mounts}, &a.Report)
+	wantBrief(t, a.Report.Error, a.Report.SystemdFault)
+	wantSystemd(t, a.Report.Systemd, time.Second)
+	wantMounts(t, a.Report.MountFaults)
+}
+
+func checkAwaitAnswer(t *testing.T, text []byte) {
+	var a agent.Answer[agent.AwaitReport]
+	if err := decode(text, &a); err != nil {
+		wantBrief(t, err.Error())
+		return
+	}
+	checkAwaitReport(&a.Report)
+	wantBrief(t, a.Report.Error)
+}
+
+func checkUnmountAnswer(t *testing.T, text []byte) {
+	var a agent.Answer[agent.UnmountReport]
+	if err := decode(text, &a); err != nil {
+		wantBrief(t, err.Error())
+		return
+	}
+	checkUnmountReport(&a.Report)
+	wantBrief(t, a.Report.Left...)
+	if len(a.Report.Left) > mostTexts {
+		t.Errorf("%d texts", len(a.Report.Left))
+	}
 }
 
 func FuzzOutcome(f *testing.F) {
@@ -158,6 +155,7 @@ func FuzzOutcome(f *testing.F) {
 	}
 	o := agent.ExecOrder{Watch: agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}}
 	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
+		defer heap.Bounded(t)()
 		read := func(size int) *agent.Outcome {
 			found := 0
 			r := outcomeReader{nonce: "N1", found: func() { found++ }}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // What a container writes to its log arrives in lines that are not long.
@@ -17,6 +19,7 @@ func FuzzLogLines(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		defer heap.Bounded(t)()
 		read := func(whole bool) (all []string) {
 			var r = iotest.HalfReader(bytes.NewReader(text))
 			if whole {
@@ -55,6 +58,7 @@ func FuzzFileInArchive(f *testing.F) {
 	add(tar.Header{Typeflag: tar.TypeReg, Name: strings.Repeat("x", 300), PAXRecords: map[string]string{"GNU.sparse.major": "1"}}, "x")
 	f.Add([]byte("no archive"))
 	f.Fuzz(func(t *testing.T, archive []byte) {
+		defer heap.Bounded(t)()
 		text, err := fileIn(bytes.NewReader(archive))
 		if len(text) > maxFile || err != nil && text != nil {
 			t.Errorf("%d bytes, %v", len(text), err)
@@ -62,32 +66,42 @@ func FuzzFileInArchive(f *testing.F) {
 	})
 }
 
-// A list of containers holds whatever labels images have.
-func FuzzContainerList(f *testing.F) {
-	for _, text := range []string{"[]", `[{"Id":"a","Names":["/b"],"Created":1,"Labels":{"x":"y","io.gitlab-sysbox-executor.name":"z"}},{}]`, `[{"Labels":{"x":{}}}]`, "[{", "null", `[1]`, `[{"Id":"\ud800"}]`} {
+// An engine's answers on images and containers hold what their authors wrote. Each text
+// is read as either.
+func FuzzAnswer(f *testing.F) {
+	for _, text := range []string{
+		"[]", `[{"Id":"a","Names":["/b"],"Created":1,"Labels":{"x":"y","io.gitlab-sysbox-executor.name":"z"}},{}]`, `[{"Labels":{"x":{}}}]`, "[{", "null", `[1]`, `[{"Id":"\ud800"}]`,
+		`{"Id": "x", "Other": {"Id": 1}}`, `[{"Id": [1, "\u0022"]}, {}]`, `{"Id": 1, "Id": 2}`, `[1, null]`, "\xff", `{"\u0049d": 1}`,
+	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var out bytes.Buffer
-		if slim(bytes.NewReader(text), &out) != nil {
-			return
+		defer heap.Bounded(t)()
+		checkPick(t, string(text))
+		checkContainerList(t, text)
+	})
+}
+
+func checkContainerList(t *testing.T, text []byte) {
+	var out bytes.Buffer
+	if slim(bytes.NewReader(text), &out) != nil {
+		return
+	}
+	var whole, slimmed []slimContainer
+	if err := json.Unmarshal(out.Bytes(), &slimmed); err != nil {
+		t.Fatalf("%q: %v", out.String(), err)
+	}
+	if json.NewDecoder(bytes.NewReader(text)).Decode(&whole) != nil || len(whole) != len(slimmed) {
+		t.Fatalf("%q became %q", text, out.String())
+	}
+	for n, c := range slimmed {
+		if c.ID != whole[n].ID || c.Created != whole[n].Created || len(c.Names) != len(whole[n].Names) {
+			t.Errorf("%+v became %+v", whole[n], c)
 		}
-		var whole, slimmed []slimContainer
-		if err := json.Unmarshal(out.Bytes(), &slimmed); err != nil {
-			t.Fatalf("%q: %v", out.String(), err)
-		}
-		if json.NewDecoder(bytes.NewReader(text)).Decode(&whole) != nil || len(whole) != len(slimmed) {
-			t.Fatalf("%q became %q", text, out.String())
-		}
-		for n, c := range slimmed {
-			if c.ID != whole[n].ID || c.Created != whole[n].Created || len(c.Names) != len(whole[n].Names) {
+		for name, value := range c.Labels {
+			if !strings.HasPrefix(name, LabelPrefix) || whole[n].Labels[name] != value {
 				t.Errorf("%+v became %+v", whole[n], c)
 			}
-			for name, value := range c.Labels {
-				if !strings.HasPrefix(name, LabelPrefix) || whole[n].Labels[name] != value {
-					t.Errorf("%+v became %+v", whole[n], c)
-				}
-			}
 		}
-	})
+	}
 }

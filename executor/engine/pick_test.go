@@ -73,33 +73,28 @@ func (r repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzPick compares with a decoder that takes everything.
-func FuzzPick(f *testing.F) {
-	for _, text := range []string{`{"Id": "x", "Other": {"Id": 1}}`, `[{"Id": [1, "\u0022"]}, {}]`, `{"Id": 1, "Id": 2}`, `[1, null]`, "\xff", `{"\u0049d": 1}`} {
-		f.Add(text)
+// checkPick compares with a decoder that takes everything.
+func checkPick(t *testing.T, text string) {
+	got, err := pick(strings.NewReader(text), 1<<20, "Id", "RepoTags")
+	if !json.Valid([]byte(text)) {
+		return // no crash
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		got, err := pick(strings.NewReader(text), 1<<20, "Id", "RepoTags")
-		if !json.Valid([]byte(text)) {
-			return // no crash
-		}
-		if err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		var all, picked any
-		if err := json.Unmarshal(got, &picked); err != nil {
-			t.Fatalf("%q: %q: %v", text, got, err)
-		}
-		if err := json.Unmarshal([]byte(text), &all); err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(text, `\u`) {
-			return // a name may be written in another way, which no engine does
-		}
-		if want := only(all); !reflect.DeepEqual(picked, want) {
-			t.Errorf("%q: got %v, want %v", text, picked, want)
-		}
-	})
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	var all, picked any
+	if err := json.Unmarshal(got, &picked); err != nil {
+		t.Fatalf("%q: %q: %v", text, got, err)
+	}
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text, `\u`) {
+		return // a name may be written in another way, which no engine does
+	}
+	if want := only(all); !reflect.DeepEqual(picked, want) {
+		t.Errorf("%q: got %v, want %v", text, picked, want)
+	}
 }
 
 // only is the same of what was decoded.

@@ -3,6 +3,8 @@ package image
 import (
 	"strings"
 	"testing"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 const someID = "0123456789012345678901234567890123456789012345678901234567890123"
@@ -43,28 +45,42 @@ func TestIsID(t *testing.T) {
 	}
 }
 
-// Whatever name is accepted is one line without anything that could be more than
-// a name to an engine, a shell or a log.
 func FuzzReference(f *testing.F) {
 	for _, ref := range []string{"debian", "registry.example:5000/a/b:c@sha256:" + someID, "a\nb", "../x", "$(id)", "sha256:" + someID, "É"} {
 		f.Add(ref, "**/a:*")
 	}
+	for _, ref := range []string{
+		"ruby", "ruby:3" + digest1, "Registry.Example:443/a/b:C", "registry-1.docker.io/ruby", "index.docker.io/group/x" + digest2,
+		"Foo/x", "foo:80/x:1", "[FE80::1]:443/x", someID, "sha256:" + someID, "a/b@sha512:" + someID + someID,
+	} {
+		for _, pattern := range []string{"**", "ruby:*", "registry.example/**", "{Foo,docker.io}/**", "ruby@sha256:*", "sha256:*", "**/x:[!0-8]*", `\*:{a,b\,{c,d}}`} {
+			f.Add(ref, pattern)
+		}
+	}
 	f.Fuzz(func(t *testing.T, ref, pattern string) {
-		Allowed([]string{pattern, "!" + pattern}, ref)
-		path := registryPath(ref)
-		if strings.HasSuffix(path, "/") && path != "/" {
-			t.Errorf("%q has the path %q", ref, path)
-		}
-		if Check(ref) != nil {
-			return
-		}
-		if strings.ContainsFunc(ref, func(r rune) bool {
-			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/@[]+", r)
-		}) {
-			t.Errorf("%q is accepted", ref)
-		}
-		if strings.HasPrefix(ref, "-") || strings.Contains("/"+ref+"/", "/../") {
-			t.Errorf("%q is accepted", ref)
-		}
+		defer heap.Bounded(t)()
+		checkReference(t, ref, pattern)
+		checkRules(t, ref, pattern)
 	})
+}
+
+// Whatever name is accepted is one line without anything that could be more than
+// a name to an engine, a shell or a log.
+func checkReference(t *testing.T, ref, pattern string) {
+	Allowed([]string{pattern, "!" + pattern}, ref)
+	path := registryPath(ref)
+	if strings.HasSuffix(path, "/") && path != "/" {
+		t.Errorf("%q has the path %q", ref, path)
+	}
+	if Check(ref) != nil {
+		return
+	}
+	if strings.ContainsFunc(ref, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/@[]+", r)
+	}) {
+		t.Errorf("%q is accepted", ref)
+	}
+	if strings.HasPrefix(ref, "-") || strings.Contains("/"+ref+"/", "/../") {
+		t.Errorf("%q is accepted", ref)
+	}
 }

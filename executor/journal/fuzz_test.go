@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // FuzzRead reads any file's content as a journal. What is understood is the same after
@@ -29,6 +30,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(append(text, bytes.Repeat([]byte(" "), 100)...))
 	f.Add(text[:len(text)/2])
 	f.Fuzz(func(t *testing.T, text []byte) {
+		defer heap.Bounded(t)()
 		c, err := parse(text, name)
 		if err != nil {
 			if c.Name != "" || len(c.Resources) > 0 || len(err.Error()) > 2000 {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 func TestParseStat(t *testing.T) {
@@ -60,6 +62,7 @@ func TestChild(t *testing.T) {
 func FuzzParseStat(f *testing.F) {
 	f.Add("77 (a) Z 9 (b) S 5 1234 1234 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 2703360")
 	f.Fuzz(func(t *testing.T, text string) {
+		defer heap.Bounded(t)()
 		if s, err := parseStat(text); err == nil && !strings.ContainsRune(text, ')') {
 			t.Errorf("%+v of %q", s, text)
 		}

@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // A clock that is set back or ahead by years makes no job that may live look dead,
@@ -202,8 +203,9 @@ func FuzzLiveness(f *testing.F) {
 	f.Add(owner.Current().String(), "")
 	f.Add("1/2/b/s/m/3", "1-2")
 	f.Add("-1/-1/////", "\x1b")
+	e := &Engine{Dir: statedir.Dir(f.TempDir()), Backend: here{}}
 	f.Fuzz(func(t *testing.T, label, state string) {
-		e := &Engine{Dir: statedir.Dir(t.TempDir()), Backend: here{}}
+		defer heap.Bounded(t)()
 		r := Resource{Labels: map[string]string{job.LabelOwner: label, job.LabelState: state}, Made: time.Now()}
 		lives, why := e.lives(aJob, []Resource{r}, 0)
 		if why == "" || !lives && owner.Parse(label).State(false) == owner.Alive {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // The files are an image's. What is written back fits, and is not much larger than
@@ -13,6 +15,7 @@ func FuzzFitSubIDs(f *testing.F) {
 		f.Add([]byte(text), []byte("root:x:0:0::/root:/bin/sh\nuser:x:1000:1001::/:/bin/sh\n"))
 	}
 	f.Fuzz(func(t *testing.T, text, passwd []byte) {
+		defer heap.Bounded(t)()
 		const size = 65536
 		ids := UserIDs(passwd, 2)
 		fitted, changed := FitSubIDs(text, ids, size)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/moby/sys/mountinfo"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // The mount table of a container holds text of its choice: it breaks nothing, and is
@@ -16,6 +18,7 @@ func FuzzScanTable(f *testing.F) {
 	f.Add([]byte("36 35 0:5 / /\\ rw - tmpfs tmpfs rw\n\n- - - - - - - - - -\n"), 3)
 	t0 := target{Path: "/held", Mount: numbers{0, 5}, Root: "/a"}
 	f.Fuzz(func(t *testing.T, table []byte, limit int) {
+		defer heap.Bounded(t)()
 		lines := 0
 		err := scanTable(t.Context(), bytes.NewReader(table), limit, func(m *mountinfo.Info) bool {
 			lines++
@@ -33,13 +36,15 @@ func FuzzScanTable(f *testing.F) {
 
 // Whatever a journal says of a grip, it is read, and read again as it was.
 func FuzzParseGrip(f *testing.F) {
-	f.Add("device=7 12=34 56=78")
-	f.Add(`{"device":7,"inode":2,"whole":true,"mount":{"major":7,"minor":3},"processes":[{"pid":1,"started":2,"how":"root folder","device":7,"inode":2}],"mount_namespaces":[{"id":"mnt:[1]","processes":[{"pid":1,"started":2}],"at":"/x"}]}`)
-	f.Add("{}")
-	f.Add("null")
-	f.Fuzz(func(t *testing.T, text string) {
-		g := ParseGrip("/held", text)
-		if again := ParseGrip("/held", g.String()); again.Path != "/held" || again.String() != g.String() {
+	f.Add("/held", "device=7 12=34 56=78")
+	f.Add("/held", `{"device":7,"inode":2,"whole":true,"mount":{"major":7,"minor":3},"processes":[{"pid":1,"started":2,"how":"root folder","device":7,"inode":2}],"mount_namespaces":[{"id":"mnt:[1]","processes":[{"pid":1,"started":2}],"at":"/x"}]}`)
+	f.Add("", "{}")
+	f.Add("/var/lib/docker/volumes/x/_data", "null")
+	f.Add("/dev/loop0", "1:2:3")
+	f.Fuzz(func(t *testing.T, path, text string) {
+		defer heap.Bounded(t)()
+		g := ParseGrip(path, text)
+		if again := ParseGrip(path, g.String()); again.Path != path || again.String() != g.String() {
 			t.Errorf("%s became %s", g, again)
 		}
 		if len(g.stands)+len(g.spaces) < 10 {

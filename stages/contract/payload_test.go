@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // repeat is n times text with commas between.
@@ -117,6 +118,7 @@ func FuzzParseJob(f *testing.F) {
 	f.Add([]byte(`{"git_info":{"repo_url":"::"}}`))
 	f.Add([]byte(`{"id":9223372036854775807,"job_info":{"project_id":1},"variables":[{},null],"services":[{"command":null}],"secrets":{"":null}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		defer heap.Bounded(t)()
 		j, err := ParseJob(text)
 		if err != nil {
 			return

@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/integration/heap"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -270,6 +271,7 @@ func FuzzImages(f *testing.F) {
 	f.Add("a\nb", "linux/$P", "$U", "never", "https://index.docker.io/v1/", "{")
 	f.Add("../x", "a/b/c/d", "root\x00", "sometimes", "", "")
 	f.Fuzz(func(t *testing.T, name, platform, user, policy, registry, auth string) {
+		defer heap.Bounded(t)()
 		i := withOptions(platform, user)
 		i.Name, i.PullPolicies = name, []string{policy}
 		r := rules(func(j *config.Job) { j.AllowedPullPolicies = []string{"always", "never"} },

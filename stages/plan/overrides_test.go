@@ -8,6 +8,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 const gib = config.Size(1 << 30)
@@ -98,6 +99,7 @@ func FuzzOverridden(f *testing.F) {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, memory, cpus string) {
+		defer heap.Bounded(t)()
 		cfg := overridable()
 		l, err := overridden(map[string]string{"EXECUTOR_MEMORY": memory, "EXECUTOR_CPUS": cpus}, cfg)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/integration/heap"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -24,7 +25,10 @@ func FuzzFolders(f *testing.F) {
 	f.Add([]byte(`{"git_info":{"repo_url":"::"}}`))
 	f.Add([]byte(`{"id":9223372036854775807,"job_info":{"project_id":1},"variables":[{},null],"services":[{"command":null}],"secrets":{"":null}}`))
 	f.Add([]byte(`{"id":1,"job_info":{"project_id":2},"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}],"Variables":[{"key":"CI_JOB_ID","value":"1"}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) { checkPayload(t, text) })
+	f.Fuzz(func(t *testing.T, text []byte) {
+		defer heap.Bounded(t)()
+		checkPayload(t, text)
+	})
 }
 
 // The same with variables, a secret and a word on protection of the author's choice.
@@ -35,6 +39,8 @@ func FuzzTrusted(f *testing.F) {
 	f.Add("GIT_CLONE_PATH", "/builds/../x", "CI_CONCURRENT_PROJECT_ID", "0", "CI_PROJECT_DIR", "false")
 	f.Add("RUNNER_TEMP_PROJECT_DIR", "/builds/x", "CI_COMMIT_REF_PROTECTED", "", "", "")
 	f.Fuzz(func(t *testing.T, key1, value1, key2, value2, secret, protected string) {
+		defer heap.Bounded(t)()
+		defer heap.Bounded(t)()
 		git := map[string]any{}
 		if protected == "true" || protected == "false" {
 			git["protected"] = protected == "true"

@@ -11,6 +11,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/integration/heap"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -109,11 +110,10 @@ func FuzzServices(f *testing.F) {
 	f.Add("../x\n", "a\"b'", "root\x00", "A=B", strings.Repeat("$A", 100), "\x00", "x")
 	f.Add("ü", "$SECRET", "\x1b", "", "${", "$(id)", "")
 	f.Fuzz(func(t *testing.T, name, alias, user, key, value, command, platform string) {
+		defer heap.Bounded(t)()
 		s := contract.Image{Name: name, Alias: alias, Variables: []contract.Variable{{Key: key, Value: value}, {Key: "A", Value: value}}, Command: []string{command}}
 		s.Options.Docker.User, s.Options.Docker.Platform = contract.UserID(user), platform
-		log := logrus.New()
-		log.SetOutput(&bytes.Buffer{})
-		all, err := services(serviceCall(), config.Default(), []contract.Image{s}, config.Resources{}, log)
+		all, err := services(serviceCall(), config.Default(), []contract.Image{s}, config.Resources{}, noLog)
 		if err != nil {
 			if fault.ClassOf(err) != fault.Job || strings.ContainsAny(err.Error(), "\n\x00\x1b") || len(err.Error()) > 1000 {
 				t.Errorf("%.1100q", err)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // FuzzAdapt: nothing panics; what is not recognised stays as it is; what is
@@ -19,6 +21,7 @@ func FuzzAdapt(f *testing.F) {
 		f.Add([]byte(commands(f, text)), "vfs", false)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, value string, posix bool) {
+		defer heap.Bounded(t)()
 		a := Adaptation{Set: []Variable{{"STORAGE_DRIVER", value}}, POSIX: posix}
 		checkAdapt(t, text, a)
 		for _, w := range []writer{{}, {posix: true}} {
@@ -77,6 +80,7 @@ func FuzzPrelude(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, value, file, later string, escapes, source, noEnv bool) {
+		defer heap.Bounded(t)()
 		w := writer{posix: escapes, source: source, noEnv: noEnv, dir: "/p"}
 		w.vars, w.files = []Variable{{"A", value}, {"B", "b"}}, []Variable{{"F", file}}
 		if escapes && (w.quote(value)[0] != '"' || w.quote(file)[0] != '"') {
