@@ -4,7 +4,7 @@
 #   fuzz.sh [COUNT [PATTERN]]    COUNT is as go test -fuzztime takes it: 10000000x (the default) or 5m
 #
 # Prints for each how many inputs were tried, and the peak of its workers' memory: the whole (VmHWM), and
-# of it what belongs to no file (RssAnon, looked at twice a second). It fails when a target does, or when
+# of it what belongs to no file (RssAnon, looked at every other second). It fails when a target does, or when
 # the whole of a worker is more than 100 MiB. What one input takes is bounded by the targets themselves
 # (integration/heap).
 #
@@ -47,7 +47,7 @@ peak() {
 			done < <(cat "/proc/$pid/status" 2>/dev/null)
 		done
 		echo "$all $anonymous" >"$2"
-		sleep 0.5
+		sleep 2
 	done
 }
 

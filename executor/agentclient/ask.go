@@ -110,13 +110,7 @@ var errCutOff = errors.New("its end is missing")
 
 // decode reads an answer, which is one value.
 func decode(text []byte, answer any) error {
-	parts := 0
-	for _, b := range text {
-		if b == ',' || b == '{' || b == '[' {
-			parts++
-		}
-	}
-	if parts > mostParts {
+	if bytes.Count(text, []byte(","))+bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > mostParts {
 		return fmt.Errorf("it has more than %d values", mostParts)
 	}
 	err := json.Unmarshal(text, answer)
