@@ -86,3 +86,36 @@ func TestReadIsBounded(t *testing.T) {
 		t.Errorf("%t %v", there, err)
 	}
 }
+
+// Whatever is in a journal, it takes no more memory than a driver may have.
+func TestLargestJournals(t *testing.T) {
+	const name = "gsx-0123abcd-p1-j2"
+	fill := func(before, piece, after string) string {
+		n := (mostBytes - len(before) - len(after)) / len(piece)
+		return before + strings.Repeat(piece, n) + after
+	}
+	const head, foot = `{"schema":1,"name":"` + name + `",`, `}`
+	for what, c := range map[string]struct{ text, err string }{
+		"resources":          {fill(head+`"resources":[{}`, `,{}`, `]`+foot), "more than 10000 resources"},
+		"as many as may be":  {head + `"resources":[{}` + strings.Repeat(`,{"name":"\",["}`, mostResources-1) + `]` + foot, ""},
+		"one more":           {head + `"resources":[{}` + strings.Repeat(`,{"name":"\",["}`, mostResources) + `]` + foot, "more than 10000 resources"},
+		"a long text":        {fill(head+`"resources":[{"detail":"`, `\n`, `"}]`+foot), ""},
+		"facts":              {fill(head+`"facts":[{}`, `,{}`, `]`+foot), ""},
+		"deep facts":         {head + `"facts":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + foot, ""},
+		"deeper facts":       {fill(head+`"facts":`, "[", ""), "exceeded max depth"},
+		"a list of no names": {fill(head+`"resources":[1`, `,1`, `]`+foot), "more than 10000 resources"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(Path(dir, name), []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c.text = ""
+			defer heap.Bounded(t)()
+			_, there, err := Read(dir, name)
+			if !there || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%t %v", there, err)
+			}
+		})
+	}
+}

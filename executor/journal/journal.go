@@ -73,7 +73,42 @@ type Content struct {
 	Ended bool `json:"ended,omitempty"`
 	// Facts are what prepare learnt and run needs; the executor's own.
 	Facts     json.RawMessage `json:"facts,omitempty"`
-	Resources []Resource      `json:"resources"`
+	Resources resources       `json:"resources"`
+}
+
+// mostResources is far more than a job has. It bounds the memory that a text takes: an
+// empty resource is two bytes of it.
+const mostResources = 10_000
+
+// resources are at most mostResources where they are read.
+type resources []Resource
+
+func (l *resources) UnmarshalJSON(text []byte) error {
+	if elements(text) > mostResources {
+		return fmt.Errorf("it has more than %d resources", mostResources)
+	}
+	return json.Unmarshal(text, (*[]Resource)(l))
+}
+
+// elements counts those of a list in JSON; an empty list counts as one.
+func elements(list []byte) int {
+	depth, quoted, n := 0, false, 1
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		case c == ',' && depth == 1:
+			n++
+		}
+	}
+	return n
 }
 
 // Journal is one job's.
@@ -146,7 +181,12 @@ func read(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, mostBytes+1))
+	var text bytes.Buffer
+	if info, err := f.Stat(); err == nil { // ReadAll would copy it again and again
+		text.Grow(int(min(info.Size(), mostBytes)) + bytes.MinRead)
+	}
+	_, err = text.ReadFrom(io.LimitReader(f, mostBytes+1))
+	return text.Bytes(), err
 }
 
 // parse understands the text of the named job's journal.

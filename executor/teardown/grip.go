@@ -41,6 +41,10 @@ type gripText struct {
 	Spaces    []space `json:"mount_namespaces,omitempty"`
 }
 
+// mostParts bounds the memory that a text takes. It is far more than String writes
+// of all the processes of a host.
+const mostParts = 200_000
+
 // maxWritten is how many processes a journal names of one path.
 const maxWritten = 1000
 
@@ -56,6 +60,9 @@ func (g Grip) String() string {
 // processes on a file system of their own can be recognised.
 func ParseGrip(path, text string) Grip {
 	var read gripText
+	if strings.Count(text, "{")+strings.Count(text, "=") > mostParts {
+		return Grip{target: target{Path: path, Mount: numbers{-1, -1}}}
+	}
 	if json.Unmarshal([]byte(text), &read) == nil {
 		g := Grip{read.target, read.Processes, read.Spaces}
 		g.Path = path
