@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -42,10 +43,22 @@ type StoredImage struct {
 	Size      int64  `json:"size"`
 }
 
+// mostParts bounds the memory that a store's list takes, and mostSize is more than any
+// disk has.
+const (
+	mostParts = 50_000
+	mostSize  = 1 << 60
+)
+
 // ReadImages finds images in the text of a store's images.json and layers.json
 // (containers/storage, images.go and layers.go). It is an error when one of the
 // references is not there.
 func ReadImages(images, layers []byte, references []string) ([]StoredImage, error) {
+	for name, list := range map[string][]byte{"images.json": images, "layers.json": layers} {
+		if bytes.Count(list, []byte("{")) > mostParts {
+			return nil, fmt.Errorf("the store's %s has more than %d objects", name, mostParts)
+		}
+	}
 	type image struct {
 		ID, Digest, Layer string
 		Names             []string
@@ -73,7 +86,7 @@ func ReadImages(images, layers []byte, references []string) ([]StoredImage, erro
 		}
 		s := StoredImage{Reference: ref, ID: all[n].ID, Digest: all[n].Digest}
 		for layer, depth := all[n].Layer, 0; layer != "" && depth <= len(pile); layer, depth = parents[layer], depth+1 {
-			s.Size += sizes[layer]
+			s.Size = min(s.Size+min(max(0, sizes[layer]), mostSize), mostSize)
 		}
 		found = append(found, s)
 	}

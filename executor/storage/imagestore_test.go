@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 func TestReadImages(t *testing.T) {
@@ -24,6 +26,34 @@ func TestReadImages(t *testing.T) {
 	for _, bad := range [][2]string{{"", "[]"}, {"[]", ""}, {"{}", "[]"}} {
 		if _, err := ReadImages([]byte(bad[0]), []byte(bad[1]), nil); err == nil {
 			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// The lists hold what images say of themselves.
+func FuzzReadImages(f *testing.F) {
+	f.Add([]byte(`[{"id":"i","digest":"sha256:d","names":["x"],"layer":"l2"}]`), []byte(`[{"id":"l1","diff-size":100},{"id":"l2","parent":"l1","diff-size":20}]`))
+	f.Add([]byte(`[{"names":["x"],"layer":"l"}]`), []byte(`[{"id":"l","parent":"l","diff-size":9223372036854775807}]`))
+	f.Add([]byte(`[{"names":["x"],"layer":"l"}]`), []byte(`[{"id":"l","parent":"","diff-size":-1}]`))
+	f.Add([]byte(`null`), []byte(`[null]`))
+	f.Fuzz(func(t *testing.T, images, layers []byte) {
+		defer heap.Bounded(t)()
+		found, err := ReadImages(images, layers, []string{"x"})
+		if err == nil && (len(found) != 1 || found[0].Reference != "x" || found[0].Size < 0 || found[0].Size > mostSize) {
+			t.Errorf("%+v", found)
+		}
+	})
+}
+
+func TestLargestLists(t *testing.T) {
+	long := []byte("[{}" + strings.Repeat(",{}", 5<<20) + "]")
+	most := []byte("[{}" + strings.Repeat(`,{"id":"a"}`, mostParts-1) + "]")
+	for _, lists := range [][2][]byte{{long, []byte("[]")}, {[]byte("[]"), long}, {most, most}} {
+		done := heap.Bounded(t)
+		_, err := ReadImages(lists[0], lists[1], []string{"x"})
+		done()
+		if err == nil {
+			t.Error("no error")
 		}
 	}
 }
