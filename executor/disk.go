@@ -8,6 +8,7 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/pulled"
+	"gitlab-sysbox-executor/executor/room"
 )
 
 // Disk is how much of the engine's disk may outlive jobs. Times that are not positive
@@ -31,6 +32,14 @@ func (x *Executor) Kept() *kept.Store {
 // pulled is the images that jobs pulled.
 func (x *Executor) pulled() *pulled.Store {
 	return &pulled.Store{State: x.state(), Engine: x.Engine, Keep: x.Disk.KeepImages, Log: x.Log}
+}
+
+// room keeps room free on the engine's disk.
+func (x *Executor) room() *room.Keeper {
+	return &room.Keeper{
+		State: x.state(), Engine: x.Engine, Local: x.local(), Pulled: x.pulled(), Kept: x.Kept(),
+		MinFree: x.Disk.MinFree, GC: x.GC, Log: x.Log,
+	}
 }
 
 // local tells whether the engine may run on this machine.

@@ -71,7 +71,7 @@ func (x *Executor) Run(ctx context.Context, i Identity, e job.Environment, s Scr
 	j.Touch()
 	defer x.state().Use(i.Name())()
 	x.setStage(i.Name(), s.Stage)
-	defer x.watchDisk(ctx, e.EngineFolder, nil)()
+	defer x.room().Watch(ctx, e.EngineFolder, nil)()
 	defer x.reportDead(ctx, i, e.Services, service.Died)
 	if s.ServiceLogs {
 		defer x.showLogs(ctx, i, e.Services)()

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrBusy tells that another gc is at work.
-var ErrBusy = errors.New("another gc is at work on this machine")
+var ErrBusy = removal.ErrBusy
 
 // GCOptions say what GC is to do.
 type GCOptions = removal.Options
@@ -51,7 +51,7 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 	all = append(all, e.CollectQuarantine(ctx, o)...)
 	var errs []error
 	for _, collect := range []func(context.Context, GCOptions) ([]Collected, error){
-		x.Kept().Collect, x.Kept().CollectCacheMounts, x.Shared().Collect, x.pulled().Collect, x.collectLow,
+		x.Kept().Collect, x.Kept().CollectCacheMounts, x.Shared().Collect, x.pulled().Collect, x.room().Collect,
 	} {
 		collected, err := collect(ctx, o)
 		all, errs = append(all, collected...), append(errs, err)

@@ -56,7 +56,7 @@ func (x *Executor) Prepare(ctx context.Context, asked job.Plan) (err error) {
 	defer x.sweep(ctx)()
 	pulling, stopPulls := context.WithCancelCause(ctx)
 	defer stopPulls(nil)
-	defer x.watchDisk(ctx, room.engineFolder, stopPulls)()
+	defer x.room().Watch(ctx, room.engineFolder, stopPulls)()
 	images, letGo, err := x.pulled().All(pulling, p.Images())
 	if err != nil {
 		return err

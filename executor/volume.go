@@ -47,7 +47,7 @@ type admitted struct {
 // may take of the disk, or refuses it. Where there is no room, it makes some first.
 func (x *Executor) admit(ctx context.Context, p plan, info engine.Info) (*admitted, error) {
 	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
-	engines := x.engineFolder(info)
+	engines := x.room().EngineFolder(info)
 	if volumes := filepath.Join(engines, "volumes"); engines != "" && exists(volumes) {
 		host.Volumes = volumes
 	}
@@ -69,7 +69,7 @@ func (x *Executor) admit(ctx context.Context, p plan, info engine.Info) (*admitt
 		claim := func() error { return x.claim(ctx, p, backend, engines, &a.state) }
 		err := claim()
 		if no, ok := errors.AsType[*storage.NoRoom](err); ok {
-			return x.makeRoom(ctx, no, engines, claim)
+			return x.room().Make(ctx, no, engines, claim)
 		}
 		return err
 	}

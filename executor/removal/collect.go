@@ -15,6 +15,9 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 )
 
+// ErrBusy tells that another gc is at work.
+var ErrBusy = errors.New("another gc is at work on this machine")
+
 // Options say what gc is to do.
 type Options struct {
 	DryRun    bool          // only report
