@@ -25,7 +25,6 @@ type Watch struct {
 
 // Usage is what Watch saw. Sizes are bytes.
 type Usage struct {
-	Size int64 `json:"size"` // of the volume's file system, where it has its own
 	Used int64 `json:"used"` // when the script had ended
 	Peak int64 `json:"peak"`
 	// Files is what the files take with blocks they share counted for each; 0 when
@@ -102,7 +101,7 @@ func (w Watch) start(out io.Writer) (end func() *Usage) {
 				continue // the job may remove its TMPDIR
 			}
 			if a.path == w.Volume {
-				u.Size, u.Used, u.Peak = s.size, s.used, max(u.Peak, s.used)
+				u.Used, u.Peak = s.used, max(u.Peak, s.used)
 			}
 			if level := s.level(); level > a.told {
 				a.told = level

@@ -80,13 +80,12 @@ type MountKind string
 const (
 	Bind   MountKind = "bind"
 	Volume MountKind = "volume"
-	Tmpfs  MountKind = "tmpfs"
 )
 
 // Mount is one mount of a container.
 type Mount struct {
 	Kind     MountKind
-	Source   string // host path or volume name; empty for tmpfs
+	Source   string // host path or volume name
 	Target   string
 	ReadOnly bool
 	Labels   map[string]string // of a volume that the engine lacks, and makes for the mount

@@ -120,8 +120,6 @@ type Info struct {
 	RootDir  string
 	// LogDriver is the log driver of containers that ask for none.
 	LogDriver string
-	// UserNamespace tells that the daemon itself remaps users (userns-remap).
-	UserNamespace bool
 	// IPv6Apart tells that the engine keeps the IPv6 of different networks apart, as
 	// engines do from 27 (API 1.46) on unless they are configured otherwise
 	// (https://docs.docker.com/engine/release-notes/27/#ipv6).
@@ -139,11 +137,6 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	info := Info{IPv6Apart: versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.46"), Version: i.ServerVersion, RootDir: i.DockerRootDir, LogDriver: i.LoggingDriver}
 	for name := range i.Runtimes {
 		info.Runtimes = append(info.Runtimes, name)
-	}
-	for _, o := range i.SecurityOptions {
-		if o == "name=userns" {
-			info.UserNamespace = true
-		}
 	}
 	return info, nil
 }

@@ -17,7 +17,6 @@ type State struct {
 	OutOfMem  bool // the kernel killed a process of it for want of memory
 	Health    Health
 	HealthLog string // what the last health check wrote
-	Env       []string
 }
 
 // Health is what an image's own health check says.
@@ -40,9 +39,6 @@ func (e *Engine) State(ctx context.Context, id string) (State, error) {
 		return State{}, e.wrap("looking at container "+id, err)
 	}
 	s := State{Running: c.State.Running, PID: c.State.Pid, ExitCode: c.State.ExitCode, OutOfMem: c.State.OOMKilled}
-	if c.Config != nil {
-		s.Env = c.Config.Env
-	}
 	if h := c.State.Health; h != nil && h.Status != container.NoHealthcheck {
 		s.Health = Health(h.Status)
 		if n := len(h.Log); n > 0 {

@@ -61,7 +61,6 @@ type Variable struct {
 	Value  string `json:"value"`
 	Public bool   `json:"public"`
 	File   bool   `json:"file"`
-	Masked bool   `json:"masked"`
 	Raw    bool   `json:"raw"`
 }
 

@@ -24,7 +24,7 @@ func serviceCall() *contract.Call {
 		},
 		Job: &contract.Job{
 			Variables: []contract.Variable{
-				{Key: "PUBLIC", Value: "public", Public: true}, {Key: "SECRET", Value: "hunter2", Masked: true},
+				{Key: "PUBLIC", Value: "public", Public: true}, {Key: "SECRET", Value: "hunter2"},
 				{Key: "FILE", Value: "content", Public: true, File: true}, {Key: "NAME", Public: true},
 			},
 			Secrets: map[string]contract.Secret{"VAULT": {}},
