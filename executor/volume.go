@@ -46,7 +46,7 @@ type admitted struct {
 // admit chooses what the job's storage volume consists of, and writes down what the job
 // may take of the disk, or refuses it. Where there is no room, it makes some first.
 func (x *Executor) admit(ctx context.Context, p plan, info engine.Info) (*admitted, error) {
-	host := storage.Host{Folder: p.Volume.Folder, Templates: storage.TemplateFolder}
+	host := storage.Host{Folder: p.Volume.Folder}
 	engines := x.room().EngineFolder(info)
 	if volumes := filepath.Join(engines, "volumes"); engines != "" && exists(volumes) {
 		host.Volumes = volumes

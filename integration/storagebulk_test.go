@@ -87,7 +87,7 @@ func twoHundredVolumes(t testing.TB) (loop, plain time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := storage.Host{Folder: filepath.Join(p.dir, "volumes"), Templates: filepath.Join(p.dir, "templates"), Volumes: filepath.Join(info.RootDir, "volumes")}
+	host := storage.Host{Folder: filepath.Join(p.dir, "volumes"), Volumes: filepath.Join(info.RootDir, "volumes")}
 	took := map[string][]time.Duration{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup

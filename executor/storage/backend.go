@@ -63,9 +63,6 @@ func (v *Volume) Release() error {
 type Host struct {
 	// Folder is where images of file systems are kept, on this machine.
 	Folder string
-	// Templates is where what is the same for all images is kept; TemplateFolder
-	// outside of tests.
-	Templates string
 	// Volumes is the engine's folder of volumes; empty when the engine runs on
 	// another machine, or sees other files than we do.
 	Volumes string

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // runs it is prepare that keeps both alive, afterwards the engine's mount does.
 // So whoever is killed at whatever moment, the kernel frees both, and there is
 // nothing that somebody would have to know in order to remove it.
-type xfsLoop struct{ folder, mkfs, templates string }
+type xfsLoop struct{ folder, mkfs string }
 
 // deviceLink is the name in the job's folder under which the engine is told of
 // the loop device. It is gone when prepare ends: should the volume be mounted
@@ -49,7 +50,7 @@ func newXFSLoop(h Host) (xfsLoop, error) {
 	if err != nil {
 		return xfsLoop{}, err
 	}
-	return xfsLoop{h.Folder, mkfs, h.Templates}, image.Close()
+	return xfsLoop{h.Folder, mkfs}, image.Close()
 }
 
 // findTool looks where administrators' tools are, too: a service's PATH may lack that.
@@ -130,7 +131,7 @@ func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
 	if err := image.Truncate(r.Size); err != nil {
 		return nil, fmt.Errorf("an image of %d bytes in %s: %w", r.Size, x.folder, err)
 	}
-	if err := x.format(ctx, image, r.Size); err != nil {
+	if err := x.format(ctx, image); err != nil {
 		return nil, err
 	}
 	id, err := idOf(image)
@@ -147,10 +148,21 @@ func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
 		return nil, err
 	}
 	return &Volume{
-		// Without discard what the job removes stays in the image. All images made
-		// from one template have one UUID.
-		Options: map[string]string{"type": "xfs", "device": link, "o": "discard,nouuid"},
+		// Without discard what the job removes stays in the image.
+		Options: map[string]string{"type": "xfs", "device": link, "o": "discard"},
 		Image:   id,
 		release: func() error { return errors.Join(os.Remove(link), device.Close()) },
 	}, nil
+}
+
+// format makes an empty file system in image, which is new and of its final size. The
+// file is mkfs.xfs's descriptor 3; a new sparse file needs no discarding (-K).
+func (x xfsLoop) format(ctx context.Context, image *os.File) error {
+	mkfs := exec.CommandContext(ctx, x.mkfs, "-q", "-f", "-K", "-m", "reflink=1", "/proc/self/fd/3")
+	mkfs.ExtraFiles = []*os.File{image}
+	mkfs.Env = []string{"LC_ALL=C"}
+	if out, err := mkfs.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", x.mkfs, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
