@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/docker/go-units"
 
@@ -234,10 +233,6 @@ func (x *Executor) watch(p plan) agent.Watch {
 	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: p.Storage.TMPDIR, Hard: err == nil && s.Hard}
 }
 
-// usedPatience bounds how long the end of a script waits for what it removed to be
-// free; that takes well below a millisecond unless it was very much.
-const usedPatience = 300 * time.Millisecond
-
 // tellUsage takes down what a script used of the storage volume and tells the
 // job's log what its author ought to know.
 func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
@@ -252,11 +247,7 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
 	s = s.Possible()
 	if report && s.Hard {
-		ctx, cancel := context.WithTimeout(context.Background(), usedPatience) // also for a job that was stopped
-		defer cancel()
-		if used, ok := storage.UsedOf(ctx, s.Mountpoint); ok {
-			s.Used = used
-		}
+		s.Used = s.Now()
 	}
 	if err := x.setVolumeState(i.Name(), s); err != nil {
 		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -32,10 +33,19 @@ func TestTmpfs(t *testing.T) {
 	if err != nil || v.Options["type"] != "tmpfs" || v.Options["o"] != "size=1073741824,mode=0755" {
 		t.Error(v, err)
 	}
-	if err := v.Release(); err != nil {
-		t.Error(err)
-	}
 	if p, ok, err := b.Pool(); !ok || err != nil || p.Free <= 0 {
 		t.Error(p, ok, err)
+	}
+}
+
+// A volume that was released is not released again, even if that failed.
+func TestReleaseOnce(t *testing.T) {
+	times := 0
+	v := Volume{release: func() error { times++; return errors.New("failed") }}
+	if err := v.Release(); err == nil {
+		t.Error("the error is lost")
+	}
+	if err := v.Release(); err != nil || times != 1 {
+		t.Errorf("released %d times: %v", times, err)
 	}
 }
