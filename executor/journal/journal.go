@@ -4,8 +4,8 @@
 //
 // One file per job, in JSON, replaced as a whole: a reader sees the old or the
 // new one, never half of one. The file is flushed to disk before a change is
-// reported as made. Beside it lies a spare of the same size, into which the next
-// version is written: a full disk keeps no one from striking what is gone.
+// reported as made. A full disk refuses a change; the file then stays as it was, and
+// the next change writes everything again. A journal can be forgotten on a full disk.
 // A Journal's methods may be called concurrently; two processes that change one
 // need the job's lock.
 package journal
@@ -116,7 +116,7 @@ type Journal struct {
 	path string
 	mu   sync.Mutex
 	file Content
-	// written is what is on disk, without the blanks that fill it up.
+	// written is what is on disk.
 	written []byte
 	// unread is why it is not known what is on disk, which then stays as it is.
 	unread error
@@ -124,14 +124,16 @@ type Journal struct {
 
 const (
 	suffix      = ".json"
-	spareSuffix = ".spare"
 	asideSuffix = ".aside-"
+	// nextSuffix is that of the next version while it is written. Older versions of
+	// this program kept a spare file of that name.
+	nextSuffix = ".spare"
 )
 
 // Path is where the journal of the named job is kept below dir.
 func Path(dir, name string) string { return filepath.Join(dir, name+suffix) }
 
-// Names lists the jobs that have a file below dir, or had one: whose spare or
+// Names lists the jobs that have a file below dir, or had one: whose next version or
 // lock, by its suffix behind the journal's own, is still there.
 func Names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -344,7 +346,7 @@ func (j *Journal) Forget() error {
 		return j.unread
 	}
 	seam()
-	for _, path := range []string{j.path, j.path + spareSuffix} {
+	for _, path := range []string{j.path, j.path + nextSuffix} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("journal: %w", err)
 		}

@@ -1,85 +1,41 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
-// block is what a journal's size is a multiple of, in bytes: blanks fill the
-// file up, which JSON allows, so that a spare of that size has room for the
-// versions that follow.
-const block = 4096
-
-// slack is the least number of bytes that the next version may be longer by.
-const slack = 1024
-
-// replace puts text at path: old or new is there at any time, and the new one is
-// on disk when it returns. It writes into the spare, whose blocks are there
-// already, and lets the two change places, which takes no room on the disk.
+// replace puts text at path: the old or the new text is there at any time, and the new
+// one is on disk when it returns. The file of the next version has a fixed name, so
+// that one that a killed process left is overwritten or removed with the journal.
 func replace(path string, text []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	size := (len(text) + slack + block) / block * block
-	text = append(text[:len(text):len(text)], bytes.Repeat([]byte{' '}, size-len(text)-1)...)
-	text = append(text, '\n')
-
-	spare := path + spareSuffix
-	if err := fill(spare, text); err != nil {
-		return err
+	next := path + nextSuffix
+	err := write(next, text)
+	if err == nil {
+		err = os.Rename(next, path)
 	}
-	_, err := os.Lstat(path)
-	switch {
-	case err == nil:
-		err = unix.Renameat2(unix.AT_FDCWD, spare, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // not every file system can
-			err = os.Rename(spare, path)
-		}
-		if err != nil {
-			return fmt.Errorf("replacing %s: %w", path, err)
-		}
-	case errors.Is(err, fs.ErrNotExist):
-		if err := os.Rename(spare, path); err != nil {
-			return err
-		}
-		// The first version: from now on there is a second file to write to.
-		if err := fill(spare, text); err != nil {
-			return err
-		}
-	default:
+	if err != nil { // a full disk: what was written of it takes room
+		_ = os.Remove(next)
 		return err
 	}
 	return flush(dir)
 }
 
-// fill writes text over whatever the file holds, in place, and flushes it. The
-// file keeps a size that is larger, so that its blocks stay.
-func fill(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// write writes a file and flushes it to disk.
+func write(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
+	if _, err = f.Write(text); err == nil {
+		err = f.Sync()
 	}
-	if more := info.Size() - int64(len(text)); more > 0 {
-		text = append(text[:len(text):len(text)], bytes.Repeat([]byte{' '}, int(more-1))...)
-		text = append(text, '\n')
-	}
-	if _, err := io.Copy(io.NewOffsetWriter(f, 0), bytes.NewReader(text)); err != nil {
-		return err
-	}
-	return f.Sync()
+	return errors.Join(err, f.Close())
 }
 
 // flush makes a folder's entries outlive a power cut.
