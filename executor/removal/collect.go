@@ -51,6 +51,9 @@ type Remover func(context.Context) (c Collected, size int64)
 // Collect removes the jobs that run no more: a job runs while its owner process
 // lives or one of its stages does. The caller holds the lock of gc.
 func (e *Engine) Collect(ctx context.Context, o Options) ([]Collected, error) {
+	if !o.DryRun {
+		e.Dir.CorrectTimes()
+	}
 	found, err := e.All(ctx, "")
 	if err != nil {
 		return nil, err

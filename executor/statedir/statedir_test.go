@@ -249,3 +249,44 @@ func TestHold(t *testing.T) {
 	hold(true, true).Release()
 	again.Release()
 }
+
+// A look at a time of use changes nothing, also where it lies ahead. gc gives such a
+// file the present time, so that it does not count as used until the clock gets there.
+func TestTimesAhead(t *testing.T) {
+	d := Dir(t.TempDir())
+	ahead := time.Now().Add(5 * 365 * 24 * time.Hour).Truncate(time.Second)
+	behind := time.Now().Add(-time.Hour).Truncate(time.Second)
+	wanted := map[string]time.Time{
+		d.Journal("gsx-1"): ahead, d.Kept("gsx-kept"): ahead, d.PulledImage("abc"): ahead, filepath.Join(d.Aside(), "gsx-1"): ahead,
+		d.Journal("gsx-2"): behind, d.Kept("gsx-other"): behind,
+	}
+	for path, at := range wanted {
+		for _, err := range []error{os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stamp := func(path string) time.Time {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	for path, at := range wanted {
+		last, err := LastUse(path)
+		if err != nil || last.After(time.Now()) || at == behind && !last.Equal(behind) || at == ahead && time.Since(last) > time.Minute {
+			t.Errorf("%s: %v %v", path, last, err)
+		}
+		if got := stamp(path); !got.Equal(at) {
+			t.Errorf("%s was stamped %v, and is now %v", path, at, got)
+		}
+	}
+	d.CorrectTimes()
+	for path, at := range wanted {
+		if got := stamp(path); at == behind && !got.Equal(behind) || at == ahead && time.Since(got).Abs() > time.Minute {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
