@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/platforms"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
@@ -137,6 +138,10 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 	if err != nil {
 		return "", err
 	}
+	platform, err := platform(c.Platform)
+	if err != nil {
+		return "", err
+	}
 	nets := &network.NetworkingConfig{}
 	if c.Network != "" {
 		nets.EndpointsConfig = map[string]*network.EndpointSettings{c.Network: {Aliases: c.Aliases}}
@@ -152,7 +157,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, e
 		Labels:      c.Labels,
 		Healthcheck: e.health(ctx, c.Health),
 		StopSignal:  c.StopSignal,
-	}, host, nets, platform(c.Platform), c.Name)
+	}, host, nets, platform, c.Name)
 	if err != nil {
 		return "", e.wrap("creating container "+c.Name, err)
 	}
@@ -215,21 +220,13 @@ func gpus(text string) container.DeviceRequest {
 	return r
 }
 
-func platform(s string) *ocispec.Platform {
-	if s == "" {
-		return nil
+// platform is what the text says, as the engine takes it; nil for none.
+func platform(text string) (*ocispec.Platform, error) {
+	if text == "" {
+		return nil, nil
 	}
-	p := &ocispec.Platform{OS: "linux"}
-	parts := strings.Split(s, "/")
-	switch len(parts) {
-	case 1:
-		p.Architecture = parts[0]
-	case 2:
-		p.OS, p.Architecture = parts[0], parts[1]
-	default:
-		p.OS, p.Architecture, p.Variant = parts[0], parts[1], parts[2]
-	}
-	return p
+	p, err := platforms.Parse(text)
+	return &p, err
 }
 
 // StartContainer starts a container that was created.

@@ -14,7 +14,6 @@ import (
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"gitlab-sysbox-executor/executor/image"
 )
@@ -59,7 +58,11 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	var text bytes.Buffer
-	options := append(ofPlatform(ctx, e.asking, platform), client.ImageInspectWithRawResponse(&text))
+	options, err := ofPlatform(ctx, e.asking, platform)
+	if err != nil {
+		return Image{}, err
+	}
+	options = append(options, client.ImageInspectWithRawResponse(&text))
 	i, err := e.asking.ImageInspect(ctx, ref, options...)
 	if err != nil {
 		return Image{}, e.wrap("looking up image "+ref, err)
@@ -77,21 +80,16 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 }
 
 // ofPlatform asks c for one of several images under a name, where the engine can tell.
-func ofPlatform(ctx context.Context, c *client.Client, platform string) []client.ImageInspectOption {
-	if platform == "" {
-		return nil
+func ofPlatform(ctx context.Context, c *client.Client, text string) ([]client.ImageInspectOption, error) {
+	p, err := platform(text)
+	if p == nil || err != nil {
+		return nil, err
 	}
 	c.NegotiateAPIVersion(ctx) // a no-op once it is known
 	if versions.LessThan(c.ClientVersion(), platformInspect) {
-		return nil
+		return nil, nil
 	}
-	return []client.ImageInspectOption{client.ImageInspectWithPlatform(ociPlatform(platform))}
-}
-
-func ociPlatform(platform string) *ocispec.Platform {
-	os, rest, _ := strings.Cut(platform, "/")
-	architecture, variant, _ := strings.Cut(rest, "/")
-	return &ocispec.Platform{OS: os, Architecture: architecture, Variant: variant}
+	return []client.ImageInspectOption{client.ImageInspectWithPlatform(p)}, nil
 }
 
 // Progress is one report on one layer of a pull. Sizes are bytes, 0 when unknown.

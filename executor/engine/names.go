@@ -42,7 +42,11 @@ type NamedImage struct {
 func (e *Engine) ImageNames(ctx context.Context, ref, platform string) (NamedImage, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	i, err := e.names.ImageInspect(ctx, ref, ofPlatform(ctx, e.names, platform)...)
+	options, err := ofPlatform(ctx, e.names, platform)
+	if err != nil {
+		return NamedImage{}, err
+	}
+	i, err := e.names.ImageInspect(ctx, ref, options...)
 	if err != nil {
 		return NamedImage{}, e.wrap("looking up image "+ref, err)
 	}

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/containerd/platforms"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/fault"
@@ -98,20 +99,17 @@ func (r imageRules) request(i contract.Image) (image.Request, error) {
 	return image.Request{Reference: i.Name, Platform: platform, Policies: policies, Credentials: r.credentials()}, nil
 }
 
-var platformForm = regexp.MustCompile(`^[a-z0-9_]+(/[a-z0-9_]+(/[a-z0-9_.]+)?)?$`)
-
 // platform is what the engine calls it: a bare architecture means Linux.
 func (r imageRules) platform(i contract.Image) (string, error) {
-	p := strings.ToLower(r.expand(i.Options.Docker.Platform))
-	switch {
-	case p == "":
+	text := r.expand(i.Options.Docker.Platform)
+	if text == "" {
 		return "", nil
-	case len(p) > 100 || !platformForm.MatchString(p):
-		return "", fault.Jobf(`image %q: platform %s is not one; write for example "linux/arm64"`, i.Name, fault.Quote(p))
-	case p != "linux" && !strings.Contains(p, "/"):
-		return "linux/" + p, nil
 	}
-	return p, nil
+	p, err := platforms.Parse(strings.ToLower(text))
+	if err != nil || len(text) > 100 {
+		return "", fault.Jobf(`image %q: platform %s is not one; write for example "linux/arm64"`, i.Name, fault.Quote(text))
+	}
+	return platforms.Format(p), nil
 }
 
 // policies are the job's, else the configured ones, as far as they are allowed

@@ -3,6 +3,8 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -167,14 +169,15 @@ func TestPullPolicies(t *testing.T) {
 
 func TestPlatform(t *testing.T) {
 	for platform, want := range map[string]string{
-		"": "", "arm64": "linux/arm64", "linux/arm64": "linux/arm64", "linux/arm/v7": "linux/arm/v7", "Linux/AMD64": "linux/amd64", "linux": "linux", "$P": "linux/riscv64",
+		"": "", "arm64": "linux/arm64", "linux/arm64": "linux/arm64", "linux/arm/v7": "linux/arm/v7", "Linux/AMD64": "linux/amd64", "linux": "linux/" + runtime.GOARCH, "$P": "linux/riscv64",
+		"linux/arm64/v8": "linux/arm64/v8", "linux/aarch64": "linux/arm64", "x86_64": "linux/amd64",
 	} {
 		got, err := rules(nil, map[string]string{"P": "riscv64"}).forJob(withOptions(platform, ""))
 		if err != nil || got.Platform != want {
 			t.Errorf("%q: %q, %v", platform, got.Platform, err)
 		}
 	}
-	for _, platform := range []string{"linux/", "/arm64", "a/b/c/d", "linux/arm64\n", "linux/../x", "a b", strings.Repeat("x", 100_000)} {
+	for _, platform := range []string{"linux/", "/arm64", "a/b/c/d", "linux/arm64\n", "linux/../x", "a b", "arm65", "*", strings.Repeat("x", 100_000)} {
 		_, err := rules(nil, nil).forJob(withOptions(platform, ""))
 		wantError(t, err, `image "debian": platform "`)
 	}
@@ -263,6 +266,9 @@ func TestCredentialsOfAJob(t *testing.T) {
 		}
 	}
 }
+
+// platformForm is that of every platform that the engine is asked for.
+var platformForm = regexp.MustCompile(`^[a-z0-9_-]+/[a-z0-9_-]+(/[a-z0-9_-]+)?$`)
 
 // Whatever a payload says of images, a request has checked values only, and a
 // refusal is one line of bounded length.
