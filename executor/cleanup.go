@@ -44,7 +44,7 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	}
 	x.Kept().After(ctx, i)
 	// The job may have been the last that had an older generation of shared images.
-	if _, err := x.Shared().DropOld(ctx); err != nil {
+	if _, err := x.shared().DropOld(ctx); err != nil {
 		x.Log.Debugf("%v", err) // gc takes it up
 	}
 	return nil

@@ -51,7 +51,7 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 	all = append(all, e.CollectQuarantine(ctx, o)...)
 	var errs []error
 	for _, collect := range []func(context.Context, GCOptions) ([]Collected, error){
-		x.Kept().Collect, x.Kept().CollectCacheMounts, x.Shared().Collect, x.pulled().Collect, x.room().Collect,
+		x.Kept().Collect, x.Kept().CollectCacheMounts, x.shared().Collect, x.pulled().Collect, x.room().Collect,
 	} {
 		collected, err := collect(ctx, o)
 		all, errs = append(all, collected...), append(errs, err)

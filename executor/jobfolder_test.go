@@ -12,7 +12,6 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -39,22 +38,15 @@ func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &Executor{Engine: &engine.Engine{}, StateDir: filepath.Join(dir, "state")}
+	x := &Executor{StateDir: filepath.Join(dir, "state")}
 	p := plan{Plan: job.Plan{Helper: job.Helper{Tool: tool, ToolName: "gitlab-runner"}}}
 	if err := x.makeFolder(p); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(x.state().Images(), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := x.makeToolFolder(); err != nil {
 		t.Fatal(err)
 	}
 	shared := filepath.Join(x.folder(p.Identity), sharedFolder)
 	for file, host := range map[string]string{
 		filepath.Join(shared, agentFile):                    self,
 		filepath.Join(shared, toolsFolder, "gitlab-runner"): tool,
-		filepath.Join(x.Shared().FillFolder(), agentFile):   self,
 	} {
 		ours, links := inode(t, file)
 		theirs, _ := inode(t, host)

@@ -6,8 +6,8 @@ import (
 	"gitlab-sysbox-executor/executor/shared"
 )
 
-// Shared is the images that all jobs share.
-func (x *Executor) Shared() *shared.Store {
+// shared is the images that all jobs share.
+func (x *Executor) shared() *shared.Store {
 	return &shared.Store{State: x.state(), Engine: x.Engine, Host: x.Engine.Host(), Kept: x.Kept(), Log: x.Log}
 }
 
@@ -16,5 +16,5 @@ func (x *Executor) takeImages(ctx context.Context, p plan) (g shared.Generation,
 	if !p.SharedImages {
 		return g, func() {}
 	}
-	return x.Shared().Take(ctx)
+	return x.shared().Take(ctx)
 }

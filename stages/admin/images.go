@@ -12,9 +12,9 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/shared"
+	"gitlab-sysbox-executor/executor/sharedfill"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/plan"
 )
@@ -46,7 +46,10 @@ func pullImages(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return changeImages(c, a, file, executor.ImageChange{Pull: all})
+			if err := a.Load(c.ErrOrStderr()); err != nil {
+				return err
+			}
+			return change(c, a, file, sharedfill.Change{Pull: all})
 		},
 	}
 	authFile(c, &file)
@@ -58,21 +61,14 @@ func refreshImages(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "refresh", Short: "Pull again what is in the store, and images.references of the configuration", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withImages(c, a, func(x *executor.Executor) error {
-				all, err := wholeNames(a.Config.Images.References, "images.references: ")
-				if err != nil {
-					return err
-				}
-				current, err := x.Shared().Current()
-				if err != nil {
-					return err
-				}
-				if len(all)+len(current.Images) == 0 {
-					x.Log.Info("There is nothing to refresh: the store is empty, and images.references names nothing.")
-					return nil
-				}
-				return change(c, a, x, file, executor.ImageChange{Pull: all, Refresh: true, Keep: true})
-			})
+			if err := a.Load(c.ErrOrStderr()); err != nil {
+				return err
+			}
+			all, err := wholeNames(a.Config.Images.References, "images.references: ")
+			if err != nil {
+				return err
+			}
+			return change(c, a, file, sharedfill.Change{Pull: all, Refresh: true, Keep: true})
 		},
 	}
 	authFile(c, &file)
@@ -87,22 +83,10 @@ func removeImages(a *app.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withImages(c, a, func(x *executor.Executor) error {
-				current, err := x.Shared().Current()
-				if err != nil {
-					return err
-				}
-				var names []string
-				for _, i := range current.Images {
-					names = append(names, i.Reference)
-				}
-				for _, r := range all {
-					if !slices.Contains(names, r) {
-						return fmt.Errorf("image %s is not in the store, which has: %s", r, strings.Join(names, ", "))
-					}
-				}
-				return change(c, a, x, "", executor.ImageChange{Remove: all})
-			})
+			if err := a.Load(c.ErrOrStderr()); err != nil {
+				return err
+			}
+			return change(c, a, "", sharedfill.Change{Remove: all})
 		},
 	}
 }
@@ -112,8 +96,11 @@ func listImages(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List the images of the store, and which jobs have which generation", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return withImages(c, a, func(x *executor.Executor) error {
-				l, err := x.Shared().List(c.Context())
+			if err := a.Load(c.ErrOrStderr()); err != nil {
+				return err
+			}
+			return a.WithImages(func(f *sharedfill.Filler) error {
+				l, err := f.Shared.List(c.Context())
 				if err != nil {
 					return err
 				}
@@ -129,30 +116,18 @@ func authFile(c *cobra.Command, file *string) {
 	c.Flags().StringVar(file, "authfile", "", "a Docker client's config.json with credentials for registries (default the one in your home folder)")
 }
 
-// withImages loads the configuration and connects to the engine.
-func withImages(c *cobra.Command, a *app.App, do func(*executor.Executor) error) error {
-	if err := a.Load(c.ErrOrStderr()); err != nil {
-		return err
-	}
-	return a.WithExecutor(do)
-}
-
-func changeImages(c *cobra.Command, a *app.App, authFile string, what executor.ImageChange) error {
-	return withImages(c, a, func(x *executor.Executor) error { return change(c, a, x, authFile, what) })
-}
-
-func change(c *cobra.Command, a *app.App, x *executor.Executor, authFile string, what executor.ImageChange) error {
+func change(c *cobra.Command, a *app.App, authFile string, what sharedfill.Change) error {
 	if authFile != "" {
 		if _, err := os.Stat(authFile); err != nil {
 			return fmt.Errorf("--authfile: %w", err)
 		}
 	}
-	f, err := plan.ImageFill(a.Config, authFile)
+	how, err := plan.ImageFill(a.Config, authFile)
 	if err != nil {
 		return err
 	}
-	f.Out = c.ErrOrStderr()
-	return x.ChangeImages(c.Context(), f, what)
+	how.Out = c.ErrOrStderr()
+	return a.WithImages(func(f *sharedfill.Filler) error { return f.Change(c.Context(), how, what) })
 }
 
 // wholeNames are names with registry and tag; where tells whose they are.

@@ -1,26 +1,19 @@
 package plan
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/sharedfill"
 )
 
-// ImageFill is how the configuration has the store filled.
-func ImageFill(cfg *config.Config, authFile string) (executor.ImageFill, error) {
+// ImageFill is how the configuration has the store of shared images filled.
+func ImageFill(cfg *config.Config, authFile string) (sharedfill.Fill, error) {
 	i := cfg.Images
-	if i.ToolImage == "" {
-		return executor.ImageFill{}, errors.New("the configuration names no image with buildah or podman to fill the store with: write one as images.tool_image")
-	}
-	if err := image.Check(i.ToolImage); err != nil {
-		return executor.ImageFill{}, fmt.Errorf("images.tool_image %.100q: %w", i.ToolImage, err)
-	}
 	credentials := image.Sources{Home: homeDir(), File: authFile}
-	f := executor.ImageFill{
+	f := sharedfill.Fill{
 		Tool:    image.Request{Reference: i.ToolImage, Credentials: credentials},
 		Runtime: cfg.Runtime, Drivers: []string{"vfs"}, Users: []int{0},
 		Environment: i.Environment, Volumes: i.Volumes, Network: cfg.Network, Credentials: credentials,

@@ -1,0 +1,119 @@
+package sharedfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"mvdan.cc/sh/v3/syntax"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/containerdir"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/executor/spec"
+	"gitlab-sysbox-executor/executor/sysbox"
+)
+
+// fillContainer is a container of ours in which an image's own tools fill a generation.
+// It does nothing by itself: a script that runs in it ends with this process.
+type fillContainer struct {
+	how   Fill
+	agent agentclient.Container
+	grace time.Duration
+	log   logrus.FieldLogger
+}
+
+// start makes and starts the fill container, which sees two generations by the names of
+// their volumes.
+func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, made string) (*fillContainer, error) {
+	if err := f.makeFolder(); err != nil {
+		return nil, fmt.Errorf("shared images: %w", err)
+	}
+	c := engine.Container{
+		Name: made, Image: img.ID, Runtime: how.Runtime, User: "0:0", WorkingDir: "/",
+		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
+		Env: sysbox.Unset(append(slices.Clone(how.Environment),
+			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"), img.Env),
+		Labels: job.ContainerLabels(map[string]string{job.LabelImages: f.Shared.ID(), job.LabelOwner: owner.Label()}),
+		Mounts: []engine.Mount{
+			{Kind: engine.Bind, Source: f.Shared.FillFolder(), Target: agent.Dir, ReadOnly: true},
+			{Kind: engine.Volume, Source: made, Target: toolNew},
+		},
+		Tmpfs: map[string]string{toolRun: "mode=0700"},
+		Names: spec.Names(how.Network),
+	}
+	c.Mounts = append(c.Mounts, spec.Mounts(how.Volumes, func(int) string { return "" })...) // each has a source
+	if old != "" {
+		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: toolOld, ReadOnly: true})
+	}
+	id, err := f.Engine.CreateContainer(ctx, c)
+	if err != nil {
+		return nil, f.Engine.ExplainRuntime(ctx, how.Runtime, err)
+	}
+	if err := f.Engine.StartContainer(ctx, id); err != nil {
+		return nil, f.Engine.ExplainRuntime(ctx, how.Runtime, err)
+	}
+	return &fillContainer{how: how, agent: f.Inside(id, "the fill container"), grace: f.KillGrace, log: f.Log}, nil
+}
+
+// makeFolder makes what the container sees of the host; the last one is gone.
+func (f *Filler) makeFolder() error {
+	dir, err := containerdir.Make(f.Shared.FillFolder())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.CopyProgram(containerdir.Self, path.Base(agent.Path))
+}
+
+// run runs a script in the container, as root, with the words as its $1 and on.
+func (t *fillContainer) run(ctx context.Context, doing, script string, out io.Writer, words ...string) error {
+	text, err := command(script, words)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	o, err := t.agent.Run(ctx, agentclient.Script{
+		Stage: doing, Text: []byte(text),
+		Order: agent.ExecOrder{Shell: "/bin/sh", WorkingDir: "/", Grace: t.grace},
+	}, out)
+	if len(o.Survivors) > 0 {
+		t.log.Warnf("Processes %v of %s could not be killed; they end with the fill container.", o.Survivors, doing)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s was stopped: %w", doing, context.Cause(ctx))
+	}
+	if failed, ok := errors.AsType[*agentclient.ScriptError](err); ok {
+		return &toolError{failed.Error()}
+	}
+	return err
+}
+
+// command is the script with the words as its $1 and on.
+func command(script string, words []string) (string, error) {
+	var text strings.Builder
+	text.WriteString("set -eu\numask 022\nset --")
+	for _, w := range words {
+		quoted, err := syntax.Quote(w, syntax.LangPOSIX)
+		if err != nil {
+			return "", err
+		}
+		text.WriteString(" " + quoted)
+	}
+	text.WriteString("\n" + script)
+	return text.String(), nil
+}
+
+// toolError says that a tool ran and failed; its output says why. A ScriptError would
+// count as the failure of a job's script.
+type toolError struct{ text string }
+
+func (e *toolError) Error() string { return e.text }
