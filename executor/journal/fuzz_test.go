@@ -96,14 +96,11 @@ func TestLargestJournals(t *testing.T) {
 	}
 	const head, foot = `{"schema":1,"name":"` + name + `",`, `}`
 	for what, c := range map[string]struct{ text, err string }{
-		"resources":          {fill(head+`"resources":[{}`, `,{}`, `]`+foot), "more than 10000 resources"},
-		"as many as may be":  {head + `"resources":[{}` + strings.Repeat(`,{"name":"\",["}`, mostResources-1) + `]` + foot, ""},
-		"one more":           {head + `"resources":[{}` + strings.Repeat(`,{"name":"\",["}`, mostResources) + `]` + foot, "more than 10000 resources"},
-		"a long text":        {fill(head+`"resources":[{"detail":"`, `\n`, `"}]`+foot), ""},
-		"facts":              {fill(head+`"facts":[{}`, `,{}`, `]`+foot), ""},
-		"deep facts":         {head + `"facts":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + foot, ""},
-		"deeper facts":       {fill(head+`"facts":`, "[", ""), "exceeded max depth"},
-		"a list of no names": {fill(head+`"resources":[1`, `,1`, `]`+foot), "more than 10000 resources"},
+		"resources":         {head + `"resources":[{}` + strings.Repeat(`,{}`, 700_000) + `]` + foot, "more than 10000 resources"},
+		"as many as may be": {head + `"resources":[{}` + strings.Repeat(`,{"name":"\",["}`, mostResources-1) + `]` + foot, ""},
+		"one more":          {head + `"resources":[{}` + strings.Repeat(`,{"name":"\",["}`, mostResources) + `]` + foot, "more than 10000 resources"},
+		"a long text":       {fill(head+`"resources":[{"detail":"`, `\n`, `"}]`+foot), ""},
+		"deeper facts":      {fill(head+`"facts":`, "[", ""), "exceeded max depth"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()

@@ -56,7 +56,7 @@ func FuzzParseGrip(f *testing.F) {
 // Nor does a long text take much memory.
 func TestLargestGrips(t *testing.T) {
 	for _, text := range []string{
-		`{"processes":[{}` + strings.Repeat(",{}", 5<<20) + `]}`, strings.Repeat("1=1 ", 4<<20), strings.Repeat("[", 16<<20), strings.Repeat(" ", 16<<20),
+		`{"processes":[{}` + strings.Repeat(",{}", 1<<20) + `]}`, strings.Repeat("1=1 ", 1<<20),
 		`{"mount_namespaces":[{"processes":[{}` + strings.Repeat(",{}", mostParts-10) + `]}]}`, `{"processes":[{}` + strings.Repeat(",{}", mostParts-10) + `]}`,
 	} {
 		done := heap.Bounded(t)
