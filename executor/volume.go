@@ -253,24 +253,8 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)
 	}
 	if report {
-		x.Log.Info(storageLine(s, u))
+		x.Log.Info(s.Line(u.Files))
 	}
-}
-
-// storageLine is what the job's log says of the volume at the end.
-func storageLine(s VolumeState, u *agent.Usage) string {
-	if !s.Hard {
-		used := "use unknown"
-		if u.Files > 0 {
-			used = show(u.Files) + " in files"
-		}
-		return fmt.Sprintf("Storage: driver %s on %s, %s, no limit.", s.Driver, s.Backend, used)
-	}
-	line := fmt.Sprintf("Storage: driver %s on %s, %s of %s used, peak %s", s.Driver, s.Backend, show(max(0, s.Used-s.Base)), show(s.Limit), show(max(0, s.Peak-s.Base)))
-	if saved := u.Files - (s.Used - s.Base); u.Files > 0 {
-		line += fmt.Sprintf(", %s saved by shared blocks", show(max(0, saved)))
-	}
-	return line + "."
 }
 
 func show(n int64) string { return units.BytesSize(float64(n)) }

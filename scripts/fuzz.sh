@@ -15,13 +15,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 count=${1:-10000000x} pattern=${2:-} go=${GO:-go} most=102400 # KiB
-module=$("$go" list -m)
 cache=$("$go" env GOCACHE)/fuzz
 
 # targets prints "package Name" of each.
 targets() {
 	local package file
-	"$go" list -f '{{range .TestGoFiles}}{{$.ImportPath}} {{$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | while read -r package file; do
+	"$go" list -f '{{range .TestGoFiles}}{{$.ImportPath}} {{$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$.ImportPath}} {{$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | while read -r package file; do
 		[[ -z $package ]] || sed -n "s|^func \(Fuzz[A-Za-z0-9_]*\)(f .*|$package \1|p" "$file"
 	done
 }
@@ -59,9 +58,9 @@ failed=0 built=
 while read -r package name; do
 	[[ "${package#*/} $name" =~ $pattern ]] || continue
 	if [[ $built != "$package" ]]; then
-		# go test -fuzz would also look for new code in Go's packages and the engine's client, which takes
-		# more than twice the time.
-		"$go" test -c -o "$work/test" -gcflags "$module/...=-d=libfuzzer" "$package"
+		# go test -fuzz would also look for new code in all packages that this one uses, which takes more
+		# than twice the time.
+		"$go" test -c -o "$work/test" -gcflags "$package=-d=libfuzzer" "$package"
 		built=$package
 	fi
 	log=$logs/$name-$(basename "$package").log

@@ -65,6 +65,23 @@ func (s State) Possible() State {
 	return s
 }
 
+// Line is what the job's log says of the volume at the end. The files on it have that
+// many bytes; zero where that is not known.
+func (s State) Line(files int64) string {
+	if !s.Hard {
+		used := "use unknown"
+		if files > 0 {
+			used = show(files) + " in files"
+		}
+		return fmt.Sprintf("Storage: driver %s on %s, %s, no limit.", s.Driver, s.Backend, used)
+	}
+	line := fmt.Sprintf("Storage: driver %s on %s, %s of %s used, peak %s", s.Driver, s.Backend, show(max(0, s.Used-s.Base)), show(s.Limit), show(max(0, s.Peak-s.Base)))
+	if saved := files - (s.Used - s.Base); files > 0 {
+		line += fmt.Sprintf(", %s saved by shared blocks", show(max(0, saved)))
+	}
+	return line + "."
+}
+
 // detachTime bounds the wait for the kernel to take back a volume's device.
 const detachTime = 2 * time.Second
 

@@ -1,4 +1,4 @@
-package executor
+package storage_test
 
 import (
 	"encoding/json"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/integration/heap"
 )
 
@@ -17,7 +18,7 @@ func FuzzUsage(f *testing.F) {
 	f.Add([]byte(`{"limit":9223372036854775807,"base":-9223372036854775808,"hard":true}`), []byte(`{"files":-9223372036854775808}`))
 	f.Fuzz(func(t *testing.T, state, usage []byte) {
 		defer heap.Bounded(t)()
-		var s VolumeState
+		var s storage.State
 		var u agent.Usage
 		if json.Unmarshal(state, &s) != nil || json.Unmarshal(usage, &u) != nil {
 			return
@@ -26,13 +27,13 @@ func FuzzUsage(f *testing.F) {
 		s.Backend, s.Driver = "volume", "vfs"
 		after := s
 		after.Used, after.Peak = u.Used, max(s.Peak, u.Peak)
-		for _, s := range []VolumeState{s.Possible(), after.Possible()} {
+		for _, s := range []storage.State{s.Possible(), after.Possible()} {
 			for _, n := range []int64{s.Used, s.Peak, s.Base, s.Open(), s.Now()} {
 				if n < 0 || n > s.Limit {
 					t.Errorf("%+v", s)
 				}
 			}
-			if line := storageLine(s, &u); len(line) > 300 || strings.Contains(line, "\n") || strings.Contains(line, "-") && s.Hard {
+			if line := s.Line(u.Files); len(line) > 300 || strings.Contains(line, "\n") || strings.Contains(line, "-") && s.Hard {
 				t.Errorf("%q of %+v", line, s)
 			}
 		}
