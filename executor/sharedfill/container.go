@@ -42,18 +42,18 @@ func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, mad
 		Name: made, Image: img.ID, Runtime: how.Runtime, User: "0:0", WorkingDir: "/",
 		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
 		Env: sysbox.Unset(append(slices.Clone(how.Environment),
-			"STORAGE_OPTS=", "TMPDIR="+toolTemp, "BUILDAH_ISOLATION=chroot"), img.Env),
+			"STORAGE_OPTS=", "TMPDIR="+tempDir, "BUILDAH_ISOLATION=chroot"), img.Env),
 		Labels: job.ContainerLabels(map[string]string{job.LabelImages: f.Shared.ID(), job.LabelOwner: owner.Label()}),
 		Mounts: []engine.Mount{
 			{Kind: engine.Bind, Source: f.Shared.FillFolder(), Target: agent.Dir, ReadOnly: true},
-			{Kind: engine.Volume, Source: made, Target: toolNew},
+			{Kind: engine.Volume, Source: made, Target: newDir},
 		},
-		Tmpfs: map[string]string{toolRun: "mode=0700"},
+		Tmpfs: map[string]string{runDir: "mode=0700"},
 		Names: spec.Names(how.Network),
 	}
 	c.Mounts = append(c.Mounts, spec.Mounts(how.Volumes, func(int) string { return "" })...) // each has a source
 	if old != "" {
-		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: toolOld, ReadOnly: true})
+		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: oldDir, ReadOnly: true})
 	}
 	id, err := f.Engine.CreateContainer(ctx, c)
 	if err != nil {

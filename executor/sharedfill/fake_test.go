@@ -191,7 +191,7 @@ func testFiller(t *testing.T, f *fake) (*Filler, *logtest.Hook) {
 // how fills the store for root with vfs.
 func how() Fill {
 	return Fill{
-		Tool:    image.Request{Reference: "tools/buildah", Policies: []image.Policy{image.IfNotPresent}},
+		Image:   image.Request{Reference: "tools/buildah", Policies: []image.Policy{image.IfNotPresent}},
 		Runtime: "sysbox-runc", Drivers: []string{"vfs"}, Users: []int{0}, Out: io.Discard,
 	}
 }

@@ -4,10 +4,10 @@ import "gitlab-sysbox-executor/executor/agent"
 
 // Where the fill container sees things. Credentials are below a path in memory.
 const (
-	toolNew  = "/gitlab-sysbox-executor/new"
-	toolOld  = "/gitlab-sysbox-executor/old"
-	toolRun  = "/gitlab-sysbox-executor/run"
-	toolTemp = toolNew + "/.tmp"
+	newDir  = "/gitlab-sysbox-executor/new"
+	oldDir  = "/gitlab-sysbox-executor/old"
+	runDir  = "/gitlab-sysbox-executor/run"
+	tempDir = newDir + "/.tmp"
 )
 
 // toolFunctions define `store DRIVER COMMAND ...`, the tool with a store of the new
@@ -17,18 +17,18 @@ tool=$(command -v buildah || command -v podman) ||
 	{ echo "neither buildah nor podman is in this image: name another as images.tool_image"; exit 1; }
 store() {
 	driver=$1; shift
-	STORAGE_DRIVER=$driver "$tool" --storage-driver "$driver" --root "` + toolNew + `/$driver/0" --runroot "` + toolRun + `/$driver" "$@"
+	STORAGE_DRIVER=$driver "$tool" --storage-driver "$driver" --root "` + newDir + `/$driver/0" --runroot "` + runDir + `/$driver" "$@"
 }
 `
 
 const beginScript = `
-chmod 755 ` + toolNew + `
-if [ -d ` + toolOld + ` ]; then
+chmod 755 ` + newDir + `
+if [ -d ` + oldDir + ` ]; then
 	for driver; do
-		[ ! -d "` + toolOld + `/$driver/0" ] || { mkdir -p "` + toolNew + `/$driver"; cp -a --reflink=auto "` + toolOld + `/$driver/0" "` + toolNew + `/$driver/"; }
+		[ ! -d "` + oldDir + `/$driver/0" ] || { mkdir -p "` + newDir + `/$driver"; cp -a --reflink=auto "` + oldDir + `/$driver/0" "` + newDir + `/$driver/"; }
 	done
 fi
-mkdir -p ` + toolTemp + `
+mkdir -p ` + tempDir + `
 `
 
 // Buildah pulls what is there already only when it is told so; podman knows no
@@ -37,13 +37,13 @@ const pullScript = toolFunctions + `
 set -- "$1" "$2" "$3" pull --quiet
 case $tool in */buildah) set -- "$@" --policy always ;; esac
 if [ -n "$3" ]; then
-	(umask 077; printf '%s' "$3" >` + toolRun + `/auth.json)
-	set -- "$@" --authfile ` + toolRun + `/auth.json
+	(umask 077; printf '%s' "$3" >` + runDir + `/auth.json)
+	set -- "$@" --authfile ` + runDir + `/auth.json
 fi
 driver=$1 reference=$2
 shift 3
-store "$driver" "$@" "$reference" || { code=$?; rm -f ` + toolRun + `/auth.json; exit $code; }
-rm -f ` + toolRun + `/auth.json
+store "$driver" "$@" "$reference" || { code=$?; rm -f ` + runDir + `/auth.json; exit $code; }
+rm -f ` + runDir + `/auth.json
 `
 
 // $1 driver, then the references that go.
@@ -60,7 +60,7 @@ case $tool in
 */buildah) store "$driver" rmi --prune ;;
 *) store "$driver" image prune --force ;;
 esac
-cd "` + toolNew + `/$driver"
+cd "` + newDir + `/$driver"
 chmod 755 . 0 0/"$driver"
 chmod -R a+rX 0/"$driver"-images 0/"$driver"-layers
 for user; do
@@ -69,6 +69,6 @@ done
 `
 
 // endScript has all on disk before anybody relies on it.
-const endScript = `rm -rf ` + toolTemp + `; sync -f ` + toolNew + ` || sync`
+const endScript = `rm -rf ` + tempDir + `; sync -f ` + newDir + ` || sync`
 
-const listScript = `cat "` + toolNew + `/$1/0/$1-$2/$2.json"`
+const listScript = `cat "` + newDir + `/$1/0/$1-$2/$2.json"`

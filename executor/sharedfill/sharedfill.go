@@ -47,7 +47,7 @@ type Filler struct {
 
 // Fill is how a store is filled.
 type Fill struct {
-	Tool        image.Request // image of the fill container, with buildah or podman
+	Image       image.Request // of the fill container, with buildah or podman
 	Runtime     string        // jobs', so that owners fit theirs
 	Drivers     []string      // storage drivers that jobs use: the first has to work
 	Users       []int         // for whom the images are readable; root is the first
@@ -60,11 +60,11 @@ type Fill struct {
 }
 
 func (f Fill) check() error {
-	if f.Tool.Reference == "" {
+	if f.Image.Reference == "" {
 		return errors.New("the configuration names no image with buildah or podman to fill the store with: write one as images.tool_image")
 	}
-	if err := image.Check(f.Tool.Reference); err != nil {
-		return fmt.Errorf("images.tool_image %.100q: %w", f.Tool.Reference, err)
+	if err := image.Check(f.Image.Reference); err != nil {
+		return fmt.Errorf("images.tool_image %.100q: %w", f.Image.Reference, err)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (f *Filler) replace(ctx context.Context, how Fill, c Change, current shared
 // changed it leaves things as they are, and with an error, too, except for images
 // that c.Keep goes on without.
 func (f *Filler) fill(ctx context.Context, how Fill, c Change, current shared.Generation, want []string) (err error) {
-	img, err := imagepull.Get(ctx, f.Engine, how.Tool, f.Log)
+	img, err := imagepull.Get(ctx, f.Engine, how.Image, f.Log)
 	if err != nil {
 		return fault.Systemf("images.tool_image: %w", err)
 	}

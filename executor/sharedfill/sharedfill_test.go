@@ -39,7 +39,7 @@ func TestFillNeedsAnImage(t *testing.T) {
 	for reference, want := range map[string]string{
 		"": "images.tool_image", "Not a name": `images.tool_image "Not a name"`, "tools/buildah": "",
 	} {
-		err := Fill{Tool: image.Request{Reference: reference}}.check()
+		err := Fill{Image: image.Request{Reference: reference}}.check()
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", reference, err)
 		}
@@ -128,7 +128,7 @@ func TestFillContainer(t *testing.T) {
 	if c.Runtime != "sysbox-runc" || c.Labels[job.LabelImages] != f.Shared.ID() || c.Labels[job.LabelName] != "" || c.Image != "sha256:tool" {
 		t.Errorf("%+v", c)
 	}
-	if n := slices.IndexFunc(c.Env, func(kv string) bool { return kv == "TMPDIR="+toolTemp }); n < 0 {
+	if n := slices.IndexFunc(c.Env, func(kv string) bool { return kv == "TMPDIR="+tempDir }); n < 0 {
 		t.Errorf("%q", c.Env)
 	}
 	writable := []string{}
@@ -137,7 +137,7 @@ func TestFillContainer(t *testing.T) {
 			writable = append(writable, m.Target)
 		}
 	}
-	if len(c.Mounts) != 3 || !slices.Equal(writable, []string{toolNew}) {
+	if len(c.Mounts) != 3 || !slices.Equal(writable, []string{newDir}) {
 		t.Errorf("%+v", c.Mounts)
 	}
 	e.refused = errors.New("no")

@@ -44,7 +44,7 @@ func (t *fillContainer) pullAll(ctx context.Context, current shared.Generation, 
 		missing, err := t.pull(ctx, driver, pull, c.Keep)
 		if err != nil && n > 0 && ctx.Err() == nil {
 			t.log.Warnf("Jobs with the storage driver %s get no shared images: %v", driver, err)
-			if err := t.run(ctx, "removing a store", `rm -rf "`+toolNew+`/$1"`, t.how.Out, driver); err != nil {
+			if err := t.run(ctx, "removing a store", `rm -rf "`+newDir+`/$1"`, t.how.Out, driver); err != nil {
 				return nil, err
 			}
 			continue

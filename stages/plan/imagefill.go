@@ -14,7 +14,7 @@ func ImageFill(cfg *config.Config, authFile string) (sharedfill.Fill, error) {
 	i := cfg.Images
 	credentials := image.Sources{Home: homeDir(), File: authFile}
 	f := sharedfill.Fill{
-		Tool:    image.Request{Reference: i.ToolImage, Credentials: credentials},
+		Image:   image.Request{Reference: i.ToolImage, Credentials: credentials},
 		Runtime: cfg.Runtime, Drivers: []string{"vfs"}, Users: []int{0},
 		Environment: i.Environment, Volumes: i.Volumes, Network: cfg.Network, Credentials: credentials,
 	}
@@ -22,7 +22,7 @@ func ImageFill(cfg *config.Config, authFile string) (sharedfill.Fill, error) {
 		f.Drivers = append(f.Drivers, cfg.Storage.Driver)
 	}
 	for _, p := range i.PullPolicy {
-		f.Tool.Policies = append(f.Tool.Policies, image.Policy(p))
+		f.Image.Policies = append(f.Image.Policies, image.Policy(p))
 	}
 	for _, u := range i.Users {
 		n, err := strconv.Atoi(u)
