@@ -3,15 +3,11 @@ package executor
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
-	"gitlab-sysbox-executor/executor/kept"
-	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -34,67 +30,20 @@ func (v volumes) mounts(f job.Folders) []engine.Mount {
 	return all
 }
 
-// takeFolders makes or finds the volumes of the job's folders. Until release is called nobody else takes
-// the kept ones; from then on the job's containers show that they are in use.
-func (x *Executor) takeFolders(ctx context.Context, i Identity, f job.Folders, j *journal.Journal) (v volumes, release func(), err error) {
-	var holds []*statedir.Hold
-	release = func() {
-		for _, h := range holds {
-			h.Release()
-		}
+// takeFolders makes or finds the volumes of the job's folders. Until release is called
+// nobody else takes the kept ones; from then on the job's containers show that they are
+// in use.
+func (x *Executor) takeFolders(ctx context.Context, i Identity, f job.Folders, j *journal.Journal) (volumes, func(), error) {
+	taken, release, err := x.Kept().TakeFolders(ctx, i, f)
+	if err != nil {
+		return volumes{}, nil, err
 	}
-	defer func() {
-		if err != nil {
-			release()
-			release = nil
-		}
-	}()
-	// take leaves volume empty where it cannot be had now.
-	take := func(volume *string, name, folder string, labels map[string]string, alone bool) error {
-		hold, lost, err := x.Kept().Take(ctx, name, labels, alone)
-		if hold == nil || err != nil {
-			return err
-		}
-		holds = append(holds, hold)
-		if lost.Known {
-			x.Log.Warnf("The folder %s was not kept when the last job with it had ended: it had %s, which is more than may be kept (gc.volume_size). This job begins with an empty one.", folder, lost)
-		}
-		*volume = name
-		return nil
+	v := volumes{builds: taken.Builds, cache: taken.Cache, cacheMounts: taken.CacheMounts, keptBuilds: taken.Builds}
+	if err := x.ownVolumes(ctx, i, j, map[string]*string{"builds": &v.builds, "cache": &v.cache}); err != nil {
+		release()
+		return v, nil, err
 	}
-	if f.KeepBuilds {
-		name, labels := kept.VolumeFor(i, kept.Builds, f.Protected, map[string]string{
-			job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
-		})
-		if err := take(&v.builds, name, f.Builds, labels, true); err != nil {
-			return v, nil, err
-		}
-		if v.builds == "" {
-			x.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
-		} else if err := x.Kept().Reset(ctx, name, strings.TrimPrefix(f.Temp, f.Builds+"/"), labels); err != nil {
-			return v, nil, err
-		}
-		v.keptBuilds = v.builds
-	}
-	if f.KeepCache { // it is left empty while it is being pruned
-		name, labels := kept.VolumeFor(i, kept.Cache, f.Protected, nil)
-		if err := take(&v.cache, name, f.Cache, labels, false); err != nil {
-			return v, nil, err
-		}
-	}
-	if f.KeepCacheMounts {
-		name, labels := kept.VolumeFor(i, kept.CacheMounts, f.Protected, nil)
-		if err := take(&v.cacheMounts, name, storage.CacheMounts, labels, false); err != nil {
-			return v, nil, err
-		}
-		if v.cacheMounts != "" {
-			x.Log.Info("Cache mounts of image builds are kept for the project's jobs (storage.cache_mounts).")
-		} else {
-			x.Log.Info("The project's kept cache mounts are just being pruned: this job's builds begin without them.")
-		}
-	}
-	err = x.ownVolumes(ctx, i, j, map[string]*string{"builds": &v.builds, "cache": &v.cache})
-	return v, release, err
+	return v, release, nil
 }
 
 // ownVolume is the name of a volume that goes with the job.

@@ -15,10 +15,11 @@ import (
 
 // volumes is an engine with volumes in a folder.
 type volumes struct {
-	dir    string
-	labels map[string]map[string]string // of volumes that are no builds
-	users  map[string]bool
-	sizes  map[string]int64 // what the engine itself says
+	dir      string
+	labels   map[string]map[string]string // of volumes that are no builds
+	users    map[string]bool
+	sizes    map[string]int64        // what the engine itself says
+	creating func(name string) error // is called before a volume is made
 	// removed is called when a volume has gone.
 	removed func(name string)
 }
@@ -26,6 +27,11 @@ type volumes struct {
 func (e *volumes) path(name string) string { return filepath.Join(e.dir, name, "_data") }
 
 func (e *volumes) CreateVolume(_ context.Context, name string, _, labels map[string]string) error {
+	if e.creating != nil {
+		if err := e.creating(name); err != nil {
+			return err
+		}
+	}
 	if labels != nil {
 		if e.labels == nil {
 			e.labels = map[string]map[string]string{}

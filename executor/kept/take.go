@@ -1,0 +1,92 @@
+package kept
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// Taken are the kept volumes that a job gets, by their names. One is empty where the job
+// is to have a volume, or a place, of its own.
+type Taken struct{ Builds, Cache, CacheMounts string }
+
+// taker takes volumes for one job.
+type taker struct {
+	*Store
+	holds []*statedir.Hold
+}
+
+func (t *taker) release() {
+	for _, h := range t.holds {
+		h.Release()
+	}
+}
+
+// take returns the name, or nothing where the volume cannot be had now.
+func (t *taker) take(ctx context.Context, name, folder string, labels map[string]string, exclusive bool) (string, error) {
+	hold, lost, err := t.Take(ctx, name, labels, exclusive)
+	if hold == nil || err != nil {
+		return "", err
+	}
+	t.holds = append(t.holds, hold)
+	if lost.Known {
+		t.Log.Warnf("The folder %s was not kept when the last job with it had ended: it had %s, which is more than may be kept (gc.volume_size). This job begins with an empty one.", folder, lost)
+	}
+	return name, nil
+}
+
+// TakeFolders makes or finds the kept volumes of the job's folders. Until release is
+// called nobody else takes them; from then on the job's containers show that they are
+// in use.
+func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) (taken Taken, release func(), err error) {
+	t := &taker{Store: s}
+	defer func() {
+		if err != nil {
+			t.release()
+		}
+	}()
+	if f.KeepBuilds {
+		if taken.Builds, err = t.builds(ctx, i, f); err != nil {
+			return taken, nil, err
+		}
+	}
+	if f.KeepCache { // it is left empty while it is being pruned
+		name, labels := VolumeFor(i, Cache, f.Protected, nil)
+		if taken.Cache, err = t.take(ctx, name, f.Cache, labels, false); err != nil {
+			return taken, nil, err
+		}
+	}
+	if f.KeepCacheMounts {
+		name, labels := VolumeFor(i, CacheMounts, f.Protected, nil)
+		if taken.CacheMounts, err = t.take(ctx, name, storage.CacheMounts, labels, false); err != nil {
+			return taken, nil, err
+		}
+		if taken.CacheMounts != "" {
+			s.Log.Info("Cache mounts of image builds are kept for the project's jobs (storage.cache_mounts).")
+		} else {
+			s.Log.Info("The project's kept cache mounts are just being pruned: this job's builds begin without them.")
+		}
+	}
+	return taken, t.release, nil
+}
+
+// builds takes the volume of the builds folder, without what a job that was killed left
+// in it of its file variables.
+func (t *taker) builds(ctx context.Context, i job.Identity, f job.Folders) (string, error) {
+	name, labels := VolumeFor(i, Builds, f.Protected, map[string]string{
+		job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
+	})
+	volume, err := t.take(ctx, name, f.Builds, labels, true)
+	if err != nil {
+		return "", err
+	}
+	if volume == "" {
+		t.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
+		return "", nil
+	}
+	return volume, t.Reset(ctx, volume, strings.TrimPrefix(f.Temp, f.Builds+"/"), labels)
+}
