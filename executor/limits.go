@@ -7,6 +7,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/cgroup"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -30,7 +31,7 @@ func (x *Executor) limitsOf(ctx context.Context, id string, p plan) job.Limits {
 func reached(l job.Limits, e cgroup.Events, u *agent.Usage) string {
 	var all []string
 	if e.OOMKills > 0 && l.Memory > 0 {
-		all = append(all, fmt.Sprintf("The job reached its memory limit of %s, and the kernel killed processes of it. Raise resources.memory in the executor's configuration, or set the job variable EXECUTOR_MEMORY where job.overrides.memory allows it.", show(l.Memory)))
+		all = append(all, fmt.Sprintf("The job reached its memory limit of %s, and the kernel killed processes of it. Raise resources.memory in the executor's configuration, or set the job variable EXECUTOR_MEMORY where job.overrides.memory allows it.", format.Bytes(l.Memory)))
 	} else if e.OOMKills > 0 {
 		all = append(all, "The kernel killed processes of the job for want of memory. The job has no memory limit of its own (resources.memory): the host's memory was used up, or that of resources.cgroup_parent.")
 	}
@@ -42,7 +43,7 @@ func reached(l job.Limits, e cgroup.Events, u *agent.Usage) string {
 	if u != nil {
 		for _, path := range u.Full {
 			if path == storage.Mountpoint {
-				all = append(all, fmt.Sprintf("The job's storage volume at %s was full: of its %s (storage.size) nothing was left, and what was written then failed with \"No space left on device\".", path, show(l.Volume)))
+				all = append(all, fmt.Sprintf("The job's storage volume at %s was full: of its %s (storage.size) nothing was left, and what was written then failed with \"No space left on device\".", path, format.Bytes(l.Volume)))
 			} else {
 				all = append(all, fmt.Sprintf("The disk that holds the job's TMPDIR %s was full: what was written there then failed with \"No space left on device\".", path))
 			}

@@ -10,10 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/docker/go-units"
-
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/storage"
@@ -93,7 +92,7 @@ func (x *Executor) makeVolume(ctx context.Context, p plan, a *admitted, j *journ
 	}
 	limit := "no limit"
 	if a.backend.Hard() {
-		limit = show(p.Volume.Size)
+		limit = format.Bytes(p.Volume.Size)
 	}
 	x.Log.Infof("Storage volume: %s, %s (%s).", a.backend.Name(), limit, a.why)
 	return v, nil
@@ -256,5 +255,3 @@ func (x *Executor) tellUsage(i Identity, u *agent.Usage, report bool) {
 		x.Log.Info(s.Line(u.Files))
 	}
 }
-
-func show(n int64) string { return units.BytesSize(float64(n)) }

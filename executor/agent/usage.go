@@ -9,8 +9,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/docker/go-units"
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // Watch asks to keep an eye on disk space while a script runs.
@@ -105,7 +106,7 @@ func (w Watch) start(out io.Writer) (end func() *Usage) {
 			}
 			if level := s.level(); level > a.told {
 				a.told = level
-				fmt.Fprintf(out, "\x1b[0;33mWARNING: %s is %d %% full: %s of %s are free.\x1b[0;m\n", a.what, level, units.BytesSize(float64(s.free)), units.BytesSize(float64(s.size)))
+				fmt.Fprintf(out, "\x1b[0;33mWARNING: %s is %d %% full: %s of %s are free.\x1b[0;m\n", a.what, level, format.Bytes(s.free), format.Bytes(s.size))
 			}
 			if s.full() && !a.full {
 				a.full = true

@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
-
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // What an agent may write in answer to a question, in bytes. A true answer has some
@@ -137,7 +136,7 @@ func (l *Limited) String() string { return l.text.String() }
 // tooMuchError says that more was written than may be.
 type tooMuchError struct{ most int }
 
-func (e *tooMuchError) Error() string { return "more than " + units.BytesSize(float64(e.most)) }
+func (e *tooMuchError) Error() string { return "more than " + format.Bytes(e.most) }
 
 func (l *Limited) Write(p []byte) (int, error) {
 	if l.text.Len()+len(p) > l.Most {

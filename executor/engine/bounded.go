@@ -8,7 +8,8 @@ import (
 	"strings"
 
 	"github.com/docker/docker/client"
-	"github.com/docker/go-units"
+
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // tooLarge says that the engine's answer is larger than is read of it. What an image
@@ -16,7 +17,7 @@ import (
 type tooLarge struct{ most int }
 
 func (e *tooLarge) Error() string {
-	return "the answer is larger than " + units.BytesSize(float64(e.most))
+	return "the answer is larger than " + format.Bytes(e.most)
 }
 
 // IsTooLarge says that an answer was not read to its end because of its size.

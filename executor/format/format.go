@@ -4,4 +4,4 @@ package format
 import "github.com/docker/go-units"
 
 // Bytes is a number of bytes with a binary unit, such as 1.5GiB.
-func Bytes[N int64 | float64](n N) string { return units.BytesSize(float64(n)) }
+func Bytes[N int | int64 | float64](n N) string { return units.BytesSize(float64(n)) }

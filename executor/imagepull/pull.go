@@ -11,11 +11,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/docker/go-units"
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/image"
 )
 
@@ -61,7 +61,7 @@ func All(ctx context.Context, store Store, requests []image.Request, log logrus.
 		length += images[n].Length
 	}
 	if length > mostLength {
-		return nil, fault.Jobf("the images of the job and its services have %s of labels and variables, and at most %s are possible; take other images, or fewer services", units.BytesSize(float64(length)), units.BytesSize(mostLength))
+		return nil, fault.Jobf("the images of the job and its services have %s of labels and variables, and at most %s are possible; take other images, or fewer services", format.Bytes(length), format.Bytes(mostLength))
 	}
 	return images, nil
 }

@@ -3,8 +3,9 @@ package storage
 import (
 	"fmt"
 
-	"github.com/docker/go-units"
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // Pool is where volumes get their blocks from. Sizes are bytes.
@@ -124,13 +125,11 @@ func (a Admission) Admit(what string, size int64) error {
 	if float64(a.Pool.Free)-promised-wanted >= float64(a.MinFree) {
 		return nil
 	}
-	text := fmt.Sprintf("no room for %s: %s free in %s, less %s that %d running jobs may still take", what, show(a.Pool.Free), a.Pool.Name, show(promised), jobs)
+	text := fmt.Sprintf("no room for %s: %s free in %s, less %s that %d running jobs may still take", what, format.Bytes(a.Pool.Free), a.Pool.Name, format.Bytes(promised), jobs)
 	advice := "wait for other jobs, make room, or lower storage.min_free"
 	if size > 0 {
-		text += fmt.Sprintf(" and %s for this one (size %s, overcommit %g)", show(wanted), show(size), a.Overcommit)
+		text += fmt.Sprintf(" and %s for this one (size %s, overcommit %g)", format.Bytes(wanted), format.Bytes(size), a.Overcommit)
 		advice = "wait for other jobs, make room, or lower storage.size or storage.min_free"
 	}
-	return &NoRoom{a.Pool, fmt.Sprintf("%s, is less than min_free %s; %s", text, show(a.MinFree), advice)}
+	return &NoRoom{a.Pool, fmt.Sprintf("%s, is less than min_free %s; %s", text, format.Bytes(a.MinFree), advice)}
 }
-
-func show[N int64 | float64](n N) string { return units.BytesSize(float64(n)) }

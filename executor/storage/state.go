@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // State is what is known of a job's storage volume while the job lives: in the job's
@@ -71,13 +73,13 @@ func (s State) Line(files int64) string {
 	if !s.Hard {
 		used := "use unknown"
 		if files > 0 {
-			used = show(files) + " in files"
+			used = format.Bytes(files) + " in files"
 		}
 		return fmt.Sprintf("Storage: driver %s on %s, %s, no limit.", s.Driver, s.Backend, used)
 	}
-	line := fmt.Sprintf("Storage: driver %s on %s, %s of %s used, peak %s", s.Driver, s.Backend, show(max(0, s.Used-s.Base)), show(s.Limit), show(max(0, s.Peak-s.Base)))
+	line := fmt.Sprintf("Storage: driver %s on %s, %s of %s used, peak %s", s.Driver, s.Backend, format.Bytes(max(0, s.Used-s.Base)), format.Bytes(s.Limit), format.Bytes(max(0, s.Peak-s.Base)))
 	if saved := files - (s.Used - s.Base); files > 0 {
-		line += fmt.Sprintf(", %s saved by shared blocks", show(max(0, saved)))
+		line += fmt.Sprintf(", %s saved by shared blocks", format.Bytes(max(0, saved)))
 	}
 	return line + "."
 }

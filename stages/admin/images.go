@@ -9,9 +9,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/sharedfill"
@@ -155,7 +155,7 @@ func imagesTable(l shared.Listing, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tDIGEST\tSIZE")
 	for _, i := range l.Images {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(i.Reference), printable(i.Digest), units.BytesSize(float64(i.Size)))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(i.Reference), printable(i.Digest), format.Bytes(i.Size))
 	}
 	fmt.Fprintln(w, "\nGENERATION\tVOLUME\tJOBS")
 	for _, g := range l.Generations {

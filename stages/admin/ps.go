@@ -9,10 +9,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/stages/app"
 )
 
@@ -70,9 +70,9 @@ func psTable(jobs []executor.JobState, now time.Time, out io.Writer) error {
 		}
 		storage, used, peak, limit := "-", "-", "-", "-"
 		if s := j.Storage; s != nil {
-			storage, used, peak = printable(s.Driver+" on "+s.Backend), inUnits(s.Used), inUnits(s.Peak)
+			storage, used, peak = printable(s.Driver+" on "+s.Backend), format.Bytes(s.Used), format.Bytes(s.Peak)
 			if s.Limit > 0 {
-				limit = inUnits(s.Limit)
+				limit = format.Bytes(s.Limit)
 			}
 		}
 		driver := fmt.Sprintf("%d (%s)", j.Driver.PID, cmp.Or(printable(j.Driver.Command), "?"))
@@ -90,5 +90,3 @@ func psTable(jobs []executor.JobState, now time.Time, out io.Writer) error {
 	}
 	return w.Flush()
 }
-
-func inUnits(n int64) string { return units.BytesSize(float64(n)) }
