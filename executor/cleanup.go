@@ -3,36 +3,21 @@ package executor
 import (
 	"context"
 	"fmt"
-	"slices"
 
-	"gitlab-sysbox-executor/executor/docker"
-	"gitlab-sysbox-executor/executor/host"
-	"gitlab-sysbox-executor/executor/removal"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 )
-
-// docker is the backend.
-func (x *Executor) docker() *docker.Backend {
-	return &docker.Backend{Engine: x.Engine, Dir: x.state(), Used: x.Kept().Used, Log: x.Log}
-}
-
-// removal removes jobs. A new kind of resource is registered here.
-func (x *Executor) removal() *removal.Engine {
-	backend := x.docker()
-	return &removal.Engine{
-		Dir: x.state(), Backend: backend, Timeout: x.CleanupTimeout, Log: x.Log,
-		Kinds: append(backend.Kinds(), host.Held{}, host.Loops{}, host.Folders{Dir: x.state()}),
-	}
-}
 
 // Cleanup removes everything that the journal or the labels say is the job's. It
 // may be called at any time and any number of times, also beside a stage that
 // still runs. A leftover is reported in the log, stays in the journal and is taken up
 // by gc: that is no error, for the job is over all the same. An error says that
 // Cleanup could not do its work.
-func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
+func (x *Executor) Cleanup(ctx context.Context, i job.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
 	defer cancel()
-	left, err := x.removal().Clear(ctx, i.Name(), nil)
+	left, err := x.Removal().Clear(ctx, i.Name(), nil)
 	for _, r := range left { // the Runner's own log is the administrator's
 		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)
 	}
@@ -42,25 +27,50 @@ func (x *Executor) Cleanup(ctx context.Context, i Identity) error {
 	if err != nil {
 		return err
 	}
-	x.Kept().After(ctx, i)
+	x.Kept.After(ctx, i)
 	// The job may have been the last that had an older generation of shared images.
-	if _, err := x.shared().DropOld(ctx); err != nil {
+	if _, err := x.DropImages(ctx); err != nil {
 		x.Log.Debugf("%v", err) // gc takes it up
 	}
 	return nil
 }
 
-// fresh clears what an earlier attempt at the job left, and begins its journal
-// under the same lock, so that gc never sees the one without the other.
-func (x *Executor) fresh(ctx context.Context, i Identity, begin func() error) error {
-	e := x.removal()
-	left, err := e.Clear(ctx, i.Name(), begin)
-	// This is in the job's log: a holder of the leftover may be another project's.
-	for _, r := range left {
-		x.Log.Warnf("An earlier attempt at the job left %s %s on this machine. An administrator removes it, or finds out who holds it, with `gitlab-sysbox-executor gc`.", r.Kind, r.Name)
+// CleanupUnproven is Cleanup for a job that only its variables name, which its author
+// can set. It refuses a job that another process than one of our own ancestors drives,
+// or may drive: a Runner cleans up after its own jobs.
+func (x *Executor) CleanupUnproven(ctx context.Context, i job.Identity) error {
+	drivers, ours, err := x.drivers(ctx, i.Name())
+	if err != nil {
+		return err
 	}
-	if n := slices.IndexFunc(left, e.Blocks); err == nil && n >= 0 {
-		return fmt.Errorf("an earlier attempt at the job left %s %s on this machine", left[n].Kind, left[n].Name)
+	for _, d := range drivers {
+		switch state := d.State(ours); {
+		case state == owner.Unknown:
+			return fmt.Errorf("job %d of project %d may be another process's: without the job's payload its things are left to that process, and to gc", i.JobID, i.ProjectID)
+		case state == owner.Alive && !d.IsAncestor():
+			return fmt.Errorf("job %d of project %d is driven by process %d, which did not start this cleanup: without the job's payload its things are left to that process, and to gc", i.JobID, i.ProjectID, d.PID)
+		}
 	}
-	return err
+	return x.Cleanup(ctx, i)
+}
+
+// drivers are the processes that drive the named job, by its journal and by the labels
+// of what it has on the backend. The zero Process is one of which nothing is known. Ours
+// tells that our own state folder knows of the job.
+func (x *Executor) drivers(ctx context.Context, name string) (all []owner.Process, ours bool, err error) {
+	content, there, err := journal.Read(x.Dir.Journals(), name)
+	if err != nil && !there {
+		return nil, false, err
+	}
+	if there { // one that makes no sense has no owner
+		all = append(all, content.Owner)
+	}
+	found, err := x.Removal().All(ctx, name)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, f := range found[name] {
+		all = append(all, owner.Parse(f.Labels[job.LabelOwner]))
+	}
+	return all, there || x.Dir.HasJob(name), nil
 }

@@ -10,49 +10,27 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// ErrBusy tells that another gc is at work.
-var ErrBusy = removal.ErrBusy
-
-// GCOptions say what GC is to do.
-type GCOptions = removal.Options
-
-// Action is what GC did with a resource.
-type Action = removal.Action
-
-// The actions.
-const (
-	Removed     = removal.Removed
-	WouldRemove = removal.WouldRemove
-	Kept        = removal.Kept
-	LeftOver    = removal.LeftOver
-)
-
-// Collected is one job, or one resource that is no job's, as GC found it.
-type Collected = removal.Collected
-
 // GC removes what belongs to no running job: by labels, journals and the folders
 // below the state folder. A job runs while the process that drives it lives or
 // one of its stages does. Nothing without our labels, and nothing outside the
 // state folder, is touched. It is safe beside prepare, run, cleanup and other
-// gcs; ErrBusy when one of these is at work.
-func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
-	unlock, ok, err := x.state().TryLockGC()
+// gcs; removal.ErrBusy when one of these is at work.
+func (x *Executor) GC(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
+	unlock, ok, err := x.Dir.TryLockGC()
 	if err != nil {
 		return nil, fmt.Errorf("gc: %w", err)
 	} else if !ok {
-		return nil, ErrBusy
+		return nil, removal.ErrBusy
 	}
 	defer unlock()
-	e := x.removal()
+	e := x.Removal()
 	all, err := e.Collect(ctx, o)
 	if err != nil {
 		return all, err
 	}
 	all = append(all, e.CollectQuarantine(ctx, o)...)
 	var errs []error
-	for _, collect := range []func(context.Context, GCOptions) ([]Collected, error){
-		x.Kept().Collect, x.Kept().CollectCacheMounts, x.shared().Collect, x.pulled().Collect, x.room().Collect,
-	} {
+	for _, collect := range x.Collects {
 		collected, err := collect(ctx, o)
 		all, errs = append(all, collected...), append(errs, err)
 	}
@@ -63,7 +41,7 @@ func (x *Executor) GC(ctx context.Context, o GCOptions) ([]Collected, error) {
 // long as the interval. It is bounded to a few seconds, and its troubles are not
 // the job's. The returned function waits for its end.
 func (x *Executor) sweep(ctx context.Context) (wait func()) {
-	info, err := os.Stat(x.state().GC())
+	info, err := os.Stat(x.Dir.GC())
 	if x.GCInterval <= 0 || err == nil && time.Since(info.ModTime()).Abs() < x.GCInterval {
 		return func() {}
 	}
@@ -71,16 +49,16 @@ func (x *Executor) sweep(ctx context.Context) (wait func()) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	go func() {
 		defer close(done)
-		all, err := x.GC(ctx, GCOptions{Each: sweepTime})
+		all, err := x.GC(ctx, removal.Options{Each: sweepTime})
 		if err != nil {
 			x.Log.Debugf("gc beside prepare: %v", err)
 		}
 		// Other projects' jobs are nothing for this one's log.
-		counts := map[Action]int{}
+		counts := map[removal.Action]int{}
 		for _, c := range all {
 			counts[c.Action]++
 		}
-		x.Log.Debugf("gc beside prepare: %d removed, %d kept, %d left", counts[Removed], counts[Kept], counts[LeftOver])
+		x.Log.Debugf("gc beside prepare: %d removed, %d kept, %d left", counts[removal.Removed], counts[removal.Kept], counts[removal.LeftOver])
 	}()
 	return func() {
 		defer cancel()

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -14,12 +13,12 @@ func TestSweepEndsInTime(t *testing.T) {
 	old := sweepTime
 	t.Cleanup(func() { sweepTime = old })
 	sweepTime = 200 * time.Millisecond
-	x := standIn(t, nil, func(*http.Request) {})
+	x, _ := inMemory(t)
 	x.GCInterval = time.Hour
-	if err := os.MkdirAll(x.state().Journals(), 0o700); err != nil {
+	if err := os.MkdirAll(x.Dir.Journals(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	path := x.state().Journal("gsx-1")
+	path := x.Dir.Journal("gsx-1")
 	if err := unix.Mkfifo(path, 0o600); err != nil { // who reads it waits for a writer
 		t.Fatal(err)
 	}
@@ -35,7 +34,7 @@ func TestSweepEndsInTime(t *testing.T) {
 		if writer, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
 			writer.Close() // the gc reads that there is nothing
 		}
-		unlock, ok, err := x.state().TryLockGC()
+		unlock, ok, err := x.Dir.TryLockGC()
 		if err != nil {
 			t.Fatal(err)
 		} else if ok {

@@ -2,17 +2,16 @@ package executor
 
 import (
 	"encoding/json"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
-	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/proc"
+	"gitlab-sysbox-executor/executor/removal"
 )
 
 // A job that only variables name is left alone where somebody else drives it, or may.
@@ -49,21 +48,21 @@ func TestCleanupUnproven(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			identity := Identity{Server: "a", ProjectID: 1, JobID: 1}
-			var networks []engine.Found
+			identity := job.Identity{Server: "a", ProjectID: 1, JobID: 1}
+			x, backend := inMemory(t)
 			if c.label.PID != 0 {
-				networks = append(networks, engine.Found{ID: "n", Name: identity.Name(), Labels: map[string]string{job.LabelName: identity.Name(), job.LabelOwner: c.label.String()}})
+				backend.add(identity.Name(), map[string]string{job.LabelName: identity.Name(), job.LabelOwner: c.label.String()})
 			}
-			x := standIn(t, networks, func(r *http.Request) {
-				if r.Method == http.MethodDelete && c.refused != "" {
-					t.Errorf("%s %s", r.Method, r.URL)
+			backend.remove = func(r removal.Resource) {
+				if c.refused != "" {
+					t.Errorf("%s is removed", r.Name)
 				}
-			})
-			path := x.state().Journal(identity.Name())
+			}
+			path := x.Dir.Journal(identity.Name())
 			if c.journal.PID != 0 {
-				j, _, err := journal.Open(x.state().Journals(), identity.Name())
+				j, _, err := journal.Open(x.Dir.Journals(), identity.Name())
 				if err == nil {
-					err = j.Begin(json.RawMessage("{}"), c.journal, x.Engine.Host())
+					err = j.Begin(json.RawMessage("{}"), c.journal, x.Backend.Host())
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -73,8 +72,10 @@ func TestCleanupUnproven(t *testing.T) {
 			if (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
 				t.Errorf("got %v", err)
 			}
-			if exists(path) != (c.refused != "" && c.journal.PID != 0) {
-				t.Errorf("journal there: %t", exists(path))
+			_, statErr := os.Stat(path)
+			exists := statErr == nil
+			if exists != (c.refused != "" && c.journal.PID != 0) {
+				t.Errorf("journal there: %t", exists)
 			}
 		})
 	}

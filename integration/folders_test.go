@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -21,7 +21,7 @@ func (p *place) kept(t testing.TB) *kept.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&executor.Executor{Engine: e, StateDir: p.stateDir}).Kept()
+	return &kept.Store{State: statedir.Dir(p.stateDir), Engine: e, Local: true}
 }
 
 // keptVolumes are those that jobs with this state folder used.

@@ -14,8 +14,9 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor"
 	product "gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/engine"
 	"gitlab-sysbox-executor/integration/leftovers"
 	"gitlab-sysbox-executor/integration/registry"
@@ -153,7 +154,7 @@ func TestHostileDiskFillsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	kept := (&executor.Executor{Engine: client, StateDir: p.stateDir, Log: logrus.New()}).Kept()
+	kept := &kept.Store{State: statedir.Dir(p.stateDir), Engine: client, Local: true, Log: logrus.New()}
 	if share := int64(size.size) << 20 / 5; kept.Total() > share {
 		t.Errorf("the jobs' folders keep %d MiB, more than 20%% of the disk", kept.Total()>>20)
 	} else if kept.Total() == 0 {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/integration/runner"
 )
 
@@ -25,13 +25,13 @@ func (p *place) run(t *testing.T, args ...string) string {
 }
 
 // ps is what is said of the session's job.
-func (p *place) ps(t *testing.T, s *runner.Session) executor.JobState {
+func (p *place) ps(t *testing.T, s *runner.Session) overview.JobState {
 	t.Helper()
-	var all []executor.JobState
+	var all []overview.JobState
 	if out := p.run(t, "ps", "--json"); json.Unmarshal([]byte(out), &all) != nil {
 		t.Fatal(out)
 	}
-	n := slices.IndexFunc(all, func(j executor.JobState) bool { return j.JobID == s.Job.ID })
+	n := slices.IndexFunc(all, func(j overview.JobState) bool { return j.JobID == s.Job.ID })
 	if n < 0 {
 		t.Fatalf("job %d is not in %+v", s.Job.ID, all)
 	}
@@ -49,7 +49,7 @@ func TestJobsCanBeSeen(t *testing.T) {
 
 	// Owned by this process, which is what runs the driver here.
 	waiting := p.ps(t, s)
-	if waiting.Phase != executor.Waiting || waiting.Stage != runner.StageGetSources || waiting.Driver.PID != os.Getpid() || waiting.DriverLives != "yes" {
+	if waiting.Phase != overview.Waiting || waiting.Stage != runner.StageGetSources || waiting.Driver.PID != os.Getpid() || waiting.DriverLives != "yes" {
 		t.Errorf("%+v", waiting)
 	}
 	process := s.StartRun(runner.StageBuild, s.Script(runner.StageBuild))
@@ -57,7 +57,7 @@ func TestJobsCanBeSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	running := p.ps(t, s)
-	if running.Phase != executor.Running || running.Stage != runner.StageBuild || running.ProjectID != s.Job.ProjectID || running.Image != j.Image.Name ||
+	if running.Phase != overview.Running || running.Stage != runner.StageBuild || running.ProjectID != s.Job.ProjectID || running.Image != j.Image.Name ||
 		running.Container != p.buildContainer(t, s) || len(running.Services) != 1 || time.Since(running.Since).Abs() > 10*time.Minute || running.Since.Before(running.Started) {
 		t.Errorf("%+v", running)
 	}
@@ -102,7 +102,7 @@ func TestJobsCanBeSeen(t *testing.T) {
 func TestOrphansCanBeSeen(t *testing.T) {
 	p := newPlace(t, settings{other: "[gc]\ninterval = \"0s\""})
 	s := p.orphaned(t, job(t, "bookworm", "true"))
-	if got := p.ps(t, s); got.Phase != executor.Orphaned || got.DriverLives != "no" {
+	if got := p.ps(t, s); got.Phase != overview.Orphaned || got.DriverLives != "no" {
 		t.Errorf("%+v", got)
 	}
 	p.gc(t)

@@ -49,7 +49,7 @@ func (k containers) Examine(ctx context.Context, r *removal.Resource, rec remova
 		return // it is going, or its removal will report it
 	}
 	r.Paths = d.Paths
-	k.Used(d.Volumes)
+	k.Kept.Used(d.Volumes)
 	for _, v := range d.Anonymous {
 		if err := rec.Intend(journal.Resource{Kind: journal.Volume, Name: v, Detail: anonymous, Answered: true}); err != nil {
 			k.Log.Debugf("volume %s of container %s: %v", v, r.Name, err)

@@ -6,8 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +16,9 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/removal"
+	"gitlab-sysbox-executor/executor/statedir"
 )
 
 // The end of a job counts as use of the volumes that its container had.
@@ -40,14 +42,28 @@ func TestExamineIsAUse(t *testing.T) {
 	t.Cleanup(func() { e.Close() })
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	var used []string
-	b := &Backend{Engine: e, Used: func(volumes []string) { used = append(used, volumes...) }, Log: log}
+	dir := statedir.Dir(t.TempDir())
+	past := time.Now().Add(-time.Hour)
+	for _, v := range []string{"a", "b", "c"} {
+		hold, err := dir.Hold(v, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hold.Release()
+		if err := os.Chtimes(dir.Kept(v), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := &Backend{Engine: e, Kept: &kept.Store{State: dir, Log: log}, Log: log}
 	j, _, err := journal.Open(t.TempDir(), "gsx-0123abcd-p1-j1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Kinds()[0].Examine(t.Context(), &removal.Resource{ID: "0123"}, j)
-	if !slices.Equal(used, []string{"a", "c"}) {
-		t.Errorf("used: %q", used)
+	for v, used := range map[string]bool{"a": true, "b": false, "c": true} {
+		info, err := os.Stat(dir.Kept(v))
+		if err != nil || info.ModTime().After(past.Add(time.Minute)) != used {
+			t.Errorf("%s is used: %t, %v", v, !used, err)
+		}
 	}
 }

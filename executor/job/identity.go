@@ -39,6 +39,8 @@ const (
 	RoleService Role = "service"
 	RoleNetwork Role = "network"
 	RoleStorage Role = "storage"
+	RoleBuilds  Role = "builds" // volumes that go with the job
+	RoleCache   Role = "cache"
 	RoleShared  Role = "shared" // a volume that the job shares with its services
 )
 

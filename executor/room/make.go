@@ -23,7 +23,7 @@ func (k *Keeper) Make(ctx context.Context, refused *storage.NoRoom, folder strin
 	short, cancel := context.WithTimeout(ctx, makeTime)
 	defer cancel()
 	var all []removal.Collected
-	collected, err := k.GC(short, removal.Options{})
+	collected, err := k.gc(short)
 	if err != nil && !errors.Is(err, removal.ErrBusy) {
 		k.Log.Debugf("gc for want of room: %v", err)
 	}
@@ -54,4 +54,22 @@ func (k *Keeper) Make(ctx context.Context, refused *storage.NoRoom, folder strin
 	}
 	k.Log.Infof("%d things that no job needs were removed.", removed)
 	return nil
+}
+
+// How long a gc waits for another to end, such as the short one that a prepare does
+// beside its work, and how often it looks.
+const (
+	busyTime  = 10 * time.Second
+	busyPause = 100 * time.Millisecond
+)
+
+// gc is the executor's, which one process at a time does.
+func (k *Keeper) gc(ctx context.Context) ([]removal.Collected, error) {
+	for began := time.Now(); ; {
+		all, err := k.GC(ctx, removal.Options{})
+		if !errors.Is(err, removal.ErrBusy) || time.Since(began) > busyTime || ctx.Err() != nil {
+			return all, err
+		}
+		time.Sleep(busyPause)
+	}
 }

@@ -20,7 +20,6 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/spec"
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // fillContainer is a container of ours in which an image's own tools fill a generation.
@@ -38,23 +37,19 @@ func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, mad
 	if err := f.makeFolder(); err != nil {
 		return nil, fmt.Errorf("shared images: %w", err)
 	}
-	c := engine.Container{
-		Name: made, Image: img.ID, Runtime: how.Runtime, User: "0:0", WorkingDir: "/",
-		Entrypoint: agent.Command("init"), Cmd: []string{"{}"},
-		Env: sysbox.Unset(append(slices.Clone(how.Environment),
-			"STORAGE_OPTS=", "TMPDIR="+tempDir, "BUILDAH_ISOLATION=chroot"), img.Env),
-		Labels: job.ContainerLabels(map[string]string{job.LabelImages: f.Shared.ID(), job.LabelOwner: owner.Label()}),
-		Mounts: []engine.Mount{
-			{Kind: engine.Bind, Source: f.Shared.FillFolder(), Target: agent.Dir, ReadOnly: true},
-			{Kind: engine.Volume, Source: made, Target: newDir},
-		},
-		Tmpfs: map[string]string{runDir: "mode=0700"},
-		Names: spec.Names(how.Network),
+	mounts := []engine.Mount{
+		{Kind: engine.Bind, Source: f.Shared.FillFolder(), Target: agent.Dir, ReadOnly: true},
+		{Kind: engine.Volume, Source: made, Target: newDir},
 	}
-	c.Mounts = append(c.Mounts, spec.Mounts(how.Volumes, func(int) string { return "" })...) // each has a source
+	mounts = append(mounts, spec.Mounts(how.Volumes, func(int) string { return "" })...) // each has a source
 	if old != "" {
-		c.Mounts = append(c.Mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: oldDir, ReadOnly: true})
+		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: oldDir, ReadOnly: true})
 	}
+	env := append(slices.Clone(how.Environment), "STORAGE_OPTS=", "TMPDIR="+tempDir, "BUILDAH_ISOLATION=chroot")
+	c := spec.New(made, how.Runtime, img, env, how.Network, mounts)
+	spec.RunAgent(&c, "{}", "/")
+	c.Labels = job.ContainerLabels(map[string]string{job.LabelImages: f.Shared.ID(), job.LabelOwner: owner.Label()})
+	c.Tmpfs = map[string]string{runDir: "mode=0700"}
 	id, err := f.Engine.CreateContainer(ctx, c)
 	if err != nil {
 		return nil, f.Engine.ExplainRuntime(ctx, how.Runtime, err)

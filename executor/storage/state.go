@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/sirupsen/logrus"
+
 	"gitlab-sysbox-executor/executor/format"
 )
 
@@ -82,6 +84,30 @@ func (s State) Line(files int64) string {
 		line += fmt.Sprintf(", %s saved by shared blocks", format.Bytes(max(0, saved)))
 	}
 	return line + "."
+}
+
+// Claims are those of all jobs with a folder below jobs but the named one. One that
+// cannot be read is left out with a warning.
+func Claims(jobs, but string, log logrus.FieldLogger) ([]Claim, error) {
+	entries, err := os.ReadDir(jobs)
+	if err != nil {
+		return nil, err
+	}
+	var all []Claim
+	for _, e := range entries {
+		if e.Name() == but {
+			continue
+		}
+		s, err := ReadState(filepath.Join(jobs, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has none yet, or is being removed
+		} else if err != nil {
+			log.Warnf("What a job may still take of the disk is not known: %v", err)
+			continue
+		}
+		all = append(all, s.Claim)
+	}
+	return all, nil
 }
 
 // detachTime bounds the wait for the kernel to take back a volume's device.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/stages/app"
 )
 
@@ -23,7 +24,7 @@ func Commands(a *app.App) []*cobra.Command {
 
 // gcCommand removes what belongs to no running job.
 func gcCommand(a *app.App) *cobra.Command {
-	var o executor.GCOptions
+	var o removal.Options
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "gc",
@@ -56,24 +57,24 @@ all but the first say so and end.`,
 	return c
 }
 
-func collect(ctx context.Context, x *executor.Executor, o executor.GCOptions, asJSON bool, out io.Writer) error {
+func collect(ctx context.Context, x *executor.Executor, o removal.Options, asJSON bool, out io.Writer) error {
 	began := time.Now()
 	all, err := x.GC(ctx, o)
-	if errors.Is(err, executor.ErrBusy) {
+	if errors.Is(err, removal.ErrBusy) {
 		x.Log.Info(err)
 		err = nil
 	}
 	if asJSON {
 		if all == nil {
-			all = []executor.Collected{}
+			all = []removal.Collected{}
 		}
 		return errors.Join(err, printJSON(out, all))
 	}
 	return errors.Join(err, gcTable(all, o.DryRun, began, out))
 }
 
-func gcTable(all []executor.Collected, dryRun bool, began time.Time, out io.Writer) error {
-	counts := map[executor.Action]int{}
+func gcTable(all []removal.Collected, dryRun bool, began time.Time, out io.Writer) error {
+	counts := map[removal.Action]int{}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, c := range all {
 		counts[c.Action]++
@@ -82,9 +83,9 @@ func gcTable(all []executor.Collected, dryRun bool, began time.Time, out io.Writ
 			fmt.Fprintf(w, "\t  %s\t\n", printable(r))
 		}
 	}
-	fmt.Fprintf(w, "%d removed, %d kept, %d left", counts[executor.Removed], counts[executor.Kept], counts[executor.LeftOver])
+	fmt.Fprintf(w, "%d removed, %d kept, %d left", counts[removal.Removed], counts[removal.Kept], counts[removal.LeftOver])
 	if dryRun {
-		fmt.Fprintf(w, ", %d would be removed", counts[executor.WouldRemove])
+		fmt.Fprintf(w, ", %d would be removed", counts[removal.WouldRemove])
 	}
 	fmt.Fprintf(w, " in %s\n", time.Since(began).Round(time.Millisecond))
 	return w.Flush()

@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/spf13/cobra"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/plan"
 )
@@ -37,9 +37,9 @@ text format, for node_exporter's textfile collector. Nothing is changed.`,
 				return err
 			}
 			o.folder, o.minFree = plan.Volume(a.Config).Folder, int64(a.Config.Storage.MinFree)
-			return a.WithExecutor(func(x *executor.Executor) error {
+			return a.With(func(p *app.Parts) error {
 				var b bytes.Buffer
-				if err := metrics(c.Context(), x, o, &b); err != nil {
+				if err := metrics(c.Context(), p.Overview, o, &b); err != nil {
 					return err
 				}
 				if output == "" {
@@ -68,8 +68,8 @@ type metricsOptions struct {
 	perJob, sizes bool
 }
 
-func metrics(ctx context.Context, x *executor.Executor, o metricsOptions, out io.Writer) error {
-	h, err := x.Host(ctx, o.folder, o.sizes)
+func metrics(ctx context.Context, r *overview.Reader, o metricsOptions, out io.Writer) error {
+	h, err := r.Host(ctx, o.folder, o.sizes)
 	if err != nil {
 		return err
 	}
@@ -115,9 +115,9 @@ type sample struct {
 func of[N int | int64](value N, labels ...string) sample { return sample{float64(value), labels} }
 
 // families are the figures. Nothing that a job's author chose is among the labels.
-func families(h executor.HostState, o metricsOptions) gauges {
+func families(h overview.HostState, o metricsOptions) gauges {
 	var g gauges
-	phases := map[executor.Phase]int{executor.Preparing: 0, executor.Running: 0, executor.Waiting: 0, executor.Cleaning: 0, executor.Orphaned: 0}
+	phases := map[overview.Phase]int{overview.Preparing: 0, overview.Running: 0, overview.Waiting: 0, overview.Cleaning: 0, overview.Orphaned: 0}
 	var used, limit, left int64
 	var fullest float64
 	for _, j := range h.Jobs {
@@ -167,7 +167,7 @@ func (g *gauges) kept(volumes []kept.Volume, sizes bool) {
 	}
 }
 
-func (g *gauges) perJob(jobs []executor.JobState) {
+func (g *gauges) perJob(jobs []overview.JobState) {
 	var started, used, peak, limit []sample
 	for _, j := range jobs {
 		labels := []string{"job_id", strconv.FormatInt(j.JobID, 10), "project_id", strconv.FormatInt(j.ProjectID, 10), "server", cmp.Or(j.Server, "?")}

@@ -9,24 +9,24 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-var hostOfTwo = executor.HostState{
-	Jobs: []executor.JobState{
+var hostOfTwo = overview.HostState{
+	Jobs: []overview.JobState{
 		{
-			Identity: job.Identity{Server: `a"b.example`, ProjectID: 42, JobID: 7}, Name: "gsx-1", Phase: executor.Running, Stage: "build_script",
+			Identity: job.Identity{Server: `a"b.example`, ProjectID: 42, JobID: 7}, Name: "gsx-1", Phase: overview.Running, Stage: "build_script",
 			Started: time.Unix(1000, 0), Since: time.Unix(1060, 0), Driver: owner.Process{PID: 5, Command: "gitlab-runner"}, DriverLives: "yes",
-			Container: "0123456789abcdef", Image: "debian:12", Storage: &executor.StorageState{Backend: "xfs-loop", Driver: "vfs", Used: 50 << 20, Peak: 60 << 20, Limit: 100 << 20},
+			Container: "0123456789abcdef", Image: "debian:12", Storage: &overview.StorageState{Backend: "xfs-loop", Driver: "vfs", Used: 50 << 20, Peak: 60 << 20, Limit: 100 << 20},
 		},
 		{
-			Name: "gsx-2", Phase: executor.Orphaned, DriverLives: "no", Left: []string{"volume v: in use"},
-			Storage: &executor.StorageState{Backend: "volume", Driver: "vfs", Used: 1 << 20},
+			Name: "gsx-2", Phase: overview.Orphaned, DriverLives: "no", Left: []string{"volume v: in use"},
+			Storage: &overview.StorageState{Backend: "volume", Driver: "vfs", Used: 1 << 20},
 		},
 	},
 	Disk: storage.Pool{ID: "disk 1", Name: "/srv/volumes", Free: 1 << 30}, Claimed: 50 << 20, Aside: 3,

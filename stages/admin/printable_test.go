@@ -9,9 +9,10 @@ import (
 	"time"
 	"unicode"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -44,12 +45,12 @@ func harmless(t *testing.T, what, text string) {
 
 // Whatever a label, a container or a process is called, tables of root's are as they are.
 func TestTablesOfHostileNames(t *testing.T) {
-	jobs := []executor.JobState{{
-		Identity: job.Identity{Server: hostile, JobID: 1, ProjectID: 2}, Name: hostile, Phase: executor.Running, Stage: hostile,
+	jobs := []overview.JobState{{
+		Identity: job.Identity{Server: hostile, JobID: 1, ProjectID: 2}, Name: hostile, Phase: overview.Running, Stage: hostile,
 		Driver: owner.Process{PID: 3, Command: hostile}, Container: hostile, Image: hostile, Left: []string{hostile},
-		Storage: &executor.StorageState{Backend: hostile, Driver: hostile},
+		Storage: &overview.StorageState{Backend: hostile, Driver: hostile},
 	}}
-	collected := []executor.Collected{{Name: hostile, Action: executor.Kept, Reason: hostile, Resources: []string{hostile}}}
+	collected := []removal.Collected{{Name: hostile, Action: removal.Kept, Reason: hostile, Resources: []string{hostile}}}
 	images := shared.Listing{
 		Images:      []storage.StoredImage{{Reference: hostile, Digest: hostile}},
 		Generations: []shared.GenerationUse{{Number: 1, Volume: hostile, Jobs: []string{hostile}}},
@@ -62,7 +63,7 @@ func TestTablesOfHostileNames(t *testing.T) {
 		"gc":     {func(out *bytes.Buffer) error { return gcTable(collected, false, time.Now(), out) }, 3},
 		"images": {func(out *bytes.Buffer) error { return imagesTable(images, out) }, 5},
 		"metrics": {func(out *bytes.Buffer) error {
-			return printFamilies(families(executor.HostState{Jobs: jobs}, metricsOptions{perJob: true, folder: hostile}), out)
+			return printFamilies(families(overview.HostState{Jobs: jobs}, metricsOptions{perJob: true, folder: hostile}), out)
 		}, 0},
 		"JSON of ps":     {func(out *bytes.Buffer) error { return printJSON(out, jobs) }, 0},
 		"JSON of gc":     {func(out *bytes.Buffer) error { return printJSON(out, collected) }, 0},
@@ -78,8 +79,8 @@ func TestTablesOfHostileNames(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	var back []executor.Collected
-	valid := []executor.Collected{{Name: strings.ToValidUTF8(hostile, "") + "\U000e0001", Reason: "<&>"}}
+	var back []removal.Collected
+	valid := []removal.Collected{{Name: strings.ToValidUTF8(hostile, "") + "\U000e0001", Reason: "<&>"}}
 	if err := printJSON(&out, valid); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || !reflect.DeepEqual(back, valid) {
 		t.Errorf("%v: %q became %q", err, valid, back)
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/format"
+	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/stages/app"
 )
 
@@ -30,8 +30,8 @@ storage, and whether the process that drives it lives. Nothing is changed.`,
 			if err := a.Load(c.ErrOrStderr()); err != nil {
 				return err
 			}
-			return a.WithExecutor(func(x *executor.Executor) error {
-				return ps(c.Context(), x, asJSON, c.OutOrStdout())
+			return a.With(func(p *app.Parts) error {
+				return ps(c.Context(), p.Overview, asJSON, c.OutOrStdout())
 			})
 		},
 	}
@@ -40,18 +40,18 @@ storage, and whether the process that drives it lives. Nothing is changed.`,
 }
 
 // ps prints what is known even when the engine does not answer.
-func ps(ctx context.Context, x *executor.Executor, asJSON bool, out io.Writer) error {
-	jobs, err := x.Jobs(ctx)
+func ps(ctx context.Context, r *overview.Reader, asJSON bool, out io.Writer) error {
+	jobs, err := r.Jobs(ctx)
 	if asJSON {
 		if jobs == nil {
-			jobs = []executor.JobState{}
+			jobs = []overview.JobState{}
 		}
 		return errors.Join(err, printJSON(out, jobs))
 	}
 	return errors.Join(err, psTable(jobs, time.Now(), out))
 }
 
-func psTable(jobs []executor.JobState, now time.Time, out io.Writer) error {
+func psTable(jobs []overview.JobState, now time.Time, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "JOB\tPROJECT\tPHASE\tFOR\tIMAGE\tCONTAINER\tSTORAGE\tUSED\tPEAK\tLIMIT\tDRIVER")
 	number := func(n int64) string {
@@ -62,7 +62,7 @@ func psTable(jobs []executor.JobState, now time.Time, out io.Writer) error {
 	}
 	for _, j := range jobs {
 		phase, age := string(j.Phase), "?"
-		if j.Phase == executor.Running {
+		if j.Phase == overview.Running {
 			phase = j.Stage
 		}
 		if !j.Since.IsZero() {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/servicelog"
 )
 
 // NewLog writes plain lines for a job's log, coloured as the Runner colours its
@@ -35,7 +35,7 @@ const (
 func (lines) Format(e *logrus.Entry) ([]byte, error) {
 	prefix, colour := "", ""
 	switch {
-	case e.Data[executor.Verbatim] == true:
+	case e.Data[servicelog.Verbatim] == true:
 	case e.Level <= logrus.ErrorLevel:
 		prefix, colour = "ERROR: ", boldRed
 	case e.Level == logrus.WarnLevel:

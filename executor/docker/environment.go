@@ -1,0 +1,92 @@
+package docker
+
+import (
+	"strings"
+
+	"github.com/docker/go-units"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/spec"
+	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
+	"gitlab-sysbox-executor/executor/toolconf"
+)
+
+// toolDefaults are variables of a container whose processes run as user; a job or
+// an administrator may set them otherwise.
+func toolDefaults(user string) []string {
+	conf := sysbox.ContainersFile
+	if !job.IsRoot(user) {
+		conf = sysbox.RootlessContainersFile
+	}
+	return []string{
+		"CONTAINERS_CONF=" + conf,
+		// Sysbox refuses a nested procfs; overlay cannot be stacked on overlay.
+		"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native --oci-worker-binary=" + agent.Dir + "/" + runcFile,
+	}
+}
+
+// withToolDefaults adds to env what is not in it.
+func withToolDefaults(env []string, user string) []string {
+	set := map[string]bool{}
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		set[name] = true
+	}
+	all := env[:len(env):len(env)]
+	for _, kv := range toolDefaults(user) {
+		if name, _, _ := strings.Cut(kv, "="); !set[name] {
+			all = append(all, kv)
+		}
+	}
+	return all
+}
+
+// withStorage is the environment with the storage settings, each name once: a
+// program may take the first of two.
+func withStorage(environment []string, s storage.Settings) []string {
+	settings := s.Environment()
+	ours := spec.Pairs(settings)
+	var all []string
+	for _, kv := range environment {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, taken := ours[name]; !taken {
+			all = append(all, kv)
+		}
+	}
+	return append(all, settings...)
+}
+
+// certainLimits are hard limits that no container with these resources is below:
+// what is configured, and else what every engine leaves.
+func certainLimits(r config.Resources) sysbox.Limits {
+	l := toolconf.CertainLimits
+	if u := ulimit(r, "nofile"); u != nil {
+		l.NoFile = uint64(u.Hard)
+	}
+	if u := ulimit(r, "nproc"); u != nil {
+		l.NProc = uint64(u.Hard)
+	}
+	return l
+}
+
+// softNoFile is the configured soft limit of open files; 0 where none is.
+func softNoFile(r config.Resources) uint64 {
+	if u := ulimit(r, "nofile"); u != nil {
+		return uint64(u.Soft)
+	}
+	return 0
+}
+
+// ulimit is what is configured for a limit, if anything is.
+func ulimit(r config.Resources, name string) (last *units.Ulimit) {
+	for _, text := range r.Ulimits {
+		// Of what cannot be read the engine tells.
+		if u, err := units.ParseUlimit(text); err == nil && u.Name == name {
+			last = u
+		}
+	}
+	return last
+}

@@ -1,0 +1,157 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
+)
+
+// wantedMounts are c's mounts as the agent finds them again: a folder or file of
+// the host by its device and inode.
+func wantedMounts(c engine.Container) []agent.Mount {
+	var all []agent.Mount
+	want := func(w agent.Mount) {
+		if systemdRuns(c) {
+			w.Spare = sysbox.Spare(w.Target)
+		}
+		all = append(all, w)
+	}
+	for _, m := range c.Mounts {
+		w := agent.Mount{Target: m.Target}
+		if info, err := os.Stat(m.Source); m.Kind == engine.Bind && err == nil {
+			if s, ok := info.Sys().(*syscall.Stat_t); ok {
+				w.Device, w.Inode = s.Dev, s.Ino
+			}
+		}
+		want(w)
+	}
+	for _, target := range slices.Sorted(maps.Keys(c.Tmpfs)) {
+		want(agent.Mount{Target: target, FSType: "tmpfs"})
+	}
+	return all
+}
+
+// reportMounts reports which mounts of a container are elsewhere, and refuses one that
+// lacks a mount.
+func (b *Backend) reportMounts(container string, faults []agent.MountFault) error {
+	var missing []string
+	for _, f := range faults {
+		switch {
+		case f.Restored:
+			b.Log.Warnf("The mount at %s in %s was not visible: %s. It was mounted there again; what was started before finds it at %s.", f.Target, container, f.Reason, f.Moved)
+		case f.Moved != "":
+			b.Log.Warnf("The mount at %s in %s is not visible: %s. Its content is at %s.", f.Target, container, f.Reason, f.Moved)
+		default:
+			missing = append(missing, f.Target+": "+f.Reason)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fault.Jobf("a mount of %s is not visible in it: %s; something in the image mounts over it (findmnt shows what)", container, strings.Join(missing, "; "))
+}
+
+// examineJob looks at the job's container from inside and refuses it in one line when a
+// job cannot run in it.
+func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Report, error) {
+	order := agent.InspectOrder{
+		Setup: s.setup, Init: true, EntrypointTimeout: m.EntrypointTimeout, Mounts: wantedMounts(s.asked),
+		Timeout: m.InspectTimeout * 3 / 4, // the rest is for telling that it was too short
+		Volume:  storage.Mountpoint, ProbeOverlay: m.Volume.Overlay,
+		Tools: &agent.Tools{Settings: s.storage, Stores: m.generation.Stores()},
+	}
+	if m.Folders.Temp != "" {
+		order.ClearIn, order.Clear = m.Folders.Builds, strings.TrimPrefix(m.Folders.Temp, m.Folders.Builds+"/")
+	}
+	if systemdRuns(s.asked) {
+		order.Init, order.SystemdTimeout = false, m.SystemdTimeout
+	}
+	r, err := b.Inside(s.id, JobContainer).Inspect(ctx, order, m.InspectTimeout)
+	switch {
+	case err != nil:
+		return r, fmt.Errorf("looking at the job's container: %w", err)
+	case r.Error != "" && r.JobFault:
+		return r, fault.Jobf("image %s: %s", m.Image.Reference, r.Error)
+	case r.Error != "":
+		return r, fmt.Errorf("looking at the job's container: %s", r.Error)
+	case r.Shell == "":
+		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
+	}
+	b.reportEntrypoint(ctx, s.id, m.EntrypointTimeout, r)
+	b.reportSystemd("", m.SystemdTimeout, r.Systemd)
+	b.reportVersions(ctx, m.Image.Reference, r)
+	return r, b.reportMounts(JobContainer, r.MountFaults)
+}
+
+// reportEntrypoint shows what the image's entrypoint wrote, and says when it did
+// not do what a job needs of it.
+func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.Duration, r agent.Report) {
+	if r.Entrypoint == agent.EntrypointNone {
+		return
+	}
+	if text, err := b.Engine.Logs(ctx, id, 100); err == nil {
+		for line := range strings.Lines(text) {
+			b.Log.Info(strings.TrimRight(line, "\r\n"))
+		}
+	}
+	switch {
+	case r.EntrypointFault != "":
+		b.Log.Warnf("The image's entrypoint could not be started: %s; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", fault.Brief(r.EntrypointFault))
+	case r.Entrypoint == agent.EntrypointExited:
+		b.Log.Warnf("The image's entrypoint ended with exit code %d without running the command behind it; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", r.EntrypointCode)
+	case r.Entrypoint == agent.EntrypointIgnores:
+		b.Log.Warnf("The image's entrypoint has not run the command behind it within %s; the job goes on beside it. (image: entrypoint: [\"\"] leaves it out.)", timeout)
+	}
+}
+
+// examineServices looks into the services' containers once they are ready, as
+// examineJob does into the job's. One that has ended meanwhile is reported elsewhere.
+func (b *Backend) examineServices(ctx context.Context, m *made, services []runningService) error {
+	failed := make([]error, len(services))
+	var wg sync.WaitGroup
+	for n, s := range services {
+		wg.Go(func() { failed[n] = b.examineService(ctx, m, s) })
+	}
+	wg.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return err // one says enough
+		}
+	}
+	return nil
+}
+
+func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
+	container := "the container of service " + s.Image
+	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
+	if systemdRuns(s.asked) {
+		order.SystemdTimeout = m.SystemdTimeout
+	}
+	r, err := b.Inside(s.ID, container).Look(ctx, order, m.InspectTimeout)
+	if err != nil {
+		if state, err := b.Service(ctx, s.ID); err == nil && !state.Running {
+			return nil
+		}
+		return fmt.Errorf("looking at %s: %w", container, err)
+	}
+	if r.Error != "" {
+		return fmt.Errorf("looking at %s: %s", container, r.Error)
+	}
+	if r.SystemdFault != "" {
+		b.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)
+	}
+	b.reportSystemd(s.Image, m.SystemdTimeout, r.Systemd)
+	return b.reportMounts(container, r.MountFaults)
+}

@@ -1,0 +1,115 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/spec"
+)
+
+// toolsFolder is where, below what the containers see of the job's folder, the
+// Runner's program is.
+const toolsFolder = "bin"
+
+// toolsPath is the folder of that program as the containers see it.
+func toolsPath(h job.Helper) string {
+	if h.Tool == "" {
+		return ""
+	}
+	return path.Join(agent.Dir, toolsFolder)
+}
+
+// helperHome is the home folder in the helper container, whose image does not
+// know the job's user.
+const helperHome = "/home/job"
+
+// startHelper makes the job's helper container where it needs one, and returns
+// what run has to know of it, nil without one. Its scripts run as the user
+// that the job's run as: whatever one writes, the other may change, and git
+// takes the repository for the user's own.
+func (b *Backend) startHelper(ctx context.Context, m *made, main started, found agent.Report) (*job.Environment, error) {
+	why := m.Helper.Why(found)
+	if why == "" {
+		if m.Helper.NeedsTool && m.Helper.Tool == "" {
+			b.Log.Warnf("No static %s program was found on this machine: caches and artifacts need one in the job's image. (Name one as helper.runner_binary in the executor's configuration, or set helper.mode to \"container\".)", m.Helper.ToolName)
+		}
+		return nil, nil
+	}
+	b.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", m.Helper.Image.Reference, why)
+	img, release, err := b.Pulled.Get(ctx, m.Helper.Image)
+	if err != nil && m.Helper.Optional && ctx.Err() == nil && !engine.IsUnreachable(err) {
+		b.Log.Warnf("The job goes on without a helper container, for its image cannot be had: %v. What needs git will fail: install git in the job's image, or name an image with git as helper.image in the executor's configuration.", err)
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer release() // by then its container has it
+	s, err := b.helperContainer(m, main, img, found)
+	if err != nil {
+		return nil, err
+	}
+	if s.id, err = b.createContainer(ctx, m.journal, s.asked); err != nil {
+		return nil, err
+	}
+	if err := b.Engine.StartContainer(ctx, s.id); err != nil {
+		return nil, b.Engine.ExplainRuntime(ctx, m.Runtime, err)
+	}
+	r, err := b.examineHelper(ctx, m, s)
+	if err != nil {
+		return nil, err
+	}
+	return &job.Environment{
+		Container: s.id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: s.setup.User, WorkingDir: "/", Init: true,
+		Enforced: main.storage.Enforced(), TMPDIR: main.storage.TMPDIR, Tools: toolsPath(m.Helper), Limits: b.limitsOf(ctx, s.id, m),
+	}, nil
+}
+
+// helperContainer is the helper's. It is no build of the job's: what the job's container
+// turned out to be is not for it.
+func (b *Backend) helperContainer(m *made, main started, img engine.Image, found agent.Report) (s started, err error) {
+	s.setup = agent.Setup{
+		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
+		Folders: []agent.Folder{
+			tmpdir(m.Storage),
+			{Path: helperHome, Mode: 0o700, Owned: true},
+		},
+	}
+	order, err := orderWord(agent.InitOrder{Setup: s.setup})
+	if err != nil {
+		return s, err
+	}
+	name := m.Identity.Name() + "-helper"
+	files, err := b.writeSettings(m.Identity, name, main.storage, certainLimits(m.Resources))
+	if err != nil {
+		return s, err
+	}
+	c := m.container(name, m.Runtime, job.RoleHelper, img, append(withStorage(m.Environment, main.storage), "HOME="+helperHome), files)
+	spec.RunAgent(&c, order, "/")
+	c.Hostname, c.Resources = m.Hostname, spec.Resources(m.Resources)
+	c.Rights, err = spec.ServiceRights(m.Hardening)
+	s.asked = c
+	return s, err
+}
+
+// examineHelper looks into the helper's container, and refuses one that lacks what it is
+// there for.
+func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.Report, error) {
+	order := agent.InspectOrder{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
+	r, err := b.Inside(s.id, "the helper's container").Inspect(ctx, order, m.InspectTimeout)
+	switch {
+	case err != nil:
+		return r, err
+	case r.Error != "":
+		return r, errors.New(r.Error)
+	case r.Shell == "":
+		return r, fmt.Errorf("image %s has no shell; name another as helper.image", m.Helper.Image.Reference)
+	case m.Helper.NeedsGit && !r.Git:
+		return r, fmt.Errorf("image %s has no git; name another as helper.image", m.Helper.Image.Reference)
+	}
+	return r, b.reportMounts("the helper's container", r.MountFaults)
+}

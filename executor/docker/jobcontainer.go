@@ -1,0 +1,122 @@
+package docker
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"strings"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/executor/spec"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// started is a container that runs.
+type started struct {
+	id    string
+	asked engine.Container // of the engine
+	setup agent.Setup      // of the agent
+	// storage are the settings that it was made with.
+	storage storage.Settings
+}
+
+// startJob makes and starts the job's own container.
+func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (started, error) {
+	s, err := b.jobContainer(m, img)
+	if err != nil {
+		return s, err
+	}
+	if s.id, err = b.createContainer(ctx, m.journal, s.asked); err != nil {
+		return s, err
+	}
+	if err := b.fitSubIDs(ctx, s.id); err != nil {
+		return s, err
+	}
+	if systemdRuns(s.asked) { // our own first process makes the folder itself
+		if err := b.makeFolders(ctx, s.id, m, s.asked, s.setup.User); err != nil {
+			return s, err
+		}
+	}
+	if err := b.Engine.StartContainer(ctx, s.id); err != nil {
+		return s, b.Engine.ExplainRuntime(ctx, m.Runtime, explainSystemd(m.Image.Reference, s.asked, err))
+	}
+	return s, nil
+}
+
+// jobContainer is the job's, with the mounts of its settings, which it writes.
+func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error) {
+	name, user := m.Identity.Name(), cmp.Or(m.User, img.User)
+	settings := m.storageFor(user)
+	files, err := b.writeSettings(m.Identity, name, settings, certainLimits(m.Resources))
+	if err != nil {
+		return s, err
+	}
+	c := m.container(name, m.Runtime, job.RoleBuild, img, withToolDefaults(withStorage(m.Environment, settings), user), files)
+	o := initOrder(m.Plan, img, c.Mounts, m.taken.CacheMounts != "")
+	order, err := orderWord(o)
+	if err != nil {
+		return s, err
+	}
+	spec.RunAgent(&c, order, cmp.Or(img.WorkingDir, "/"))
+	if c.Rights, err = spec.JobRights(m.Hardening, m.Container); err != nil {
+		return s, err
+	}
+	c.Platform, c.Hostname, c.Aliases = m.Image.Platform, m.Hostname, []string{service.JobName}
+	c.Tmpfs, c.Resources = spec.Tmpfs(m.Container.Tmpfs), spec.Resources(m.Resources)
+	c.StopSignal = "SIGTERM" // our own first process's, whatever the image's wants
+	err = b.arrangeSystemd(m.Plan, firstProcess{Systemd: m.Systemd, Entrypoint: m.Entrypoint}, img, &c)
+	return started{asked: c, setup: o.Setup, storage: settings}, err
+}
+
+// initOrder is what the first process of the job's container is to do, which has
+// these mounts.
+func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts bool) agent.InitOrder {
+	setup := agent.Setup{
+		User: cmp.Or(p.User, img.User),
+		Folders: []agent.Folder{
+			{Path: storage.RootlessStores, Mode: 0o1777},
+			{Path: p.Folders.Builds, Mode: 0o777, Owned: true},
+			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
+			tmpdir(p.Storage), // it may be in one of these
+		},
+	}
+	if cacheMounts {
+		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
+	}
+	return agent.InitOrder{
+		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
+		Binds: engineFolders(p, mounts),
+	}
+}
+
+// entrypoint is the job's, where it has one, else the image's.
+func entrypoint(job, img []string) []string {
+	if len(job) == 0 { // GitLab's Docker executor takes an empty list for none, too
+		job = img
+	}
+	if len(job) == 1 && job[0] == "" {
+		return nil
+	}
+	return job
+}
+
+// orderWord is o as the agent's argument. One that Linux passes on to no process
+// is the job's fault: its entrypoint and its TMPDIR are what can be long in it.
+func orderWord(o agent.InitOrder) (string, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // it would make six characters of some
+	if err := e.Encode(o); err != nil {
+		return "", err
+	}
+	word := strings.TrimSuffix(text.String(), "\n")
+	if len(word) > agent.LongestWord {
+		return "", fault.Jobf("the image's entrypoint or the TMPDIR is too long: as JSON, with what else the container's first process is told, it has %d bytes of at most %d; put a long entrypoint into a file in the image", len(word), agent.LongestWord)
+	}
+	return word, nil
+}

@@ -1,0 +1,122 @@
+package docker
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+func inode(t *testing.T, path string) (inode, links uint64) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := info.Sys().(*syscall.Stat_t)
+	return s.Ino, uint64(s.Nlink)
+}
+
+// A container that gets past its read-only mount must find no inode of the host's
+// programs behind it.
+func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
+	dir := t.TempDir()
+	tool := filepath.Join(dir, "gitlab-runner")
+	if err := os.WriteFile(tool, []byte("the host's"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Backend{Dir: statedir.Dir(filepath.Join(dir, "state"))}
+	p := job.Plan{Helper: job.Helper{Tool: tool, ToolName: "gitlab-runner"}}
+	if err := b.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
+	shared := filepath.Join(b.Dir.Job(p.Identity.Name()), sharedFolder)
+	for file, host := range map[string]string{
+		filepath.Join(shared, agentFile):                    self,
+		filepath.Join(shared, toolsFolder, "gitlab-runner"): tool,
+	} {
+		ours, links := inode(t, file)
+		theirs, _ := inode(t, host)
+		if ours == theirs || links != 1 {
+			t.Errorf("%s is inode %d with %d links, %s is inode %d", file, ours, links, host, theirs)
+		}
+	}
+}
+
+// Into a folder that a container has seen nothing is written any more.
+func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
+	b := &Backend{Dir: statedir.Dir(t.TempDir())}
+	var p job.Plan
+	if err := b.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	if err := os.Symlink(outside, b.settingsPath(p.Identity, "job")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.writeSettings(p.Identity, "job", p.Storage, certainLimits(p.Resources)); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("through a link: %v", err)
+	}
+	if err := b.makeFolder(p); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("again: %v", err)
+	}
+	if written, err := os.ReadDir(outside); err != nil || len(written) > 0 {
+		t.Errorf("%v %v", written, err)
+	}
+}
+
+// Each container of a job has settings of its own. What the look at the job's
+// container finds changes none of them: others have started with theirs.
+func TestHostileServicesKeepTheirSettings(t *testing.T) {
+	b := &Backend{Dir: statedir.Dir(t.TempDir())}
+	m := &made{admitted: new(admitted), Plan: job.Plan{Storage: storage.Settings{Driver: "vfs", TMPDIR: "/var/lib/containers/tmp"}, Volume: job.Volume{Overlay: true}}}
+	if err := b.makeFolder(m.Plan); err != nil {
+		t.Fatal(err)
+	}
+	before, seen := map[string]string{}, map[string]string{}
+	for _, container := range []string{"job", "service"} {
+		mounts, err := b.writeSettings(m.Identity, container, m.Storage, certainLimits(config.Resources{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mounts {
+			text, err := os.ReadFile(m.Source)
+			if err != nil || !m.ReadOnly || before[m.Source] != "" {
+				t.Errorf("%+v: %v", m, err)
+			}
+			before[m.Source], seen[container+m.Target] = string(text), string(text)
+		}
+	}
+	if !strings.Contains(seen["service"+storage.SystemConfig], `driver = "vfs"`) {
+		t.Errorf("%q", seen)
+	}
+	s := b.settled(m, agent.Report{})
+	if err := b.noteVolume(m, s.Driver, agent.Report{}); err != nil || s.Driver != "overlay" || s.Enforced()["STORAGE_DRIVER"] != "overlay" {
+		t.Errorf("%+v %v", s, err)
+	}
+	after := map[string]string{}
+	for path := range before {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		after[path] = string(text)
+	}
+	if !maps.Equal(before, after) {
+		t.Errorf("before %q, after %q", before, after)
+	}
+}

@@ -1,0 +1,154 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/shared"
+	"gitlab-sysbox-executor/executor/spec"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// made is a job's plan with what was made for all of its containers. Once makeParts
+// has returned it, it does not change.
+type made struct {
+	job.Plan
+	*admitted
+	journal *journal.Journal
+	taken   kept.Taken
+	// generation is that of the shared images; the zero one where the job has none.
+	generation shared.Generation
+	// mounts are those of all containers. Each has its settings beside them.
+	mounts     []engine.Mount
+	logOptions map[string]string
+}
+
+// makeParts makes what the job's containers share. The kept volumes and the images are
+// held until release is called.
+func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images []engine.Image, info engine.Info, j *journal.Journal) (m *made, release func(), err error) {
+	var held []func()
+	release = func() {
+		for _, r := range slices.Backward(held) {
+			r()
+		}
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	if err := b.makeFolder(p); err != nil {
+		return nil, nil, err
+	}
+	letGo, err := b.makeVolume(ctx, p, a, j)
+	if err != nil {
+		return nil, nil, err
+	}
+	held = append(held, letGo)
+	if err := b.createNetwork(ctx, j, jobNetwork(p)); err != nil {
+		return nil, nil, err
+	}
+	taken, letGo, err := b.Kept.TakeFolders(ctx, p.Identity, p.Folders)
+	if err != nil {
+		return nil, nil, err
+	}
+	held = append(held, letGo)
+	m = &made{Plan: p, admitted: a, journal: j, taken: taken, logOptions: spec.LogOptions(p.Container, info.LogDriver)}
+	if p.SharedImages {
+		m.generation, letGo = b.Shared.Take(ctx)
+		held = append(held, letGo)
+	}
+	var own []ownVolume
+	m.mounts, own = m.shares(images[1:], b.sharedMount(p.Identity))
+	for _, v := range own {
+		if err := b.createVolume(ctx, j, v.name, nil, v.labels); err != nil {
+			return nil, nil, err
+		}
+	}
+	return m, release, nil
+}
+
+// ownVolume is a volume that goes with the job.
+type ownVolume struct {
+	name   string
+	labels map[string]string
+}
+
+// shares are the mounts that the job's own container and its services have in common,
+// agent among them, and the volumes of these that are still to be made. Images are the
+// services'.
+func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engine.Mount, own []ownVolume) {
+	name := m.Identity.Name()
+	mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: name, Target: storage.Mountpoint})
+	if m.generation.Volume != "" {
+		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: m.generation.Volume, Target: storage.ImageStores, ReadOnly: true})
+	}
+	for _, f := range []struct {
+		kept, target string
+		role         job.Role
+	}{{m.taken.Builds, m.Folders.Builds, job.RoleBuilds}, {m.taken.Cache, m.Folders.Cache, job.RoleCache}} {
+		source := f.kept
+		if source == "" {
+			source = name + "-" + string(f.role)
+			own = append(own, ownVolume{source, m.Identity.Labels(f.role)})
+		}
+		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: source, Target: f.target})
+	}
+	if m.taken.CacheMounts != "" {
+		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: m.taken.CacheMounts, Target: storage.CacheMounts})
+	}
+	mounts = append(mounts, agent)
+	unnamed := func(n int) string { return fmt.Sprintf("%s-shared-%d", name, n) }
+	configured := spec.Mounts(m.Container.Volumes, unnamed)
+	volumes := slices.Concat(m.Container.Volumes, certificates(m.Plan, images, slices.Concat(mounts, configured)))
+	for n, text := range volumes {
+		if v, _ := config.ParseVolume(text); v.Source == "" {
+			own = append(own, ownVolume{unnamed(n), labels(m.Plan, job.RoleShared)})
+		}
+	}
+	return append(mounts, spec.Mounts(volumes, unnamed)...), own
+}
+
+// labels are the administrator's and the job's identity.
+func labels(p job.Plan, role job.Role) map[string]string {
+	all := spec.Pairs(p.Container.Labels)
+	maps.Copy(all, p.Identity.Labels(role))
+	return all
+}
+
+// container is one of the job's containers, without a first process and with neither
+// the job's rights nor a service's.
+func (m *made) container(name, runtime string, role job.Role, img engine.Image, env []string, settings []engine.Mount) engine.Container {
+	c := spec.New(name, runtime, img, env, m.Network, slices.Concat(m.mounts, settings))
+	c.Labels, c.LogOptions, c.Network = labels(m.Plan, role), m.logOptions, m.Identity.Name()
+	return c
+}
+
+// storageFor are the storage settings of a container whose processes run as user, as far
+// as that is known before it runs: systemd reads its configuration when it boots.
+func (m *made) storageFor(user string) storage.Settings {
+	s := m.Storage
+	s.ImageStore = m.generation.StoreOf(s.Driver, user)
+	return s
+}
+
+// watch is what the agent looks at while a script runs.
+func (m *made) watch() agent.Watch {
+	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: m.Storage.TMPDIR, Hard: m.backend.Hard()}
+}
+
+// tmpdir is the job's TMPDIR as the agent is to make it. Root makes it where the
+// administrator chose its place, and on the storage volume, where no link of the
+// job's can be on the way to it.
+func tmpdir(s storage.Settings) agent.Folder {
+	return agent.Folder{Path: s.TMPDIR, Mode: 0o1777, ByUser: s.JobsTMPDIR && !strings.HasPrefix(s.TMPDIR, storage.Mountpoint+"/")}
+}

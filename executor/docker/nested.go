@@ -1,0 +1,77 @@
+package docker
+
+import (
+	_ "embed"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// What container engines within a job need.
+
+// runcFile is what BuildKit is given for its runc: in the job's folder on the host,
+// and below agent.Dir in the containers.
+const runcFile = "runc"
+
+//go:embed runc.sh
+var runcText []byte
+
+// engineFolders puts the data of Docker and BuildKit on the job's storage volume:
+// it is bounded, it goes with the job, and overlay works on it. Sysbox's own folder
+// there has no limit. What the administrator mounts there stays.
+func engineFolders(p job.Plan, mounts []engine.Mount) []agent.Bind {
+	var binds []agent.Bind
+	for _, name := range []string{"docker", "buildkit"} {
+		if target := path.Join("/var/lib", name); !occupied(p, mounts, target) {
+			binds = append(binds, agent.Bind{From: path.Join(storage.Mountpoint, name), To: target})
+		}
+	}
+	return binds
+}
+
+// occupied tells whether any mount is on, below or above target.
+func occupied(p job.Plan, mounts []engine.Mount, target string) bool {
+	return slices.ContainsFunc(mounts, func(m engine.Mount) bool { return config.Overlap(m.Target, target) }) ||
+		slices.ContainsFunc(p.Container.Tmpfs, func(text string) bool {
+			at, _ := config.ParseTmpfs(text)
+			return config.Overlap(at, target)
+		})
+}
+
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+// certificates are the folders that the job and its services share, beside these
+// mounts, for the certificates that a service such as docker:dind leaves for its clients:
+// what DOCKER_TLS_CERTDIR names. Images are the services'.
+func certificates(p job.Plan, images []engine.Image, mounts []engine.Mount) (targets []string) {
+	for n, s := range p.Services {
+		target := path.Clean(valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment))
+		if !plainPath.MatchString(target) {
+			continue
+		}
+		// What overlaps a mount is either shared already or the administrator's.
+		overlaps := func(other string) bool { return config.Overlap(other, target) }
+		if place, _ := config.Reserved(target); place != "" || occupied(p, mounts, target) || slices.ContainsFunc(targets, overlaps) {
+			continue
+		}
+		targets = append(targets, target)
+	}
+	return targets
+}
+
+// valueOf is the last value of a variable in lists of NAME=value.
+func valueOf(name string, lists ...[]string) (value string) {
+	for _, kv := range slices.Concat(lists...) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}

@@ -1,0 +1,140 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/executor/servicelog"
+)
+
+// settle is how long a service is watched that does not say how one tells that
+// it is ready: it may die at once.
+const settle = time.Second
+
+// awaitServices waits until every service is ready, as the job will reach it, and
+// warns of each that is not in time or has died.
+func (b *Backend) awaitServices(ctx context.Context, build string, m *made, services []job.Running, log *servicelog.Log) error {
+	if len(services) == 0 || m.ServiceTimeout <= 0 {
+		return nil
+	}
+	b.Log.Info(service.Waiting(m.ServiceTimeout))
+	limited, cancel := context.WithTimeout(ctx, m.ServiceTimeout)
+	defer cancel()
+	unready := make([]error, len(services))
+	var wg sync.WaitGroup
+	for n, s := range services {
+		wg.Go(func() { unready[n] = b.awaitService(limited, build, m.ServiceTimeout, s) })
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return fmt.Errorf("waiting for services: %w", ctx.Err())
+	}
+	ended := log.ReportEnded(ctx, services, service.NotStarted)
+	for n, s := range services {
+		if unready[n] != nil && !ended[s.ID] {
+			log.Warn(service.NotStarted(s.Image, unready[n].Error(), log.Tail(ctx, s)))
+		}
+	}
+	return nil
+}
+
+// awaitService returns when the service is ready, ctx ends, which is an error, or
+// the service does, which is not: the log reports that.
+func (b *Backend) awaitService(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
+	alive, died := context.WithCancel(ctx)
+	defer died()
+	go func() {
+		if err := b.Engine.AwaitStop(alive, s.ID); err == nil || engine.IsNotFound(err) {
+			died()
+		}
+	}()
+	var err error
+	switch {
+	case s.Health:
+		err = b.awaitHealth(alive, s)
+	case len(s.Ports) > 0:
+		err = b.awaitPorts(alive, build, timeout, s)
+	default:
+		select {
+		case <-alive.Done():
+		case <-time.After(settle):
+		}
+	}
+	if alive.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// awaitPorts has the agent in the job container dial: what the job cannot reach
+// is not ready.
+func (b *Backend) awaitPorts(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
+	order := agent.AwaitOrder{Timeout: timeout}
+	if deadline, ok := ctx.Deadline(); ok {
+		order.Timeout = time.Until(deadline)
+	}
+	for _, port := range s.Ports {
+		order.Addresses = append(order.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
+	}
+	// The agent ends by itself in time, and tells why; ctx is for a death before.
+	dead, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cancel()
+		}
+	})()
+	answer, err := b.Inside(build, JobContainer).Await(dead, order)
+	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is busy
+		answer.Error = err.Error()
+	} else if err != nil {
+		return err
+	}
+	if answer.Error != "" {
+		return fmt.Errorf("no connection to TCP port %s within %s: %s", ports(s.Ports), timeout, answer.Error)
+	}
+	return nil
+}
+
+func ports(all []int) string {
+	text := ""
+	for n, p := range all {
+		if n > 0 {
+			text += " or "
+		}
+		text += strconv.Itoa(p)
+	}
+	return text
+}
+
+func (b *Backend) awaitHealth(ctx context.Context, s job.Running) error {
+	for {
+		state, err := b.Engine.State(context.WithoutCancel(ctx), s.ID)
+		switch {
+		case err != nil:
+			return err
+		case state.Health == engine.Healthy || state.Health == engine.NoHealth:
+			return nil
+		case ctx.Err() != nil || state.Health == engine.Unhealthy:
+			if state.HealthLog == "" {
+				return fmt.Errorf("the image's own health check says %q", state.Health)
+			}
+			return fmt.Errorf("the image's own health check says %q: %s", state.Health, fault.Brief(state.HealthLog))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}

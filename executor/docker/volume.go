@@ -1,0 +1,184 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/format"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// admitted is a job for which there is room.
+type admitted struct {
+	backend storage.Backend
+	why     string // that backend
+	state   storage.State
+	// engineFolder is on the engine's disk, where that is seen from here.
+	engineFolder string
+	// again looks once more whether there is room: pulls have taken some.
+	again func(context.Context) error
+}
+
+// admit chooses what the job's storage volume consists of, and writes down what the job
+// may take of the disk, or refuses it. Where there is no room, it makes some first.
+func (b *Backend) admit(ctx context.Context, p job.Plan, info engine.Info) (*admitted, error) {
+	host := storage.Host{Folder: p.Volume.Folder}
+	engines := b.Room.EngineFolder(info)
+	if volumes := filepath.Join(engines, "volumes"); engines != "" && there(volumes) {
+		host.Volumes = volumes
+	}
+	backend, why, err := storage.Choose(p.Volume.Backend, host)
+	if err != nil {
+		return nil, err
+	}
+	name := p.Identity.Name()
+	a := &admitted{backend: backend, why: why, engineFolder: engines}
+	a.state = storage.State{Backend: backend.Name(), Driver: p.Storage.Driver, Hard: backend.Hard()}
+	a.state.Limit = p.Volume.Size
+	if host.Volumes != "" {
+		a.state.Mountpoint = filepath.Join(host.Volumes, name, "_data")
+	}
+	if err := b.Dir.MakeJob(name); err != nil {
+		return nil, fmt.Errorf("the job's folder: %w", err)
+	}
+	a.again = func(ctx context.Context) error {
+		claim := func() error { return b.claim(ctx, p, backend, engines, &a.state) }
+		err := claim()
+		if no, ok := errors.AsType[*storage.NoRoom](err); ok {
+			return b.Room.Make(ctx, no, engines, claim)
+		}
+		return err
+	}
+	return a, a.again(ctx)
+}
+
+// there tells whether there is something at the path.
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// makeVolume makes the job's storage volume and says in one line which. Until release
+// is called the volume is held; from then on the job's containers hold it.
+func (b *Backend) makeVolume(ctx context.Context, p job.Plan, a *admitted, j *journal.Journal) (release func(), err error) {
+	folder := b.Dir.Job(p.Identity.Name())
+	v, err := a.backend.Make(ctx, storage.Request{Folder: folder, Size: p.Volume.Size})
+	if err != nil {
+		return nil, fmt.Errorf("making the job's storage volume (%s): %w", a.backend.Name(), err)
+	}
+	a.state.Image = v.Image
+	err = a.state.Write(folder)
+	if err == nil {
+		err = b.createVolume(ctx, j, p.Identity.Name(), v.Options, labels(p, job.RoleStorage))
+	}
+	if err != nil {
+		return nil, errors.Join(err, v.Release())
+	}
+	limit := "no limit"
+	if a.backend.Hard() {
+		limit = format.Bytes(p.Volume.Size)
+	}
+	b.Log.Infof("Storage volume: %s, %s (%s).", a.backend.Name(), limit, a.why)
+	return func() { _ = v.Release() }, nil
+}
+
+// claim writes down what the job may take, or refuses it with a *storage.NoRoom. One job
+// at a time is looked at, so that two do not get the same room.
+func (b *Backend) claim(ctx context.Context, p job.Plan, volumes storage.Backend, engines string, state *storage.State) error {
+	unlock, err := b.Dir.LockAdmission(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	running, err := storage.Claims(b.Dir.Jobs(), p.Identity.Name(), b.Log)
+	if err != nil {
+		return err
+	}
+	a := storage.Admission{MinFree: p.Volume.MinFree, Overcommit: p.Volume.Overcommit, Running: running}
+	pool, known, err := volumes.Pool()
+	if err != nil {
+		return err
+	}
+	if known {
+		state.Pool, a.Pool = pool.ID, pool
+		if err := a.Admit("the job's storage volume", p.Volume.Size); err != nil {
+			return err
+		}
+	}
+	if engines != "" {
+		if a.Pool, err = storage.DiskPool(engines); err != nil {
+			return err
+		}
+		if !known || a.Pool.ID != pool.ID {
+			if err := a.Admit("images, logs and folders of the job on the engine's disk", 0); err != nil {
+				return err
+			}
+		}
+	}
+	return state.Write(b.Dir.Job(p.Identity.Name()))
+}
+
+// settled are the settings of the job's own container after the look at it: native
+// overlay where it was asked for and passed the trial. The agent has written the
+// same. What services have stays as they were started.
+func (b *Backend) settled(m *made, r agent.Report) storage.Settings {
+	if m.Volume.Overlay && r.OverlayFault != "" {
+		b.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
+	}
+	return m.Storage.Settle(m.Volume.Overlay && r.OverlayFault == "", r.UID, m.generation.Stores())
+}
+
+// noteVolume notes what the look at the job's container found of its volume.
+func (b *Backend) noteVolume(m *made, driver string, r agent.Report) error {
+	s := m.state
+	s.Driver = driver
+	s.Used = r.VolumeUsed
+	s.Used = s.Possible().Now() // what can be seen from here counts more
+	s.Base, s.Peak = s.Used, s.Used
+	return s.Write(b.Dir.Job(m.Identity.Name()))
+}
+
+// makeFolders makes TMPDIR in a container that has not been started, before its
+// first process looks for it. To do so the engine makes the places of all mounts,
+// with parents that are its own root's: in those a remapped container's runtime
+// can make no place for a tmpfs, so it has to be there as well. The engine makes
+// folders as root: it makes no TMPDIR of the job's choice for other users of the
+// container, and leaves one that is there as it is.
+func (b *Backend) makeFolders(ctx context.Context, id string, m *made, c engine.Container, user string) error {
+	paths := slices.Sorted(maps.Keys(c.Tmpfs))
+	if t := tmpdir(m.Storage); !t.ByUser {
+		paths = append(paths, t.Path)
+	} else if job.IsRoot(user) {
+		there, err := b.Engine.HasPath(ctx, id, t.Path)
+		if err != nil {
+			return err
+		}
+		if !there {
+			paths = append(paths, t.Path)
+		}
+	}
+	for _, path := range paths {
+		if err := b.Engine.MakeFolder(ctx, id, path, 0o1777); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remakeTMPDIR makes TMPDIR again in a service that has just been started: a
+// volume in memory lost what was made in it before.
+func (b *Backend) remakeTMPDIR(ctx context.Context, id string, m *made) error {
+	if m.backend.Name() != storage.Tmpfs || tmpdir(m.Storage).ByUser {
+		return nil
+	}
+	return b.Engine.MakeFolder(ctx, id, m.Storage.TMPDIR, 0o1777)
+}

@@ -1,0 +1,128 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/cgroup"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/service"
+	"gitlab-sysbox-executor/executor/servicelog"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// Script is one stage's script.
+type Script struct {
+	Stage string
+	Text  []byte
+	// Helper is for a script that the helper container can run: it is not the
+	// job's author's.
+	Helper bool
+	// RemovesSecrets tells that the script removes the job's file variables.
+	RemovesSecrets bool
+	// Report asks for a line on the storage volume at the script's end.
+	Report bool
+	// ServiceLogs shows what the services write beside the script's output.
+	ServiceLogs bool
+}
+
+// ScriptError tells that a script ran and failed.
+type ScriptError = agentclient.ScriptError
+
+// Environment returns what prepare made for the job. It fails when there is
+// nothing.
+func (x *Executor) Environment(i job.Identity) (e job.Environment, err error) {
+	j, err := x.journal(i)
+	if err != nil {
+		return e, err
+	}
+	ok, err := j.Facts(&e)
+	if err == nil && !ok {
+		err = fmt.Errorf("job %d has no prepared container on this machine", i.JobID)
+	}
+	return e, err
+}
+
+// Run runs a script in the job's Environment and copies its output to out as it
+// comes. When ctx ends it ends the script's processes and returns. A failing
+// script gives a *ScriptError.
+func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s Script, out io.Writer) error {
+	j, err := x.journal(i)
+	if err != nil {
+		return err
+	}
+	j.Touch()
+	defer x.Dir.Use(i.Name())()
+	x.Dir.SetStage(i.Name(), s.Stage)
+	defer x.Room.Watch(ctx, e.EngineFolder, nil)()
+	services := servicelog.Open(x.Dir.Job(i.Name()), x.Backend, x.Log)
+	defer services.ReportEnded(ctx, e.Services, service.Died)
+	if s.ServiceLogs {
+		defer services.Follow(ctx, e.Services)()
+	}
+	to := e.Of(s.Helper)
+	to.Watch.Measure = s.Report
+	before := to.Limits.Group.Events()
+	usage, err := x.runIn(ctx, to, s, out)
+	failed, ok := errors.AsType[*ScriptError](err)
+	ok = ok && !failed.Stopped
+	var events cgroup.Events
+	if ok { // a process that was killed is no matter otherwise
+		events = to.Limits.Group.Events().Since(before)
+	}
+	if text := to.Limits.Reached(events, usage); text != "" {
+		x.Log.Warn(text)
+		if ok {
+			failed.Explained = true
+		}
+	}
+	x.noteUsage(i, usage, s.Report)
+	if err == nil && s.RemovesSecrets && e.Builds != "" {
+		x.Kept.ForgetTemps(e.Builds)
+	}
+	return err
+}
+
+// runIn runs a script in one of the job's containers.
+func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out io.Writer) (*agent.Usage, error) {
+	o, err := x.Backend.Inside(e.Container, "the job's container").Run(ctx, agentclient.Script{
+		Stage: s.Stage, Text: s.Text,
+		Order: agent.ExecOrder{
+			Shell: e.Shell, User: e.User, WorkingDir: e.WorkingDir, Path: e.Tools, TMPDIR: e.TMPDIR, Init: e.Init, NoFile: e.NoFile,
+			Grace: x.KillGrace, Watch: e.Watch,
+		},
+	}, out)
+	if len(o.Survivors) > 0 {
+		x.Log.Warnf("Processes %v of %s could not be killed; they end with the job's container.", o.Survivors, s.Stage)
+	}
+	return o.Usage, err
+}
+
+// noteUsage notes what a script used of the storage volume and, where asked to, reports
+// in the job's log what its author ought to know.
+func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {
+	if u == nil {
+		return
+	}
+	folder := x.Dir.Job(i.Name())
+	s, err := storage.ReadState(folder)
+	if err != nil {
+		x.Log.Warnf("The use of the storage volume is not known: %v", err)
+		return
+	}
+	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
+	s = s.Possible()
+	if report && s.Hard {
+		s.Used = s.Now()
+	}
+	if err := s.Write(folder); err != nil {
+		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)
+	}
+	if report {
+		x.Log.Info(s.Line(u.Files))
+	}
+}

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"strings"
+	"time"
+
+	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/docker"
+	"gitlab-sysbox-executor/executor/engine"
+	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/overview"
+	"gitlab-sysbox-executor/executor/pulled"
+	"gitlab-sysbox-executor/executor/room"
+	"gitlab-sysbox-executor/executor/shared"
+	"gitlab-sysbox-executor/executor/sharedfill"
+	"gitlab-sysbox-executor/executor/statedir"
+)
+
+// Parts are the parts of the program that commands use, put together for one engine.
+type Parts struct {
+	Executor *executor.Executor
+	Overview *overview.Reader
+	Images   *sharedfill.Filler
+}
+
+// With connects to the engine.
+func (a *App) With(do func(*Parts) error) error {
+	where := a.Config.Engine
+	e, err := engine.NewTLS(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	return do(a.parts(e))
+}
+
+// WithImages is With for commands that need the shared images alone.
+func (a *App) WithImages(do func(*sharedfill.Filler) error) error {
+	return a.With(func(p *Parts) error { return do(p.Images) })
+}
+
+// WithExecutor is With for commands that need the executor alone.
+func (a *App) WithExecutor(do func(*executor.Executor) error) error {
+	return a.With(func(p *Parts) error { return do(p.Executor) })
+}
+
+func (a *App) parts(e *engine.Engine) *Parts {
+	c, dir := a.Config, statedir.Dir(a.Config.StateDir)
+	local := strings.HasPrefix(e.Host(), "unix://")
+	k := &kept.Store{State: dir, Engine: e, Local: local, Limits: limits(c), Log: a.Log}
+	images := &pulled.Store{State: dir, Engine: e, Keep: time.Duration(c.GC.KeepImages), Log: a.Log}
+	s := &shared.Store{State: dir, Engine: e, Host: e.Host(), Kept: k, Log: a.Log}
+	r := &room.Keeper{State: dir, Engine: e, Local: local, Pulled: images, Kept: k, MinFree: int64(c.Storage.MinFree), Log: a.Log}
+	backend := &docker.Backend{Engine: e, Dir: dir, Kept: k, Pulled: images, Shared: s, Room: r, Log: a.Log}
+	x := &executor.Executor{
+		Backend:        backend,
+		Dir:            dir,
+		Kept:           k,
+		Room:           r,
+		Collects:       []executor.Collect{k.Collect, k.CollectCacheMounts, s.Collect, images.Collect, r.Collect},
+		DropImages:     s.DropOld,
+		KillGrace:      time.Duration(c.Run.KillGrace),
+		CleanupTimeout: time.Duration(c.Cleanup.Timeout),
+		GCInterval:     time.Duration(c.GC.Interval),
+		Log:            a.Log,
+	}
+	r.GC = x.GC // for want of room everything goes that no job needs
+	return &Parts{
+		Executor: x,
+		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
+		Images: &sharedfill.Filler{
+			Shared: s, Engine: e, Inside: backend.Inside, KillGrace: x.KillGrace, CleanupTimeout: x.CleanupTimeout, Log: a.Log,
+		},
+	}
+}
+
+// limits are those of what outlives jobs.
+func limits(c *config.Config) kept.Limits {
+	return kept.Limits{
+		Keep: time.Duration(c.GC.KeepVolumes), Total: c.GC.MostVolumes, Each: c.GC.VolumeSize, CacheMounts: cacheMounts(c),
+	}
+}
+
+// cacheMounts is how many bytes of them each project keeps; 0 for any number.
+func cacheMounts(c *config.Config) int64 {
+	if !c.KeepCacheMounts() {
+		return 0 // what was kept before goes with its age
+	}
+	return int64(c.Storage.CacheMountsSize)
+}
