@@ -25,7 +25,7 @@ func mounting(t *testing.T, i job.Identity) (s *Store, e *volumes, own, others s
 	log.SetOutput(t.Output())
 	s = &Store{State: statedir.Dir(t.TempDir()), Engine: e, Local: true, Log: log}
 	volume := func(of job.Identity) string {
-		name, labels := VolumeFor(of, CacheMounts, false, nil)
+		name, labels := volumeFor(of, CacheMounts, false, nil)
 		add(t, s, e, name, labels, time.Hour)
 		for cache, days := range map[string]int{"a": 3, "b": 2} {
 			file := filepath.Join(e.path(name), "0", cache, "file")

@@ -46,7 +46,7 @@ func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Colle
 		return c.Action == removal.Removed || c.Action == removal.WouldRemove
 	})
 	if !o.DryRun {
-		err = s.Forget(ctx)
+		err = s.forgetGone(ctx)
 	}
 	return all, errors.Join(err, context.Cause(ctx))
 }
@@ -103,7 +103,7 @@ func (s *Store) measureAfter(ctx context.Context, i job.Identity) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, measureTime)
 	defer cancel()
-	volumes, err := s.Unmeasured(ctx, func(name string) bool { return ofProject(name, i) })
+	volumes, err := s.unmeasured(ctx, func(name string) bool { return ofProject(name, i) })
 	if err == nil {
 		err = s.Measure(ctx, volumes, false)
 	}
@@ -113,11 +113,11 @@ func (s *Store) measureAfter(ctx context.Context, i job.Identity) {
 	}
 	b := s.bounds(volumes, 0)
 	for _, v := range volumes {
-		large := v.TooLarge(b.each)
+		large := v.tooLarge(b.each)
 		if large == "" {
 			continue
 		}
-		switch gone, err := s.RemoveTooLarge(ctx, v); {
+		switch gone, err := s.removeTooLarge(ctx, v); {
 		case err != nil:
 			s.Log.Warnf("The volume %s with the project's %s has %s (gc.volume_size), and could not be removed: %v", v.Name, v.Kind, large, err)
 		case gone:

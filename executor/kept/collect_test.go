@@ -35,7 +35,7 @@ func keeping(t *testing.T) (*Store, *volumes) {
 // add makes a volume that a job used so long ago.
 func add(t *testing.T, s *Store, e *volumes, name string, labels map[string]string, idle time.Duration) {
 	t.Helper()
-	hold, _, err := s.Take(t.Context(), name, labels, false)
+	hold, _, err := s.takeVolume(t.Context(), name, labels, false)
 	if err != nil || hold == nil {
 		t.Fatal(hold, err)
 	}
@@ -212,7 +212,7 @@ func TestAfterMeasures(t *testing.T) {
 				of         job.Identity
 				idle       time.Duration
 			}{{"other", Cache, other, 3 * time.Hour}, {"builds", Builds, i, 2 * time.Hour}, {"cache", Cache, i, time.Hour}} {
-				name, labels := VolumeFor(v.of, v.kind, false, nil)
+				name, labels := volumeFor(v.of, v.kind, false, nil)
 				add(t, s, e, name, labels, v.idle)
 				if err := os.WriteFile(filepath.Join(e.path(name), "file"), make([]byte, 2<<20), 0o644); err != nil {
 					t.Fatal(err)

@@ -47,7 +47,7 @@ func due(volumes []Volume, now time.Time, b bounds, remove func(v Volume, reason
 			continue
 		}
 		idle, reason := now.Sub(v.LastUse), ""
-		if large := v.TooLarge(b.each); large != "" {
+		if large := v.tooLarge(b.each); large != "" {
 			reason = fmt.Sprintf("%s of %s (gc.volume_size)", v.Kind, large)
 		} else if b.keep > 0 && idle >= b.keep {
 			reason = fmt.Sprintf("%s that no job has used for %s", v.Kind, strings.ToLower(units.HumanDuration(idle)))

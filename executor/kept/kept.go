@@ -56,11 +56,11 @@ type Volume struct {
 	Path string // on the engine's machine
 }
 
-// Take makes or finds a volume and holds it. It returns nil when another process
+// takeVolume makes or finds a volume and holds it. It returns nil when another process
 // holds it in a way that excludes this one or, where exclusive, when a container has
 // it. Lost is the size for which it was removed since its last job, zero where it was
 // not.
-func (s *Store) Take(ctx context.Context, volume string, labels map[string]string, exclusive bool) (hold *statedir.Hold, lost Size, err error) {
+func (s *Store) takeVolume(ctx context.Context, volume string, labels map[string]string, exclusive bool) (hold *statedir.Hold, lost Size, err error) {
 	hold, err = s.State.Hold(volume, exclusive)
 	if hold == nil || err != nil {
 		return nil, lost, err
@@ -107,8 +107,8 @@ func (s *Store) List(ctx context.Context) ([]Volume, error) {
 	return all, nil
 }
 
-// Unmeasured finds those of the volumes, by their names, whose sizes are not known.
-func (s *Store) Unmeasured(ctx context.Context, which func(name string) bool) ([]Volume, error) {
+// unmeasured finds those of the volumes, by their names, whose sizes are not known.
+func (s *Store) unmeasured(ctx context.Context, which func(name string) bool) ([]Volume, error) {
 	names, err := s.names()
 	if err != nil {
 		return nil, err
@@ -243,9 +243,9 @@ func (s *Store) removeVolume(ctx context.Context, volume string) (bool, error) {
 // large.
 const lostTime = 7 * 24 * time.Hour
 
-// Forget removes the files of volumes that are gone: somebody else has removed them,
+// forgetGone removes the files of volumes that are gone: somebody else has removed them,
 // or no job has come that was to be told of it.
-func (s *Store) Forget(ctx context.Context) error {
+func (s *Store) forgetGone(ctx context.Context) error {
 	names, err := s.names()
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func taken(t *testing.T, size int) (*Store, *volumes) {
 	log.SetOutput(io.Discard)
 	e := &volumes{dir: t.TempDir(), users: map[string]bool{}}
 	s := &Store{State: statedir.Dir(t.TempDir()), Engine: e, Local: true, Log: log}
-	hold, lost, err := s.Take(t.Context(), name, nil, true)
+	hold, lost, err := s.takeVolume(t.Context(), name, nil, true)
 	if err != nil || hold == nil || lost.Known {
 		t.Fatal(hold, lost, err)
 	}
@@ -66,14 +66,14 @@ func TestMeasureOnce(t *testing.T) {
 	if got.Size != all[0].Size || !got.LastUse.Equal(before.LastUse) {
 		t.Errorf("%+v after it was measured as %+v", got, all[0])
 	}
-	if again, err := s.Unmeasured(t.Context(), func(string) bool { return true }); err != nil || len(again) > 0 {
+	if again, err := s.unmeasured(t.Context(), func(string) bool { return true }); err != nil || len(again) > 0 {
 		t.Errorf("to be measured again: %+v, %v", again, err)
 	}
 	s.Used([]string{name})
 	if got := only(t, s); got.Size.Known {
 		t.Errorf("%+v after it was used", got)
 	}
-	if again, err := s.Unmeasured(t.Context(), func(n string) bool { return n == name }); err != nil || len(again) != 1 {
+	if again, err := s.unmeasured(t.Context(), func(n string) bool { return n == name }); err != nil || len(again) != 1 {
 		t.Errorf("to be measured again: %+v, %v", again, err)
 	}
 }
@@ -144,8 +144,8 @@ func TestTooMuchToCount(t *testing.T) {
 			t.Fatalf("%+v, %v", size, err)
 		}
 		v := Volume{Size: size}
-		if v.TooLarge(1<<40) == "" || v.TooLarge(0) != "" {
-			t.Errorf("%+v: %q, %q", l, v.TooLarge(1<<40), v.TooLarge(0))
+		if v.tooLarge(1<<40) == "" || v.tooLarge(0) != "" {
+			t.Errorf("%+v: %q, %q", l, v.tooLarge(1<<40), v.tooLarge(0))
 		}
 	}
 }
@@ -157,20 +157,20 @@ func TestRemoveTooLarge(t *testing.T) {
 	if err := s.Measure(t.Context(), all, false); err != nil {
 		t.Fatal(err)
 	}
-	if large := all[0].TooLarge(1 << 19); !strings.Contains(large, "more than 512KiB") {
+	if large := all[0].tooLarge(1 << 19); !strings.Contains(large, "more than 512KiB") {
 		t.Fatalf("%q", large)
 	}
-	if gone, err := s.RemoveTooLarge(t.Context(), all[0]); !gone || err != nil {
+	if gone, err := s.removeTooLarge(t.Context(), all[0]); !gone || err != nil {
 		t.Fatal(gone, err)
 	}
 	if left, err := s.List(t.Context()); err != nil || len(left) > 0 {
 		t.Fatal(left, err)
 	}
-	if err := s.Forget(t.Context()); err != nil {
+	if err := s.forgetGone(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for n, want := range []int64{all[0].Size.Bytes, 0} {
-		hold, lost, err := s.Take(t.Context(), name, nil, true)
+		hold, lost, err := s.takeVolume(t.Context(), name, nil, true)
 		if err != nil || hold == nil || lost.Bytes != want || lost.Known != (want > 0) {
 			t.Fatalf("%d: %+v, %v", n, lost, err)
 		}
@@ -192,13 +192,13 @@ func TestRemoveInUse(t *testing.T) {
 				t.Errorf("%s: %v, %v", why, gone, err)
 			}
 		}
-		if gone, err := s.RemoveTooLarge(t.Context(), v); gone || err != nil {
+		if gone, err := s.removeTooLarge(t.Context(), v); gone || err != nil {
 			t.Errorf("%s: %v, %v", why, gone, err)
 		}
 	}
 	e.users[name] = true
 	wantStays("a container has it")
-	if hold, _, err := s.Take(t.Context(), name, nil, true); hold != nil || err != nil {
+	if hold, _, err := s.takeVolume(t.Context(), name, nil, true); hold != nil || err != nil {
 		t.Errorf("two jobs have it: %v", err)
 	}
 	e.users[name] = false
@@ -232,13 +232,13 @@ func TestForget(t *testing.T) {
 		}
 		return all
 	}
-	if err := s.Forget(t.Context()); err != nil || len(names()) != 2 {
+	if err := s.forgetGone(t.Context()); err != nil || len(names()) != 2 {
 		t.Errorf("%v, %v", names(), err)
 	}
 	if err := e.RemoveVolume(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Forget(t.Context()); err != nil || !slices.Equal(names(), []string{other}) {
+	if err := s.forgetGone(t.Context()); err != nil || !slices.Equal(names(), []string{other}) {
 		t.Errorf("%v, %v", names(), err)
 	}
 }

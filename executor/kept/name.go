@@ -22,10 +22,10 @@ const (
 	CacheMounts = "cache-mounts"
 )
 
-// VolumeFor is the name and the labels of the volume of that kind for a job. Own are
+// volumeFor is the name and the labels of the volume of that kind for a job. Own are
 // more labels that tell it from others of the project. The server's name is in it as a
 // hash, as in Identity.Name.
-func VolumeFor(i job.Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
+func volumeFor(i job.Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
 	sum := sha256.Sum256([]byte(i.Server))
 	name := fmt.Sprintf("%s%s-%s-p%d", Prefix, kind, hex.EncodeToString(sum[:4]), i.ProjectID)
 	labels := map[string]string{
@@ -48,7 +48,7 @@ func VolumeFor(i job.Identity, kind string, protected bool, own map[string]strin
 // ofProject tells whether a volume of that name keeps something of the job's project.
 func ofProject(name string, i job.Identity) bool {
 	return slices.ContainsFunc([]string{Builds, Cache, CacheMounts}, func(kind string) bool {
-		base, _ := VolumeFor(i, kind, false, nil)
+		base, _ := volumeFor(i, kind, false, nil)
 		return name == base || strings.HasPrefix(name, base+"-")
 	})
 }

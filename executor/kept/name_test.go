@@ -16,11 +16,11 @@ func TestKeptVolumesOfDifferentJobs(t *testing.T) {
 	volumes := func(change func(*job.Identity), protected bool) (builds, cache string) {
 		i := base
 		change(&i)
-		builds, labels := VolumeFor(i, "builds", protected, map[string]string{job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: "3"})
+		builds, labels := volumeFor(i, "builds", protected, map[string]string{job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: "3"})
 		if labels[job.LabelName] != "" || labels[job.LabelJob] != "" || labels[job.LabelKept] != "builds" {
 			t.Errorf("labels %v", labels)
 		}
-		cache, _ = VolumeFor(i, "cache", protected, nil)
+		cache, _ = volumeFor(i, "cache", protected, nil)
 		return builds, cache
 	}
 	builds, cache := volumes(func(*job.Identity) {}, false)

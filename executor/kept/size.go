@@ -163,9 +163,9 @@ func (s *Store) noteSize(v Volume) {
 	}
 }
 
-// TooLarge says in what way a volume is larger than each may be, in bytes; empty where
+// tooLarge says in what way a volume is larger than each may be, in bytes; empty where
 // it is not. Any size is allowed where most is not positive.
-func (v Volume) TooLarge(most int64) string {
+func (v Volume) tooLarge(most int64) string {
 	switch {
 	case most <= 0 || !v.Size.Known:
 		return ""
@@ -177,9 +177,9 @@ func (v Volume) TooLarge(most int64) string {
 	return ""
 }
 
-// RemoveTooLarge removes a volume for its size, which the next job that would have
+// removeTooLarge removes a volume for its size, which the next job that would have
 // had it is told. It returns false as Remove does.
-func (s *Store) RemoveTooLarge(ctx context.Context, v Volume) (bool, error) {
+func (s *Store) removeTooLarge(ctx context.Context, v Volume) (bool, error) {
 	hold, err := s.holdUnused(v)
 	if hold == nil || err != nil {
 		return false, err

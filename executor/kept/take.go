@@ -28,7 +28,7 @@ func (t *taker) release() {
 
 // take returns the name, or nothing where the volume cannot be had now.
 func (t *taker) take(ctx context.Context, name, folder string, labels map[string]string, exclusive bool) (string, error) {
-	hold, lost, err := t.Take(ctx, name, labels, exclusive)
+	hold, lost, err := t.takeVolume(ctx, name, labels, exclusive)
 	if hold == nil || err != nil {
 		return "", err
 	}
@@ -55,13 +55,13 @@ func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) 
 		}
 	}
 	if f.KeepCache { // it is left empty while it is being pruned
-		name, labels := VolumeFor(i, Cache, f.Protected, nil)
+		name, labels := volumeFor(i, Cache, f.Protected, nil)
 		if taken.Cache, err = t.take(ctx, name, f.Cache, labels, false); err != nil {
 			return taken, nil, err
 		}
 	}
 	if f.KeepCacheMounts {
-		name, labels := VolumeFor(i, CacheMounts, f.Protected, nil)
+		name, labels := volumeFor(i, CacheMounts, f.Protected, nil)
 		if taken.CacheMounts, err = t.take(ctx, name, storage.CacheMounts, labels, false); err != nil {
 			return taken, nil, err
 		}
@@ -77,7 +77,7 @@ func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) 
 // builds takes the volume of the builds folder, without what a job that was killed left
 // in it of its file variables.
 func (t *taker) builds(ctx context.Context, i job.Identity, f job.Folders) (string, error) {
-	name, labels := VolumeFor(i, Builds, f.Protected, map[string]string{
+	name, labels := volumeFor(i, Builds, f.Protected, map[string]string{
 		job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
 	})
 	volume, err := t.take(ctx, name, f.Builds, labels, true)
@@ -88,5 +88,5 @@ func (t *taker) builds(ctx context.Context, i job.Identity, f job.Folders) (stri
 		t.Log.Warnf("The kept folder %s (volume %s) is in use by another job; this job gets a new one, which is not kept.", f.Builds, name)
 		return "", nil
 	}
-	return volume, t.Reset(ctx, volume, strings.TrimPrefix(f.Temp, f.Builds+"/"), labels)
+	return volume, t.reset(ctx, volume, strings.TrimPrefix(f.Temp, f.Builds+"/"), labels)
 }

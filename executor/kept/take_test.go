@@ -143,7 +143,7 @@ func TestTakeFoldersAgain(t *testing.T) {
 	}
 	for _, v := range v {
 		v.Size = Size{Known: true, Excess: true}
-		if gone, err := s.RemoveTooLarge(t.Context(), v); !gone || err != nil {
+		if gone, err := s.removeTooLarge(t.Context(), v); !gone || err != nil {
 			t.Fatal(gone, err)
 		}
 	}

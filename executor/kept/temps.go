@@ -12,12 +12,12 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// Reset makes a builds volume ready for the next job, for a caller who holds it alone:
+// reset makes a builds volume ready for the next job, for a caller who holds it alone:
 // file variables of a job that was killed are removed wherever they lay, before
 // anything of another author's sees the volume. Temp is where the next job's will be,
 // relative to the volume; empty for nowhere in it. A volume that cannot be cleared from
 // here is made anew, with the labels.
-func (s *Store) Reset(ctx context.Context, volume, temp string, labels map[string]string) error {
+func (s *Store) reset(ctx context.Context, volume, temp string, labels map[string]string) error {
 	n, err := s.readNote(volume)
 	if err == nil {
 		err = s.clear(ctx, volume, n.Temps, temp)

@@ -50,12 +50,12 @@ func TestResetLeavesNoSecretsOfKilledJobs(t *testing.T) {
 			volume := e.path(name)
 			take := func(temp string) {
 				t.Helper()
-				hold, _, err := s.Take(t.Context(), name, nil, true)
+				hold, _, err := s.takeVolume(t.Context(), name, nil, true)
 				if err != nil || hold == nil {
 					t.Fatal(hold, err)
 				}
 				defer hold.Release()
-				if err := s.Reset(t.Context(), name, temp, nil); err != nil {
+				if err := s.reset(t.Context(), name, temp, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
