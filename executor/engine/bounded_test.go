@@ -67,6 +67,12 @@ func TestHostileLabelsInLists(t *testing.T) {
 	if err := slim(io.MultiReader(append(parts, strings.NewReader("]"))...), &out); err != nil || out.written < 50*many || out.most > 48<<20 {
 		t.Errorf("%v; %d bytes of heap were in use", err, out.most)
 	}
+	// An image may have labels that begin as ours do. None of ours is long.
+	foreign := strings.Replace(one, `"Labels":{`, `"Labels":{"`+LabelPrefix+`x":"`+strings.Repeat("y", 900_000)+`",`, 1)
+	found, err = answering(t, "1.41", "["+foreign+"]").FindContainers(t.Context(), LabelPrefix+"name", "")
+	if err != nil || !reflect.DeepEqual(found, []Found{want}) {
+		t.Errorf("%.200s %v", fmt.Sprint(found), err)
+	}
 	for answer, want := range map[string]int{"[]": 0, "[]\n": 0, `[{"Id":"a"}]`: 1, `[{"Id":"a"},{"Id":"b","Names":null,"Labels":null}]`: 2} {
 		if found, err := answering(t, "1.41", answer).FindContainers(t.Context(), "x", ""); err != nil || len(found) != want {
 			t.Errorf("%s: %v %v", answer, found, err)

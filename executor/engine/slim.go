@@ -12,6 +12,10 @@ import (
 // likes, and a list may be of many jobs' containers.
 const LabelPrefix = "io.gitlab-sysbox-executor."
 
+// longestLabel is more than any label of ours has, in bytes. An image's labels may
+// begin as ours do.
+const longestLabel = 4 << 10
+
 // mostOfContainer bounds what is read at a time of a list of containers, in bytes: one
 // container.
 const mostOfContainer = 4 << 20
@@ -40,8 +44,8 @@ func slim(from io.Reader, to io.Writer) error {
 			return err
 		}
 		body.left = mostOfContainer
-		for name := range c.Labels {
-			if !strings.HasPrefix(name, LabelPrefix) {
+		for name, value := range c.Labels {
+			if !strings.HasPrefix(name, LabelPrefix) || len(value) > longestLabel {
 				delete(c.Labels, name)
 			}
 		}
