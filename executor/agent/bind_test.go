@@ -9,21 +9,24 @@ import (
 // Only what is empty is covered: an image's own files there stay visible.
 func TestVacant(t *testing.T) {
 	root := t.TempDir()
-	for name, make := range map[string]func(path string) error{
-		"missing": func(string) error { return nil },
-		"empty":   func(path string) error { return os.Mkdir(path, 0o755) },
-		"filled":  func(path string) error { return os.MkdirAll(filepath.Join(path, "image"), 0o755) },
-		"file":    func(path string) error { return os.WriteFile(path, nil, 0o600) },
-		"link":    func(path string) error { return os.Symlink(root, path) },
+	for name, tc := range map[string]struct {
+		make func(path string) error
+		want bool
+	}{
+		"missing": {func(string) error { return nil }, true},
+		"empty":   {func(path string) error { return os.Mkdir(path, 0o755) }, true},
+		"filled":  {func(path string) error { return os.MkdirAll(filepath.Join(path, "image"), 0o755) }, false},
+		"file":    {func(path string) error { return os.WriteFile(path, nil, 0o600) }, false},
+		"link":    {func(path string) error { return os.Symlink(root, path) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(root, name)
-			if err := make(path); err != nil {
+			if err := tc.make(path); err != nil {
 				t.Fatal(err)
 			}
 			free, err := vacant(path)
-			if want := name == "missing" || name == "empty"; err != nil || free != want {
-				t.Errorf("%v %v, want %v", free, err, want)
+			if err != nil || free != tc.want {
+				t.Errorf("%v %v, want %v", free, err, tc.want)
 			}
 		})
 	}

@@ -81,7 +81,10 @@ type watched struct {
 
 // start begins to look, and tells out of levels that are passed. What it returns
 // ends that and gives the outcome.
-func (w Watch) start(out io.Writer) (end func() *Usage) {
+func (w Watch) start(out io.Writer) (end func() *Usage) { return w.startAsking(out, spaceAt) }
+
+// startAsking is start with spaceAt replaced.
+func (w Watch) startAsking(out io.Writer, spaceAt func(path string) (space, error)) (end func() *Usage) {
 	var all []*watched
 	if w.Volume != "" && w.Hard {
 		all = append(all, &watched{path: w.Volume, what: "The job's storage volume"})

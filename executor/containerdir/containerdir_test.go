@@ -22,19 +22,26 @@ func made(t *testing.T) (*Dir, string) {
 }
 
 func TestCopyProgram(t *testing.T) {
-	for name, mode := range map[string]os.FileMode{"for everybody": 0o755, "for root": 0o700, "by a symbolic link": 0o755} {
+	for name, tc := range map[string]struct {
+		mode os.FileMode
+		link bool // the program is named by a symbolic link
+	}{
+		"for everybody":      {mode: 0o755},
+		"for root":           {mode: 0o700},
+		"by a symbolic link": {mode: 0o755, link: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			d, path := made(t)
 			program := bytes.Repeat([]byte("program\x00"), 1<<17)
 			source := filepath.Join(t.TempDir(), "runner")
-			if err := os.WriteFile(source, program, mode); err != nil {
+			if err := os.WriteFile(source, program, tc.mode); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(source, mode); err != nil {
+			if err := os.Chmod(source, tc.mode); err != nil {
 				t.Fatal(err)
 			}
 			tool := source
-			if name == "by a symbolic link" {
+			if tc.link {
 				tool = source + "-link"
 				if err := os.Symlink(source, tool); err != nil {
 					t.Fatal(err)
@@ -50,7 +57,7 @@ func TestCopyProgram(t *testing.T) {
 			if text, err := os.ReadFile(copied); err != nil || !bytes.Equal(text, program) {
 				t.Errorf("%d bytes, %v", len(text), err)
 			}
-			for file, want := range map[string]os.FileMode{path: 0o755, filepath.Dir(copied): 0o755, copied: 0o755, source: mode} {
+			for file, want := range map[string]os.FileMode{path: 0o755, filepath.Dir(copied): 0o755, copied: 0o755, source: tc.mode} {
 				info, err := os.Lstat(file)
 				if err != nil || info.Mode().Perm() != want || info.Mode().Type()&os.ModeSymlink != 0 {
 					t.Errorf("%s: %v %v", file, info.Mode(), err)
