@@ -4,9 +4,10 @@
 #   fuzz.sh [COUNT [PATTERN]]    COUNT is as go test -fuzztime takes it: 10000000x (the default) or 5m
 #
 # Prints for each how many inputs were tried, and the peak of its workers' memory: the whole (VmHWM), and
-# of it what belongs to no file (RssAnon, looked at every other second). It fails when a target does, or when
-# the whole of a worker is more than 100 MiB. What one input takes is bounded by the targets themselves
-# (integration/heap).
+# of it what belongs to no file (RssAnon, looked at every other second). It fails when a target does, or
+# when the whole of a worker is more than 200 MiB. Go's mutator takes 100 MiB of that: a buffer in each
+# worker (scratch in internal/fuzz/mutator.go), which is never written to, but zeroed when it comes after
+# a garbage collection. What one input takes is bounded by the targets themselves (integration/heap).
 #
 # Environment: GO, the Go command; FUZZ_PARALLEL, the workers of each target (2); FUZZ_LOGS, a folder
 # that keeps the output of each target as NAME.log. An input that fails is kept in the package's
@@ -14,7 +15,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-count=${1:-10000000x} pattern=${2:-} go=${GO:-go} most=102400 # KiB
+count=${1:-10000000x} pattern=${2:-} go=${GO:-go} most=204800 # KiB
 cache=$("$go" env GOCACHE)/fuzz
 
 # targets prints "package Name" of each.
@@ -67,9 +68,8 @@ while read -r package name; do
 	echo "0 0" >"$work/peak"
 	began=$SECONDS
 	# To make an input that is new but no failure smaller takes much time and shows nothing. One thread
-	# for each worker, and a stack that need not grow, save time. Go's own mutator holds 100 MiB in each
-	# worker and never touches them (scratch in internal/fuzz/mutator.go): they count as heap, and without
-	# GOGC garbage would grow as large before it is collected.
+	# for each worker, and a stack that need not grow, save time. The mutator's buffer counts as heap:
+	# without GOGC garbage would grow as large before it is collected.
 	(cd "$("$go" list -f '{{.Dir}}' "$package")" && GOGC=10 GOMAXPROCS=1 GODEBUG=adaptivestackstart=1 exec "$work/test" -test.run '^$' -test.timeout 0 -test.fuzz "^$name\$" \
 		-test.fuzztime "$count" -test.fuzzminimizetime 10x -test.parallel "${FUZZ_PARALLEL:-2}" -test.fuzzcachedir "$cache/$package") >"$log" 2>&1 &
 	test=$!

@@ -8,6 +8,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 func TestGenerationOffersStores(t *testing.T) {
@@ -78,6 +79,7 @@ func FuzzNumber(f *testing.F) {
 	f.Add(s.volume(12))
 	f.Add(s.volume(1) + "/..")
 	f.Fuzz(func(t *testing.T, name string) {
+		defer heap.Bounded(t)()
 		if n := s.number(name); n != 0 && s.volume(n) != name {
 			t.Errorf("%q is generation %d", name, n)
 		}
