@@ -100,6 +100,35 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// Each arrow of the picture is an import.
+func TestPicture(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, picture, ok := strings.Cut(string(text), "flowchart TD\n")
+	picture, _, _ = strings.Cut(picture, "```")
+	found := product(t, token.NewFileSet())
+	arrows := 0
+	for line := range strings.Lines(picture) {
+		from, to, isArrow := strings.Cut(strings.TrimSpace(line), " --> ")
+		if !isArrow {
+			t.Errorf("%q is no arrow", line)
+			continue
+		}
+		arrows++
+		if from == "main" {
+			from = "."
+		}
+		if found[from] == nil || !found[from].imports[to] {
+			t.Errorf("%s does not import %s", from, to)
+		}
+	}
+	if !ok || arrows == 0 {
+		t.Error("docs/architecture.md has no picture of the packages")
+	}
+}
+
 // layers reads the table of packages: `| package | what it owns | imports |`.
 func layers(t *testing.T) (table map[string][]string, order []string) {
 	t.Helper()
