@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Amount is how much of a disk something may have: a [Size], or a share of the disk
-// in percent. The zero Amount is any amount.
+// Amount is a limit on disk space: a [Size], or a percentage of the disk. The zero Amount
+// sets no limit.
 //
-// In the file it is what a Size is, but not "unlimited", or a string such as "20%".
+// In the file it is a string such as "20%", or a Size other than "unlimited".
 type Amount struct {
 	Size    Size
-	Percent float64 // from 0 to 100; 0 where Size counts
+	Percent float64 // from 0 to 100; if 0, Size counts
 }
 
-// Of is the amount in bytes on a disk of that many, which is not positive where it is
-// not known. 0 is any amount.
+// Of returns the amount in bytes on a disk of that size, 0 for no limit. A disk of 0 or
+// less is of unknown size: a percentage of it sets no limit.
 func (a Amount) Of(disk int64) int64 {
 	switch {
 	case a.Percent <= 0:
@@ -28,7 +28,7 @@ func (a Amount) Of(disk int64) int64 {
 	return max(1, int64(float64(disk)/100*a.Percent))
 }
 
-// UnmarshalTOML takes a string or an integer; its errors say what is right.
+// UnmarshalTOML takes a string or an integer; its errors show a correct value.
 func (a *Amount) UnmarshalTOML(value any) error {
 	text, ok := value.(string)
 	number, share := strings.CutSuffix(text, "%")
@@ -38,7 +38,7 @@ func (a *Amount) UnmarshalTOML(value any) error {
 			return fmt.Errorf(`%w, or a share of the disk such as "20%%"`, err)
 		}
 		if size < 0 {
-			return fmt.Errorf(`%q is no amount; write for example "20%%" or "100GiB", or 0 for any`, size)
+			return fmt.Errorf(`%q is not an amount; write for example "20%%" or "100GiB", or 0 for any`, size)
 		}
 		*a = Amount{Size: size}
 		return nil
@@ -51,7 +51,7 @@ func (a *Amount) UnmarshalTOML(value any) error {
 	return nil
 }
 
-// String reads back as a.
+// String returns text from which a can be read again.
 func (a Amount) String() string {
 	if a.Percent > 0 {
 		return strconv.FormatFloat(a.Percent, 'f', -1, 64) + "%"

@@ -51,8 +51,8 @@ func TestAmountRefused(t *testing.T) {
 		`"20 percent"`: `"20 percent"` + size,
 		`"%20"`:        `"%20"` + size,
 		`-2`:           `-2` + size,
-		`"unlimited"`:  `"unlimited" is no amount; write for example "20%" or "100GiB", or 0 for any`,
-		`-1`:           `"unlimited" is no amount; write for example "20%" or "100GiB", or 0 for any`,
+		`"unlimited"`:  `"unlimited" is not an amount; write for example "20%" or "100GiB", or 0 for any`,
+		`-1`:           `"unlimited" is not an amount; write for example "20%" or "100GiB", or 0 for any`,
 		`true`:         `found true or false; write bytes as a whole number, or a string such as "20GiB", or a share of the disk such as "20%"`,
 	} {
 		wantErrors(t, fmt.Sprintf("gc.volume_size = %s", value), "c.toml:1: gc.volume_size: "+wrong)

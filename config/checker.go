@@ -11,17 +11,17 @@ import (
 	"unicode"
 )
 
-// checker gathers everything that is wrong with one file, so that it can be
-// mended in one go.
+// checker collects every fault of one file, so that the user can correct all of them
+// at once.
 type checker struct {
 	file   string
-	lines  map[string]int // of the keys that the file holds, counted from 1
+	lines  map[string]int // line numbers, from 1, of the keys in the file
 	faults map[string][]fault
-	from   map[string]string // of keys whose value is not the file's: whose it is
+	from   map[string]string // source of a value that is not from the file
 }
 
 type fault struct {
-	line int // 0 when no line of the file is to blame
+	line int // 0 if no line of the file caused it
 	text string
 }
 
@@ -29,8 +29,7 @@ func newChecker(file string) *checker {
 	return &checker{file: file, lines: map[string]int{}, faults: map[string][]fault{}, from: map[string]string{}}
 }
 
-// bad notes that key's value is impossible. The message says what was found,
-// then what would be right.
+// bad records an impossible value of key. The message names the value, then a correct one.
 func (k *checker) bad(key, format string, args ...any) {
 	said := key + ": "
 	if from := k.from[key]; from != "" {
@@ -39,19 +38,19 @@ func (k *checker) bad(key, format string, args ...any) {
 	k.fault(key, k.lines[key], said+fmt.Sprintf(format, args...))
 }
 
-// fault notes text against a key and a line; key is "" for the file's syntax.
+// fault records text for a key and a line; key is "" for a syntax error.
 func (k *checker) fault(key string, line int, text string) {
 	k.faults[key] = append(k.faults[key], fault{line, text})
 }
 
-// sound tells whether nothing is wrong with the keys yet. A check that compares
-// keys asks it first, to spare the reader complaints that follow from others.
+// sound reports whether the keys have no fault yet. Checks that compare keys call it
+// first, so that one fault does not cause others.
 func (k *checker) sound(keys ...string) bool {
 	return !slices.ContainsFunc(keys, func(key string) bool { return len(k.faults[key]) > 0 })
 }
 
-// err is every fault as "file:line: key: what", a line each, in the file's
-// order; nil when there is none.
+// err returns every fault as a line "file:line: key: what", in the order of the file, or
+// nil if there is none.
 func (k *checker) err() error {
 	var all []fault
 	for _, faults := range k.faults {
@@ -71,37 +70,37 @@ func (k *checker) err() error {
 	return errors.Join(errs...)
 }
 
-// absolute wants a clean absolute path other than the root, and tells whether
-// it is one.
+// absolute requires a clean absolute path other than the root, and reports whether dir is
+// one.
 func (k *checker) absolute(key, dir, example string) bool {
 	switch {
 	case !path.IsAbs(dir):
 		k.bad(key, "%q is not an absolute path; write for example %q", dir, example)
 	case path.Clean(dir) == "/":
-		k.bad(key, "%q is the whole file system; write for example %q", dir, example)
+		k.bad(key, "%q is the root of the file system; write for example %q", dir, example)
 	case path.Clean(dir) != dir:
-		k.bad(key, "%q is not the plain form of its path; write %q", dir, path.Clean(dir))
+		k.bad(key, "%q is not a clean path; write %q", dir, path.Clean(dir))
 	case strings.ContainsFunc(dir, unicode.IsControl):
-		k.bad(key, "%q holds a control character; write for example %q", dir, example)
+		k.bad(key, "%q contains a control character; write for example %q", dir, example)
 	default:
 		return true
 	}
 	return false
 }
 
-// positive wants a time longer than nothing, and tells whether it is.
+// positive requires a duration greater than zero, and reports whether d is one.
 func (k *checker) positive(key string, d Duration, example string) bool {
 	if d <= 0 {
-		k.bad(key, "%s is no time to wait; write for example %q", d, example)
+		k.bad(key, "must be greater than zero, for example %q", example)
 		return false
 	}
 	return true
 }
 
-// limited refuses [Unlimited], and tells whether all is well.
+// limited rejects [Unlimited], and reports whether size is accepted.
 func (k *checker) limited(key string, size Size, example string) bool {
 	if size < 0 {
-		k.bad(key, "%q is not possible here; write for example %q, or 0", size, example)
+		k.bad(key, "%q is not allowed here; write for example %q, or 0", size, example)
 		return false
 	}
 	return true
@@ -118,7 +117,7 @@ func (k *checker) oneOf(key, value string, possible []string) {
 	k.bad(key, "%q is not possible; write one of %s", value, strings.Join(quoted, ", "))
 }
 
-// pullPolicy wants a list of when an image is pulled.
+// pullPolicy requires a list of pull policies.
 func (k *checker) pullPolicy(key string, list []string) {
 	if len(list) == 0 {
 		k.bad(key, `the list is empty; write for example ["always"]`)
@@ -128,8 +127,7 @@ func (k *checker) pullPolicy(key string, list []string) {
 	}
 }
 
-// Overlap tells whether two clean absolute paths are one, or one is inside the
-// other.
+// Overlap reports whether two clean absolute paths are equal or one contains the other.
 func Overlap(a, b string) bool {
 	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
 }

@@ -4,7 +4,7 @@ import "time"
 
 // Cleanup is the removal of a job's resources.
 type Cleanup struct {
-	// Timeout bounds the whole removal; what is left then is for gc.
+	// Timeout bounds the whole removal; gc removes the leftovers.
 	Timeout Duration `toml:"timeout"`
 }
 

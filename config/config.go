@@ -1,14 +1,13 @@
-// Package config is the executor's configuration file: its keys, their
-// defaults, and which values are possible.
+// Package config reads the executor's configuration file and defines its keys, their
+// defaults and their possible values.
 //
-// Each section has a file of its own with its type, its defaults and its
-// check. A new key is four lines: a field with a toml tag, its default, a line
-// in the section's check, its description in config.example.toml. The tests
-// name whichever is missing.
+// Each section has its own file with its type, its defaults and its check. A new key is
+// four lines: a field with a toml tag, its default, a line in the section's check, and its
+// description in config.example.toml. The tests name any missing one.
 //
-// A field is a string, a bool, an int64, a float64, a []string, a [Size], an
-// [Amount], a [Duration], or another struct, which is a section. The tag secret:"true" keeps a
-// key's value out of the errors about TOML's syntax; its check must do the same.
+// A field is a string, a bool, an int64, a float64, a []string, a [Size], an [Amount], a
+// [Duration], or another struct, which is a section. The tag secret:"true" keeps the value
+// of a key out of the errors about TOML's syntax; the check of the key must do the same.
 package config
 
 import (
@@ -16,15 +15,14 @@ import (
 	"unicode"
 )
 
-// DefaultPath is where [Load] looks when it is given no path.
+// DefaultPath is the file that [Load] reads when it gets no path.
 const DefaultPath = "/etc/gitlab-sysbox-executor/config.toml"
 
-// Config is the whole file. One that came from [Load] or [Default] holds
-// possible values only.
+// Config is the whole file. [Load] and [Default] return possible values only.
 type Config struct {
-	// Runtime is the name under which the engine knows the OCI runtime.
+	// Runtime is the engine's name of the OCI runtime.
 	Runtime string `toml:"runtime"`
-	// StateDir is the host's folder for journals and locks, an absolute path.
+	// StateDir is an absolute path: the host's folder for journals and locks.
 	StateDir string `toml:"state_dir"`
 	// LogLevel is one of logrus's level names, in lower case.
 	LogLevel string `toml:"log_level"`
@@ -46,7 +44,7 @@ type Config struct {
 	GC        GC        `toml:"gc"`
 }
 
-// Default is the configuration of an empty file; each call returns a new one.
+// Default returns a new configuration with the defaults of every key.
 func Default() *Config {
 	return &Config{
 		Runtime:  "sysbox-runc",
@@ -103,5 +101,5 @@ func (k *checker) runtime(key, name string) {
 	}
 }
 
-// blank tells the characters that no name may hold.
+// blank reports whether r is not allowed in a name.
 func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }

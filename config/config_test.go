@@ -84,7 +84,7 @@ func TestRunAndCleanup(t *testing.T) {
 	wantErrors(t, "run.kill_grace = \"4m59s\"\ncleanup.timeout = \"1ns\"")
 	wantErrors(t, "run.kill_grace = \"5m\"\ncleanup.timeout = \"0\"",
 		`c.toml:1: run.kill_grace: 5m0s is too long: the Runner starts the cleanup after 5m0s; write for example "10s"`,
-		`c.toml:2: cleanup.timeout: 0s is no time to wait; write for example "2m"`)
+		`c.toml:2: cleanup.timeout: must be greater than zero, for example "2m"`)
 	wantErrors(t, "[run]\nkill_grace = \"-1s\"",
-		`c.toml:2: run.kill_grace: -1s is no time to wait; write for example "10s"`)
+		`c.toml:2: run.kill_grace: must be greater than zero, for example "10s"`)
 }

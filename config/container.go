@@ -8,27 +8,26 @@ import (
 	"strings"
 )
 
-// Container is what a job's containers are made with beyond limits and rights.
+// Container has the options of a job's containers other than limits and rights.
 type Container struct {
-	// Hostname of the job container; "" for the one that GitLab's Docker
-	// executor gives.
+	// Hostname is the job container's; "" uses the one of GitLab's Docker executor.
 	Hostname string `toml:"hostname"`
-	// Volumes lists "source:target", "source:target:ro" or "target", for the job
-	// container and its services. A source is an absolute path of the host's or the
-	// name of one of the engine's volumes; without one it is a volume that each job
-	// has of its own, and that goes with it.
+	// Volumes lists "source:target", "source:target:ro" or "target", for the job container
+	// and its services. A source is an absolute path on the host or the name of one of the
+	// engine's volumes. Without a source each job gets a new volume, which is removed with
+	// the job.
 	Volumes []string `toml:"volumes"`
 	// Tmpfs lists "path" or "path:options", for the job container.
 	Tmpfs []string `toml:"tmpfs"`
-	// Devices lists "device" or "device:device:rights" with rights of the letters
-	// r, w, m, for the job container.
+	// Devices lists "device" or "device:device:rights", for the job container; rights are
+	// the letters r, w and m.
 	Devices []string `toml:"devices"`
-	// GPUs is docker's: "all", a number, or "device=" with numbers or names.
+	// GPUs uses docker's notation: "all", a number, or "device=" with numbers or names.
 	GPUs string `toml:"gpus"`
 	// Labels lists name=value, for all containers of a job.
 	Labels []string `toml:"labels"`
-	// LogOptions lists name=value of the json-file log driver; empty for the
-	// engine's own driver and options. See DefaultLog.
+	// LogOptions lists name=value of the json-file log driver. Empty uses the engine's own
+	// driver and options. See DefaultLog.
 	LogOptions []string `toml:"log_options"`
 }
 
@@ -36,12 +35,11 @@ func defaultContainer() Container {
 	return Container{Volumes: []string{}, Tmpfs: []string{}, Devices: []string{}, Labels: []string{}, LogOptions: defaultLogOptions()}
 }
 
-// defaultLogOptions bound a container's log to 30 MB.
+// defaultLogOptions limit a container's log to 30 MB.
 func defaultLogOptions() []string { return []string{"max-size=10m", "max-file=3"} }
 
-// DefaultLog reports whether LogOptions are the defaults. These bound what the
-// json-file driver writes; they are no wish for that driver where the engine's own
-// is another.
+// DefaultLog reports whether LogOptions are the defaults. The defaults limit the json-file
+// driver; they do not select it if the engine uses another driver.
 func (c Container) DefaultLog() bool { return slices.Equal(c.LogOptions, defaultLogOptions()) }
 
 var (
@@ -73,9 +71,9 @@ func (c *Config) checkContainer(k *checker) {
 	k.pairs("container.labels", c.Container.Labels, "com.example.team=ci", func(name, _ string) string {
 		switch {
 		case strings.HasPrefix(name, "io.gitlab-sysbox-executor."):
-			return "begins like the executor's own labels, by which it finds what to remove"
+			return "has the prefix of the executor's own labels, which mark what a cleanup removes"
 		case strings.HasPrefix(name, "com.gitlab.gitlab-runner."):
-			return "begins like the labels by which GitLab Runner's own tools remove containers"
+			return "has the prefix of the labels that mark what GitLab Runner's own tools remove"
 		case !labelName.MatchString(name):
 			return "is not the name of a label"
 		}
@@ -89,14 +87,14 @@ func (c *Config) checkContainer(k *checker) {
 	})
 }
 
-// Volume is one of Container.Volumes in its parts.
+// Volume is a parsed entry of Container.Volumes.
 type Volume struct {
-	Source   string // empty for a volume of the job's own
+	Source   string // empty for a new volume for each job
 	Target   string
 	ReadOnly bool
 }
 
-// ParseVolume takes "source:target" with or without ":ro" or ":rw", or a target alone.
+// ParseVolume parses "source:target" with or without ":ro" or ":rw", or a target alone.
 func ParseVolume(text string) (Volume, bool) {
 	parts := strings.Split(text, ":")
 	if len(parts) == 1 && path.IsAbs(text) {
@@ -108,43 +106,43 @@ func ParseVolume(text string) (Volume, bool) {
 	return Volume{parts[0], parts[1], len(parts) == 3 && parts[2] == "ro"}, true
 }
 
-// ownPlaces are the executor's in a job's container, beside what the file says.
+// ownPlaces are the executor's own paths in a job's container that no key sets.
 var ownPlaces = []struct{ path, reason string }{
 	{"/opt/gitlab-sysbox-executor", "holds the executor's agent"},
 	{"/var/cache/gitlab-sysbox-executor", "holds the cache mounts that are kept"},
 	{"/opt/gitlab-sysbox-executor-images", "holds the images that all jobs share"},
-	{"/etc/containers/storage.conf", "tells container tools which storage driver works"},
-	{"/etc/containers/containers.conf", "tells container tools what works in a container"},
-	{"/etc/containers/containers-rootless.conf", "tells container tools what works in a container"},
-	{"/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf", "tells container tools which storage driver works"},
-	{"/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
-	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "gives services of systemd's the job's TMPDIR"},
-	{"/etc/systemd/system.conf.d/50-gitlab-sysbox-executor.conf", "gives services of systemd's the tools' settings"},
-	{"/etc/systemd/user.conf.d/50-gitlab-sysbox-executor.conf", "gives services of systemd's the tools' settings"},
+	{"/etc/containers/storage.conf", "sets the storage driver of container tools"},
+	{"/etc/containers/containers.conf", "sets the defaults of container tools"},
+	{"/etc/containers/containers-rootless.conf", "sets the defaults of container tools"},
+	{"/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf", "sets the storage driver of container tools"},
+	{"/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "sets TMPDIR for systemd's services"},
+	{"/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf", "sets TMPDIR for systemd's services"},
+	{"/etc/systemd/system.conf.d/50-gitlab-sysbox-executor.conf", "sets the tools' settings for systemd's services"},
+	{"/etc/systemd/user.conf.d/50-gitlab-sysbox-executor.conf", "sets the tools' settings for systemd's services"},
 }
 
-// checkVolumes checks a list of volumes; jobs is as for checkVolume.
+// checkVolumes checks a list of volumes; jobs means the same as for checkVolume.
 func (c *Config) checkVolumes(k *checker, key string, list []string, jobs bool) {
-	seen := map[string]string{} // by target: the engine refuses a container with two at one
+	seen := map[string]string{} // by target: the engine rejects two volumes at one target
 	for _, text := range list {
 		c.checkVolume(k, key, text, jobs)
 		v, ok := ParseVolume(text)
 		if first, twice := seen[v.Target]; ok && twice {
-			k.bad(key, "%q: the target is that of %q, too; keep one", text, first)
+			k.bad(key, "%q: the target is the same as that of %q; keep one", text, first)
 		} else {
 			seen[v.Target] = text
 		}
 	}
 }
 
-// checkVolume checks one of the volumes of a list; jobs tells that it is one for
-// jobs' containers, where a volume may be the job's own.
+// checkVolume checks one volume of a list. If jobs is true, the list is for the jobs'
+// containers, and a volume may have no source.
 func (c *Config) checkVolume(k *checker, key, text string, jobs bool) {
 	forms := "source:target or source:target:ro"
-	right := `write for example "/srv/models:/models:ro", or "name:/path" for a volume of the engine's`
+	right := `write for example "/srv/models:/models:ro", or "name:/path" for one of the engine's volumes`
 	if jobs {
 		forms = "source:target, source:target:ro or an absolute path"
-		right = `write for example "/srv/models:/models:ro", "name:/path" for a volume of the engine's, or "/path" for one of each job's own`
+		right = `write for example "/srv/models:/models:ro", "name:/path" for one of the engine's volumes, or "/path" for a new volume for each job`
 	}
 	v, ok := ParseVolume(text)
 	if !ok || v.Source == "" && !jobs {
@@ -156,16 +154,16 @@ func (c *Config) checkVolume(k *checker, key, text string, jobs bool) {
 		k.bad(key, "%q: the source %q is neither an absolute path nor the name of a volume; %s", text, v.Source, right)
 		return
 	case path.IsAbs(v.Source) && (path.Clean(v.Source) != v.Source || v.Source == "/"):
-		k.bad(key, "%q: the source is the whole file system or not the plain form of its path; %s", text, right)
+		k.bad(key, "%q: the source is the root of the file system or not a clean path; %s", text, right)
 		return
 	case v.Shows(c.StateDir):
 		k.bad(key, "%q: the source overlaps state_dir %q, where other jobs' files are; %s", text, c.StateDir, right)
 		return
 	case c.engineSocket(v) != "":
-		k.bad(key, "%q: the source is or has in it an engine's socket, %s: who can connect to it is root on the host; %s", text, c.engineSocket(v), right)
+		k.bad(key, "%q: the source is or contains an engine's socket, %s: a process that connects to it has root on the host; %s", text, c.engineSocket(v), right)
 		return
 	case !path.IsAbs(v.Target) || path.Clean(v.Target) != v.Target || v.Target == "/":
-		k.bad(key, "%q: the target is not the plain form of an absolute path; %s", text, right)
+		k.bad(key, "%q: the target is not a clean absolute path; %s", text, right)
 		return
 	}
 	if place, reason := c.taken(v.Target); place != "" {
@@ -173,11 +171,11 @@ func (c *Config) checkVolume(k *checker, key, text string, jobs bool) {
 	}
 }
 
-// Reserved tells which of the system's and the executor's own places in a job's
-// container a mount at target would be on, below or above; none when place is empty.
+// Reserved returns the first path of the system or the executor in a job's container that a
+// mount at target would overlap; place is empty if there is none.
 func Reserved(target string) (place, reason string) {
 	for _, s := range slices.Concat(systemDirs, ownPlaces) {
-		// Secrets are commonly mounted below /run, which Sysbox keeps visible there.
+		// Secrets are often mounted below /run, where Sysbox keeps them visible.
 		below := s.path == "/run" && strings.HasPrefix(target, "/run/") && target != "/run/lock"
 		if Overlap(target, s.path) && !below {
 			return s.path, s.reason
@@ -186,7 +184,7 @@ func Reserved(target string) (place, reason string) {
 	return "", ""
 }
 
-// taken tells which place a volume may not be mounted on, below or above.
+// taken returns the reserved path that a volume at target would overlap.
 func (c *Config) taken(target string) (place, reason string) {
 	if place, reason := Reserved(target); place != "" {
 		return place, reason
@@ -195,20 +193,19 @@ func (c *Config) taken(target string) (place, reason string) {
 		"job.builds_dir": c.Job.BuildsDir, "job.cache_dir": c.Job.CacheDir, "storage.tmpdir": c.Storage.TmpDir,
 	} {
 		if Overlap(target, dir) {
-			return key + " " + strconv.Quote(dir), "is the job's own"
+			return key + " " + strconv.Quote(dir), "belongs to the job"
 		}
 	}
 	return "", ""
 }
 
-// ParseTmpfs takes "path" or "path:options".
+// ParseTmpfs parses "path" or "path:options".
 func ParseTmpfs(text string) (target, options string) {
 	target, options, _ = strings.Cut(text, ":")
 	return target, options
 }
 
-// tmpfs checks a list of file systems in memory, which are in one container with
-// volumes.
+// tmpfs checks a list of in-memory file systems that share a container with volumes.
 func (k *checker) tmpfs(key string, list, volumes []string) {
 	seen := map[string]string{} // by target: one would hide the other
 	for _, text := range volumes {
@@ -224,7 +221,7 @@ func (k *checker) tmpfs(key string, list, volumes []string) {
 			k.bad(key, `%q is not path or path:options; write for example "/tmp:size=1g,mode=1777"`, text)
 			continue
 		case seen[target] != "":
-			k.bad(key, "%q: the path is that of %s, too; keep one", text, seen[target])
+			k.bad(key, "%q: the path is the same as that of %s; keep one", text, seen[target])
 			continue
 		}
 		seen[target] = strconv.Quote(text)
@@ -236,12 +233,12 @@ func (k *checker) tmpfs(key string, list, volumes []string) {
 	}
 }
 
-// Device is one of Container.Devices in its parts; Rights are letters of "rwm".
+// Device is a parsed entry of Container.Devices; Rights are letters of "rwm".
 type Device struct{ Path, Rights string }
 
-// ParseDevice takes "device", "device:device" and "device:device:rights", docker's
-// forms. The path is one: in a user namespace runc mounts the host's node of the
-// container's path, whatever path of the host's was asked for.
+// ParseDevice parses docker's forms "device", "device:device" and "device:device:rights".
+// Both paths must be equal: in a user namespace runc mounts the host's device node at the
+// container's path and ignores the host's path.
 func ParseDevice(text string) (Device, bool) {
 	host, rest, _ := strings.Cut(text, ":")
 	inside, rights, given := strings.Cut(rest, ":")
@@ -254,7 +251,7 @@ func ParseDevice(text string) (Device, bool) {
 	return Device{host, rights}, ok
 }
 
-// pairs wants name=value, each name once; objection says what is wrong with one.
+// pairs requires name=value with unique names; objection returns why one is not allowed.
 func (k *checker) pairs(key string, list []string, example string, objection func(name, value string) string) {
 	seen := map[string]bool{}
 	for _, text := range list {
@@ -263,7 +260,7 @@ func (k *checker) pairs(key string, list []string, example string, objection fun
 		case !found || name == "" || strings.ContainsFunc(name, blank) || strings.ContainsRune(value, 0):
 			k.bad(key, "%q is not name=value; write for example %q", text, example)
 		case seen[name]:
-			k.bad(key, "%s stands there twice; keep one", name)
+			k.bad(key, "%s is set twice; keep one", name)
 		default:
 			if what := objection(name, value); what != "" {
 				k.bad(key, "%s %s; write for example %q", name, what, example)

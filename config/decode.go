@@ -11,11 +11,11 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// decode reads TOML into cfg, key by key: the library's own decoding stops at
-// the first error and passes over unknown keys. Every fault goes to k; the
-// answer is false when data is not TOML, and cfg then as it was.
+// decode reads TOML into cfg, key by key: the library's own decoding stops at the first
+// error and ignores unknown keys. It adds every fault to k. It returns false if data is not
+// TOML, and then leaves cfg unchanged.
 func decode(data string, cfg *Config, k *checker) bool {
-	// Offsets are the library's, which drops a byte order mark.
+	// The library removes a byte order mark before it counts offsets.
 	data = strings.TrimPrefix(data, "\ufeff")
 	var root map[string]toml.Primitive
 	md, err := toml.Decode(data, &root)
@@ -61,11 +61,11 @@ func (d *decoder) section(key toml.Key, raw toml.Primitive, value any, field ref
 	d.table(key, keys, field)
 }
 
-// value sets the field, or leaves it as it was and notes why.
+// value sets the field. If it cannot, it keeps the old value and records why.
 func (d *decoder) value(key toml.Key, raw toml.Primitive, value any, field reflect.Value) {
 	decoded := reflect.New(field.Type())
 	err := d.md.PrimitiveDecode(raw, decoded.Interface())
-	var said toml.ParseError // wraps what a type of ours, or a range, objects to
+	var said toml.ParseError // wraps an error of one of our types, or of a range
 	switch {
 	case err == nil:
 		field.Set(decoded.Elem())
@@ -76,8 +76,8 @@ func (d *decoder) value(key toml.Key, raw toml.Primitive, value any, field refle
 	}
 }
 
-// probe fails on purpose: the library gives a key's position away only in the
-// ParseError around an Unmarshaler's error.
+// probe fails on purpose: the library gives the position of a key only in the ParseError
+// around an Unmarshaler's error.
 type probe struct{ value any }
 
 var errProbe = errors.New("probe")
@@ -98,8 +98,8 @@ func (d *decoder) inspect(raw toml.Primitive) (value any, line int) {
 	return p.value, d.firstLine(raw)
 }
 
-// firstLine is the first line below a table that is only implied, by [a.b] or
-// a.b = 1, and so has no position of its own.
+// firstLine returns the first line below a table that [a.b] or a.b = 1 only implies: such a
+// table has no position of its own.
 func (d *decoder) firstLine(raw toml.Primitive) int {
 	var keys map[string]toml.Primitive
 	if d.md.PrimitiveDecode(raw, &keys) != nil {
@@ -114,7 +114,7 @@ func (d *decoder) firstLine(raw toml.Primitive) int {
 	return first
 }
 
-// describe names the kind of a decoded TOML value. The value itself may be
+// describe names the kind of a decoded TOML value, and never the value, which may be
 // secret.
 func describe(value any) string {
 	switch value := value.(type) {
@@ -135,7 +135,7 @@ func describe(value any) string {
 	case []any:
 		for _, element := range value {
 			if _, ok := element.(string); !ok {
-				return "a list with " + describe(element) + " in it"
+				return "a list that contains " + describe(element)
 			}
 		}
 		return "a list"
@@ -143,7 +143,7 @@ func describe(value any) string {
 	return fmt.Sprintf("a value of type %T", value)
 }
 
-// wanted names what a field's type takes.
+// wanted names the kind of value that a field's type takes.
 func wanted(field reflect.Type) string {
 	switch field.Kind() {
 	case reflect.String:
@@ -154,7 +154,7 @@ func wanted(field reflect.Type) string {
 		return "a whole number without quotes"
 	case reflect.Float64:
 		return "a number without quotes"
-	case reflect.Struct: // one that reads itself, and says more
+	case reflect.Struct: // a type with its own UnmarshalTOML, which explains more
 		return "a string in quotes"
 	case reflect.Slice:
 		return `a list of strings, ["…", "…"]`

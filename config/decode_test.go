@@ -65,7 +65,7 @@ name = "vfs"
 `,
 		`c.toml:2: runtime: found true or false; write a string in quotes`,
 		`c.toml:3: engine: found a string; write a table, [engine]`,
-		`c.toml:4: cleanup: found a list with a table in it; write a table, [cleanup]`,
+		`c.toml:4: cleanup: found a list that contains a table; write a table, [cleanup]`,
 		`c.toml:6: resources.cpus: found a string; write a number without quotes`,
 		`c.toml:7: resources.pids_limit: found a number with a fraction; write a whole number without quotes`,
 		`c.toml:8: resources.ulimits: found a string; write a list of strings, ["…", "…"]`,

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Duration is a time span, in the file a string in Go's notation such as "90s"
-// or "1h30m". A bare number is refused: its unit would be a guess.
+// Duration is a time span, in the file a string in Go's notation such as "90s" or "1h30m".
+// A number without a unit is rejected, because the unit would be a guess.
 type Duration time.Duration
 
-// UnmarshalTOML takes a string; its errors say what is right.
+// UnmarshalTOML takes a string; its errors show a correct value.
 func (d *Duration) UnmarshalTOML(value any) error {
 	switch value := value.(type) {
 	case string:
@@ -29,7 +29,7 @@ func (d *Duration) UnmarshalTOML(value any) error {
 	return fmt.Errorf(`found %s; write for example "90s" or "1h30m"`, describe(value))
 }
 
-// String is Go's notation and reads back as d.
+// String returns Go's notation, from which d can be read again.
 func (d Duration) String() string { return time.Duration(d).String() }
 
 // MarshalText is [Duration.String]; it never fails.

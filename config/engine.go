@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// Engine is where the Docker Engine listens.
+// Engine is the address of the Docker Engine.
 type Engine struct {
 	// Host is unix:///path, tcp://host:port or ssh://[user@]host[:port][/path].
 	Host string `toml:"host"`
-	// TLSCA, TLSCert and TLSKey are files in PEM form for a tcp host: who signs the
-	// engine's certificate, and our own certificate with its key. Without any of them
-	// there is no TLS, unless the environment has DOCKER_TLS_VERIFY.
+	// TLSCA, TLSCert and TLSKey are PEM files for a tcp host: the authority that signed the
+	// engine's certificate, and our own certificate with its key. Without them there is no
+	// TLS, unless the environment has DOCKER_TLS_VERIFY.
 	TLSCA   string `toml:"tls_ca"`
 	TLSCert string `toml:"tls_cert"`
 	TLSKey  string `toml:"tls_key"`
-	// Insecure gives leave for a tcp host of another machine without TLS.
+	// Insecure permits a tcp host on another machine without TLS.
 	Insecure bool `toml:"insecure"`
-	// Timeout is the longest wait for one answer of the engine other than pulls.
+	// Timeout bounds the wait for one answer of the engine, except for pulls.
 	Timeout Duration `toml:"timeout"`
 }
 
@@ -35,8 +35,8 @@ func defaultEngine() Engine {
 	}
 }
 
-// complete takes what the file does not say from the environment, as the Docker CLI
-// does (https://docs.docker.com/reference/cli/docker/#environment-variables).
+// complete takes missing keys from the environment, as the Docker CLI does
+// (https://docs.docker.com/reference/cli/docker/#environment-variables).
 func (e *Engine) complete(k *checker, getenv func(string) string) {
 	if host := getenv("DOCKER_HOST"); host != "" && k.lines["engine.host"] == 0 {
 		e.Host = host
@@ -52,7 +52,7 @@ func (e *Engine) complete(k *checker, getenv func(string) string) {
 	for key, to := range map[string]*string{"ca": &e.TLSCA, "cert": &e.TLSCert, "key": &e.TLSKey} {
 		file := filepath.Join(dir, key+".pem")
 		k.from["engine.tls_"+key] = "DOCKER_CERT_PATH of the environment"
-		if _, err := os.Stat(file); key == "ca" || !os.IsNotExist(err) { // the CLI's own exception
+		if _, err := os.Stat(file); key == "ca" || !os.IsNotExist(err) { // the CLI has the same exception
 			*to = file
 		}
 	}
@@ -73,18 +73,18 @@ func (e *Engine) check(k *checker) {
 		}
 		secured = true
 		if k.absolute(f.key, f.file, f.example) && k.sound("engine.host") && !strings.HasPrefix(e.Host, "tcp://") {
-			k.bad(f.key, "%q is not possible: there is TLS to a tcp:// address only, and engine.host is %q; take it out", f.file, e.Host)
+			k.bad(f.key, "%q is not possible: TLS needs a tcp:// address, and engine.host is %q; remove the key", f.file, e.Host)
 		}
 	}
 	if (e.TLSCert == "") != (e.TLSKey == "") && k.sound("engine.tls_cert", "engine.tls_key") {
-		k.bad("engine.tls_cert", "tls_cert and tls_key are of use together only; write both, or none")
+		k.bad("engine.tls_cert", "tls_cert and tls_key need each other; write both, or neither")
 	}
 	if rest, tcp := strings.CutPrefix(e.Host, "tcp://"); tcp && !secured && !e.Insecure && k.sound("engine.host") && !loopback(rest) {
-		k.bad("engine.host", "%q is another machine's address without TLS: whoever reaches it is root there, and registry credentials are sent in clear; write engine.tls_ca, tls_cert and tls_key, or engine.insecure = true if nobody else can reach it", e.Host)
+		k.bad("engine.host", "%q is another machine's address without TLS: a client that reaches it has root there, and registry credentials are sent in clear text; write engine.tls_ca, tls_cert and tls_key, or engine.insecure = true if no other machine can reach it", e.Host)
 	}
 }
 
-// loopback tells whether nobody outside this machine is at host:port.
+// loopback reports whether host:port is reachable from this machine only.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
 	if err != nil {
@@ -94,13 +94,13 @@ func loopback(address string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// host wants an address that the engine's client can dial: a socket's absolute
-// path, or a name and a port.
+// host requires an address that the engine's client can dial: the absolute path of a
+// socket, or a name and a port.
 func (k *checker) host(key, host string) {
 	const right = `write "unix:///var/run/docker.sock", for example "tcp://engine.example.com:2376", or "ssh://user@engine.example.com"`
 	if scheme, rest, ok := strings.Cut(host, "://"); ok && (scheme == "tcp" && strings.Contains(rest, "@") || scheme == "ssh" && strings.Contains(before(rest, "@"), ":")) {
-		// What stands before the @ may be a password: not echoed.
-		k.bad(key, "a password in the address, or a user name in one of tcp, is of no use to the engine; %s", right)
+		// The text before the @ may be a password: it is not shown.
+		k.bad(key, "the address has a password, or a user name with tcp, which the engine does not use; %s", right)
 		return
 	}
 	u, err := url.Parse(host)
@@ -110,9 +110,9 @@ func (k *checker) host(key, host string) {
 	case u.Scheme != "unix" && u.Scheme != "tcp" && u.Scheme != "ssh":
 		k.bad(key, "%q is not a unix://, tcp:// or ssh:// address; %s", host, right)
 	case u.RawQuery != "" || u.Fragment != "":
-		k.bad(key, "%q has a part behind ? or #; %s", host, right)
+		k.bad(key, "%q has a query or a fragment behind ? or #; %s", host, right)
 	case u.Scheme == "unix" && (u.Host != "" || !path.IsAbs(u.Path) || path.Clean(u.Path) == "/"):
-		k.bad(key, "%q names no socket by its absolute path; %s", host, right)
+		k.bad(key, "%q is not the absolute path of a socket; %s", host, right)
 	case u.Scheme == "tcp" && (u.Hostname() == "" || !port(u.Port())):
 		k.bad(key, "%q lacks a host or a port from 1 to 65535; %s", host, right)
 	case u.Scheme == "ssh" && (u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.HasPrefix(u.User.Username(), "-") || u.Port() != "" && !port(u.Port())):
@@ -120,7 +120,7 @@ func (k *checker) host(key, host string) {
 	}
 }
 
-// before is what of text stands before the last sep; empty without one.
+// before returns the part of text before the last sep; empty without one.
 func before(text, sep string) string {
 	i := strings.LastIndex(text, sep)
 	return text[:max(i, 0)]

@@ -20,16 +20,16 @@ func TestEngineHost(t *testing.T) {
 		{host: "", wrong: `"" is not a unix://, tcp:// or ssh:// address`},
 		{host: "/var/run/docker.sock", wrong: `"/var/run/docker.sock" is not a unix://, tcp:// or ssh:// address`},
 		{host: "npipe:////./pipe/docker_engine", wrong: `"npipe:////./pipe/docker_engine" is not a unix://, tcp:// or ssh:// address`},
-		{host: "unix://docker.sock", wrong: `"unix://docker.sock" names no socket by its absolute path`},
-		{host: "unix:///", wrong: `"unix:///" names no socket by its absolute path`},
+		{host: "unix://docker.sock", wrong: `"unix://docker.sock" is not the absolute path of a socket`},
+		{host: "unix:///", wrong: `"unix:///" is not the absolute path of a socket`},
 		{host: "tcp://host", wrong: `"tcp://host" lacks a host or a port from 1 to 65535`},
 		{host: "tcp://:2375", wrong: `"tcp://:2375" lacks a host or a port from 1 to 65535`},
 		{host: "tcp://host:0", wrong: `"tcp://host:0" lacks a host or a port from 1 to 65535`},
 		{host: "tcp://host:65536", wrong: `"tcp://host:65536" lacks a host or a port from 1 to 65535`},
-		{host: "tcp://host:2375?a=b", wrong: `"tcp://host:2375?a=b" has a part behind ? or #`},
+		{host: "tcp://host:2375?a=b", wrong: `"tcp://host:2375?a=b" has a query or a fragment behind ? or #`},
 		{host: "tcp://host:port", wrong: `"tcp://host:port" is not an address`},
-		{host: "tcp://root:secret@host:2375", wrong: `a password in the address, or a user name in one of tcp, is of no use to the engine`},
-		{host: "ssh://root:secret@host", wrong: `a password in the address, or a user name in one of tcp, is of no use to the engine`},
+		{host: "tcp://root:secret@host:2375", wrong: `the address has a password, or a user name with tcp, which the engine does not use`},
+		{host: "ssh://root:secret@host", wrong: `the address has a password, or a user name with tcp, which the engine does not use`},
 		{host: "ssh://", wrong: `"ssh://" lacks a host, or its port is not from 1 to 65535`},
 		{host: "ssh://-oProxyCommand=x", wrong: `"ssh://-oProxyCommand=x" lacks a host, or its port is not from 1 to 65535`},
 		{host: "ssh://host:0", wrong: `"ssh://host:0" lacks a host, or its port is not from 1 to 65535`},
@@ -47,7 +47,7 @@ func TestEngineHost(t *testing.T) {
 
 // Whoever reaches an engine's port is root on its machine.
 func TestHostileEngineWithoutTLS(t *testing.T) {
-	const refused = ` is another machine's address without TLS: whoever reaches it is root there, and registry credentials are sent in clear; write engine.tls_ca, tls_cert and tls_key, or engine.insecure = true if nobody else can reach it`
+	const refused = ` is another machine's address without TLS: a client that reaches it has root there, and registry credentials are sent in clear text; write engine.tls_ca, tls_cert and tls_key, or engine.insecure = true if no other machine can reach it`
 	for _, host := range []string{"tcp://engine.example.com:2375", "tcp://192.0.2.1:2375", "tcp://0.0.0.0:2375", "tcp://[2001:db8::1]:2376", "tcp://localhost.example.com:2375"} {
 		wantErrors(t, fmt.Sprintf("[engine]\nhost = %q", host), fmt.Sprintf("c.toml:2: engine.host: %q", host)+refused)
 		wantErrors(t, fmt.Sprintf("[engine]\nhost = %q\ninsecure = true", host))
@@ -58,10 +58,10 @@ func TestHostileEngineWithoutTLS(t *testing.T) {
 
 func TestEngineTLS(t *testing.T) {
 	const host = "[engine]\nhost = \"tcp://engine.example.com:2376\"\n"
-	wantErrors(t, host+"tls_cert = \"/cert.pem\"", "c.toml:3: engine.tls_cert: tls_cert and tls_key are of use together only; write both, or none")
+	wantErrors(t, host+"tls_cert = \"/cert.pem\"", "c.toml:3: engine.tls_cert: tls_cert and tls_key need each other; write both, or neither")
 	wantErrors(t, host+"tls_ca = \"ca.pem\"", `c.toml:3: engine.tls_ca: "ca.pem" is not an absolute path; write for example "/etc/gitlab-sysbox-executor/ca.pem"`)
-	wantErrors(t, "[engine]\ntls_ca = \"/ca.pem\"", `c.toml:2: engine.tls_ca: "/ca.pem" is not possible: there is TLS to a tcp:// address only, and engine.host is "unix:///var/run/docker.sock"; take it out`)
-	wantErrors(t, "[engine]\nhost = \"ssh://x\"\ntls_ca = \"/ca.pem\"", `c.toml:3: engine.tls_ca: "/ca.pem" is not possible: there is TLS to a tcp:// address only, and engine.host is "ssh://x"; take it out`)
+	wantErrors(t, "[engine]\ntls_ca = \"/ca.pem\"", `c.toml:2: engine.tls_ca: "/ca.pem" is not possible: TLS needs a tcp:// address, and engine.host is "unix:///var/run/docker.sock"; remove the key`)
+	wantErrors(t, "[engine]\nhost = \"ssh://x\"\ntls_ca = \"/ca.pem\"", `c.toml:3: engine.tls_ca: "/ca.pem" is not possible: TLS needs a tcp:// address, and engine.host is "ssh://x"; remove the key`)
 }
 
 // What the file does not say is the environment's, as the Docker CLI reads it.
@@ -118,5 +118,5 @@ func TestEngineOfTheEnvironment(t *testing.T) {
 
 func TestEngineTimeout(t *testing.T) {
 	wantErrors(t, "[engine]\ntimeout = \"0s\"",
-		`c.toml:2: engine.timeout: 0s is no time to wait; write for example "2m"`)
+		`c.toml:2: engine.timeout: must be greater than zero, for example "2m"`)
 }

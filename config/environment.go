@@ -9,8 +9,8 @@ import (
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 
-// ownVariables are set from keys of their own; two sources for one variable
-// would leave open which wins.
+// ownVariables have keys of their own. With two sources for one variable it would be
+// unclear which one wins.
 var ownVariables = map[string]string{
 	"TMPDIR":                  "storage.tmpdir",
 	"STORAGE_DRIVER":          "storage.driver",
@@ -19,8 +19,8 @@ var ownVariables = map[string]string{
 	"BUILDAH_ISOLATION":       "storage.isolation",
 }
 
-// sysboxSwitches are the SYSBOX_ variables that are TRUE or FALSE. Sysbox
-// refuses to create a container with another name or value (sysbox-runc,
+// sysboxSwitches are the SYSBOX_ variables with the values TRUE and FALSE. Sysbox refuses to
+// create a container with any other SYSBOX_ variable or value (sysbox-runc,
 // libsysbox/syscont/spec.go, getSysboxEnvVarConfigs).
 var sysboxSwitches = []string{
 	"SYSBOX_ALLOW_TRUSTED_XATTR",
@@ -29,11 +29,11 @@ var sysboxSwitches = []string{
 	"SYSBOX_SYSCONT_MODE",
 }
 
-// sysboxPaths is the one SYSBOX_ variable that is a list of paths.
+// sysboxPaths is the one SYSBOX_ variable whose value is a list of paths.
 const sysboxPaths = "SYSBOX_SKIP_UID_SHIFT"
 
-// environment wants KEY=value, each key once. Messages never hold a value, nor
-// what might be one: it may be secret.
+// environment requires KEY=value with unique keys. Its messages contain no value and nothing
+// that may be one, because values may be secret.
 func (k *checker) environment(key string, variables []string) {
 	seen := map[string]bool{}
 	for i, variable := range variables {
@@ -43,9 +43,9 @@ func (k *checker) environment(key string, variables []string) {
 			k.bad(key, `entry %d is not NAME=value with a name of letters, digits, "_", "." and "-"; write for example "LANG=C.UTF-8"`, i+1)
 			continue
 		case seen[name]:
-			k.bad(key, "%s stands there twice; keep one", name)
+			k.bad(key, "%s is set twice; keep one", name)
 		case strings.ContainsRune(value, 0):
-			k.bad(key, "%s has a NUL character in its value, which no variable can hold; remove it", name)
+			k.bad(key, "%s has a NUL character in its value, which a variable cannot contain; remove it", name)
 		case ownVariables[name] != "":
 			k.bad(key, "%s has a key of its own; write %s instead", name, ownVariables[name])
 		case strings.HasPrefix(name, "SYSBOX_"):

@@ -22,8 +22,8 @@ func TestEnvironment(t *testing.T) {
 		{"=secret", "entry 2" + form},
 		{"secret+/x==", "entry 2" + form},
 		{"1A=secret", "entry 2" + form},
-		{"A=sec\x00ret", "A has a NUL character in its value, which no variable can hold; remove it"},
-		{"LANG=secret", "LANG stands there twice; keep one"},
+		{"A=sec\x00ret", "A has a NUL character in its value, which a variable cannot contain; remove it"},
+		{"LANG=secret", "LANG is set twice; keep one"},
 		{"TMPDIR=/secret", "TMPDIR has a key of its own; write storage.tmpdir instead"},
 		{"STORAGE_DRIVER=secret", "STORAGE_DRIVER has a key of its own; write storage.driver instead"},
 		{"BUILDAH_ISOLATION=secret", "BUILDAH_ISOLATION has a key of its own; write storage.isolation instead"},
@@ -53,12 +53,12 @@ func TestEnvironment(t *testing.T) {
 func TestEnvironmentOfAnotherTypeIsNotEchoed(t *testing.T) {
 	for data, want := range map[string]string{
 		`job.environment = "A=secret"`:                  "c.toml:1: job.environment: found a string; write a list of strings, [\"…\", \"…\"]",
-		`job.environment = ["A=secret", 5]`:             "c.toml:1: job.environment: found a list with a whole number in it; write a list of strings, [\"…\", \"…\"]",
+		`job.environment = ["A=secret", 5]`:             "c.toml:1: job.environment: found a list that contains a whole number; write a list of strings, [\"…\", \"…\"]",
 		"[job.environment]\nA = \"secret\"":             "c.toml:1: job.environment: found a table; write a list of strings, [\"…\", \"…\"]",
 		"[[job.environment]]\nA = \"secret\"":           "c.toml:1: job.environment: found a list of tables; write a list of strings, [\"…\", \"…\"]",
 		`job.environment = { A = "secret" }`:            "c.toml:1: job.environment: found a table; write a list of strings, [\"…\", \"…\"]",
-		`job.environment = ["A=secret", { b = "c" } ]`:  "c.toml:1: job.environment: found a list with a table in it; write a list of strings, [\"…\", \"…\"]",
-		`job.environment = ["A=secret", ["B=secret"] ]`: "c.toml:1: job.environment: found a list with a list in it; write a list of strings, [\"…\", \"…\"]",
+		`job.environment = ["A=secret", { b = "c" } ]`:  "c.toml:1: job.environment: found a list that contains a table; write a list of strings, [\"…\", \"…\"]",
+		`job.environment = ["A=secret", ["B=secret"] ]`: "c.toml:1: job.environment: found a list that contains a list; write a list of strings, [\"…\", \"…\"]",
 	} {
 		wantErrors(t, data, want)
 	}

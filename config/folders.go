@@ -2,7 +2,7 @@ package config
 
 // Builds is the folder in which jobs check out their project.
 type Builds struct {
-	// Keep hands it on to the next job of the same Runner, project and slot.
+	// Keep passes it on to the next job of the same Runner, project and slot.
 	Keep bool `toml:"keep"`
 }
 
@@ -10,9 +10,9 @@ func defaultBuilds() Builds { return Builds{Keep: true} }
 
 func (b *Builds) check(*checker) {}
 
-// Cache is the folder in which the Runner keeps what jobs name under cache:.
+// Cache is the folder in which the Runner stores the files that jobs list under cache:.
 type Cache struct {
-	// Keep shares it among the jobs of a project.
+	// Keep shares it between the jobs of a project.
 	Keep bool `toml:"keep"`
 }
 

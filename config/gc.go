@@ -2,20 +2,20 @@ package config
 
 import "time"
 
-// GC is the removal of what belongs to no running job.
+// GC is the removal of resources that belong to no running job.
 type GC struct {
-	// Interval is the least time between two that prepare starts; none when it is
-	// not positive.
+	// Interval is the shortest time between two that prepare starts; if it is not positive,
+	// prepare starts none.
 	Interval Duration `toml:"interval"`
-	// KeepVolumes is how long a volume with builds or caches is kept after its
-	// last use; for ever when it is not positive.
+	// KeepVolumes is how long a volume with builds or caches is kept after its last use; if
+	// it is not positive, for ever.
 	KeepVolumes Duration `toml:"keep_volumes"`
-	// MostVolumes is how much disk those volumes may have together, VolumeSize how
-	// much each. A share is of the disk with the engine's data root.
+	// MostVolumes limits the disk space of all those volumes, VolumeSize that of each. A
+	// percentage refers to the disk with the engine's data root.
 	MostVolumes Amount `toml:"most_volumes"`
 	VolumeSize  Amount `toml:"volume_size"`
-	// KeepImages is how long an image that a job pulled is kept after its last use;
-	// for ever, unless the disk runs low, when it is not positive.
+	// KeepImages is how long an image that a job pulled is kept after its last use. If it is
+	// not positive, the image is kept until disk space runs low.
 	KeepImages Duration `toml:"keep_images"`
 }
 
@@ -27,4 +27,4 @@ func defaultGC() GC {
 	}
 }
 
-func (g *GC) check(*checker) {} // all that can be read is possible
+func (g *GC) check(*checker) {} // every readable value is possible

@@ -7,23 +7,22 @@ import (
 	"strings"
 )
 
-// Hardening is what a job's containers may do. What Sysbox refuses stands here
-// to be refused with its reason when the file is read, not at every job.
+// Hardening has the rights of a job's containers. It has keys for what Sysbox refuses, too,
+// so that such a value is rejected with a reason when the file is read, not in every job.
 type Hardening struct {
 	Privileged bool   `toml:"privileged"`
 	UsernsMode string `toml:"userns_mode"`
 	PidMode    string `toml:"pid_mode"`
 	IpcMode    string `toml:"ipc_mode"`
-	// SecurityOpt is in docker's notation, name=value; a seccomp profile is a
-	// file's absolute path on this machine.
+	// SecurityOpt uses docker's notation, name=value; a seccomp profile is the absolute path
+	// of a file on this machine.
 	SecurityOpt []string `toml:"security_opt"`
-	// CapAdd and CapDrop name capabilities, with or without CAP_, or ALL.
+	// CapAdd and CapDrop list capabilities, with or without CAP_, or ALL.
 	CapAdd  []string `toml:"cap_add"`
 	CapDrop []string `toml:"cap_drop"`
-	// Sysctls lists name=value, of the kernel's settings that a container has of
-	// its own.
+	// Sysctls lists name=value of kernel settings that each container has of its own.
 	Sysctls []string `toml:"sysctls"`
-	// AllowUnsafe gives leave for settings that open a way to the host or to other jobs.
+	// AllowUnsafe permits settings that give access to the host or to other jobs.
 	AllowUnsafe bool `toml:"allow_unsafe"`
 }
 
@@ -58,7 +57,7 @@ func (h *Hardening) check(k *checker) {
 	})
 }
 
-// namespace refuses the host's, which Sysbox does, and another container's.
+// namespace rejects the host's namespace, as Sysbox does, and that of another container.
 func (k *checker) namespace(key, mode, reason string) {
 	switch mode {
 	case "", "private":
@@ -78,13 +77,13 @@ func (k *checker) securityOpt(key, text string) {
 	case name == "seccomp" && (value == "unconfined" || value == "builtin"):
 	case name == "seccomp" && path.IsAbs(value):
 	case name == "seccomp":
-		k.bad(key, `%q names no profile by its absolute path; write for example "seccomp=/etc/docker/ci.json", or "seccomp=unconfined"`, text)
+		k.bad(key, `%q is not the absolute path of a profile; write for example "seccomp=/etc/docker/ci.json", or "seccomp=unconfined"`, text)
 	default:
 		k.bad(key, `%q is not possible; write "no-new-privileges", or apparmor=, seccomp= or label= with a value`, text)
 	}
 }
 
-// ownSysctl tells the settings that the kernel keeps per namespace (runc,
+// ownSysctl reports whether the kernel keeps a setting per namespace (runc,
 // libcontainer/configs/validate, sysctl).
 func ownSysctl(name string) bool {
 	if slices.Contains([]string{

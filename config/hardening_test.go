@@ -28,15 +28,15 @@ ipc_mode = "host"`, []string{
 			`c.toml:2: hardening.ipc_mode: "container:x" is not possible: every container of a job has a namespace of its own; write "private" or ""`}},
 		{"options", `security_opt = ["seccomp=profile.json", "seccomp", "selinux=x", "apparmor="]`, []string{
 			`c.toml:2: hardening.security_opt: "apparmor=" is not possible; write "no-new-privileges", or apparmor=, seccomp= or label= with a value`,
-			`c.toml:2: hardening.security_opt: "seccomp" names no profile by its absolute path; write for example "seccomp=/etc/docker/ci.json", or "seccomp=unconfined"`,
-			`c.toml:2: hardening.security_opt: "seccomp=profile.json" names no profile by its absolute path; write for example "seccomp=/etc/docker/ci.json", or "seccomp=unconfined"`,
+			`c.toml:2: hardening.security_opt: "seccomp" is not the absolute path of a profile; write for example "seccomp=/etc/docker/ci.json", or "seccomp=unconfined"`,
+			`c.toml:2: hardening.security_opt: "seccomp=profile.json" is not the absolute path of a profile; write for example "seccomp=/etc/docker/ci.json", or "seccomp=unconfined"`,
 			`c.toml:2: hardening.security_opt: "selinux=x" is not possible; write "no-new-privileges", or apparmor=, seccomp= or label= with a value`}},
 		{"capabilities and settings", `
 cap_add = ["net_admin"]
 sysctls = ["vm.swappiness=1", "net.a=1", "net.a=2", "x"]`, []string{
 			`c.toml:3: hardening.cap_add: "net_admin" is not a capability; write for example "NET_ADMIN", or "ALL"`,
 			`c.toml:4: hardening.sysctls: "x" is not name=value; write for example "net.core.somaxconn=1024"`,
-			`c.toml:4: hardening.sysctls: net.a stands there twice; keep one`,
+			`c.toml:4: hardening.sysctls: net.a is set twice; keep one`,
 			`c.toml:4: hardening.sysctls: vm.swappiness is not a setting that a container has of its own: those are net.*, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.*; write for example "net.core.somaxconn=1024"`}},
 	}
 	for _, tt := range tests {

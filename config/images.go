@@ -5,23 +5,21 @@ import (
 	"strings"
 )
 
-// Images is the store of base images that all jobs share.
+// Images is the image store that all jobs share.
 type Images struct {
-	// Offer tells whether jobs see the store.
+	// Offer makes the store visible to jobs.
 	Offer bool `toml:"offer"`
-	// References are images that a refresh puts into the store, whether or not
-	// they are there.
+	// References are images that a refresh always puts into the store.
 	References []string `toml:"references"`
-	// ToolImage is that of the container that fills the store: with buildah or
-	// podman.
+	// ToolImage is the image of the fill container; it has buildah or podman.
 	ToolImage string `toml:"tool_image"`
-	// PullPolicy lists when that image is pulled, as for a job's.
+	// PullPolicy lists the pull policies of that image, as for a job's.
 	PullPolicy []string `toml:"pull_policy"`
-	// Users are the numbers of the users other than root who have a copy.
+	// Users are the numeric IDs of the users other than root who get a copy.
 	Users []string `toml:"users"`
-	// Environment lists NAME=value for that container.
+	// Environment lists NAME=value for the fill container.
 	Environment []string `toml:"environment"`
-	// Volumes lists that container's, as Container.Volumes.
+	// Volumes lists volumes of the fill container, as Container.Volumes.
 	Volumes []string `toml:"volumes"`
 }
 
@@ -32,8 +30,8 @@ func defaultImages() Images {
 	}
 }
 
-// mostUser is the last number in the user namespace of a container, less one:
-// each user's own root takes one more.
+// mostUser is one less than the last ID in a container's user namespace: the root of each
+// user's own namespace takes one more.
 const mostUser = 65534
 
 func (c *Config) checkImages(k *checker) {
@@ -44,7 +42,7 @@ func (c *Config) checkImages(k *checker) {
 		}
 	}
 	if strings.ContainsFunc(i.ToolImage, blank) {
-		k.bad("images.tool_image", `%q has white space in it; write for example "registry.example.com/tools/buildah:1"`, i.ToolImage)
+		k.bad("images.tool_image", `%q contains white space; write for example "registry.example.com/tools/buildah:1"`, i.ToolImage)
 	}
 	k.pullPolicy("images.pull_policy", i.PullPolicy)
 	for _, u := range i.Users {

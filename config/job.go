@@ -8,47 +8,43 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Job is what every job container is given.
+// Job has the settings of every job container.
 type Job struct {
-	// Image serves jobs that name none; "" makes such a job fail.
+	// Image is for jobs that name none; with "" such a job fails.
 	Image string `toml:"image"`
-	// PullPolicy lists when images are pulled, tried in order, unless the job
-	// says otherwise: always, if-not-present, never.
+	// PullPolicy lists pull policies in the order in which they are tried: always,
+	// if-not-present, never. A job may choose others.
 	PullPolicy []string `toml:"pull_policy"`
-	// AllowedPullPolicies are those that a job may name; empty: those of
-	// PullPolicy.
+	// AllowedPullPolicies are those that a job may choose; empty: those of PullPolicy.
 	AllowedPullPolicies []string `toml:"allowed_pull_policies"`
-	// AllowedImages and AllowedServices are patterns of image names, as
-	// doublestar reads them; those that begin with "!" forbid. Empty: all.
+	// AllowedImages and AllowedServices are doublestar patterns of image names; a pattern
+	// that begins with "!" forbids. Empty: all.
 	AllowedImages   []string `toml:"allowed_images"`
 	AllowedServices []string `toml:"allowed_services"`
-	// AllowImageIDs lets jobs name images of this machine by their ID. With patterns,
-	// one of them has to match the ID, too.
+	// AllowImageIDs lets jobs name images of this machine by their ID. If there are patterns,
+	// the ID has to match one of them, too.
 	AllowImageIDs bool `toml:"allow_image_ids"`
 	// CredentialHelpers lets a job's DOCKER_AUTH_CONFIG name credential helpers:
 	// programs of this machine.
 	CredentialHelpers bool `toml:"credential_helpers"`
-	// User is docker's user[:group], by name or number; unless "" it wins over
-	// the job's own.
+	// User is docker's user[:group], by name or number; unless "" it overrides the job's own.
 	User string `toml:"user"`
-	// AllowedUsers are those that a job may name; empty: any.
+	// AllowedUsers are those that a job may choose; empty: any.
 	AllowedUsers []string `toml:"allowed_users"`
-	// BuildsDir and CacheDir are absolute paths in the job container, apart
-	// from each other and from the folders of the system.
+	// BuildsDir and CacheDir are absolute paths in the job container. They overlap neither
+	// each other nor the folders of the system.
 	BuildsDir string `toml:"builds_dir"`
 	CacheDir  string `toml:"cache_dir"`
-	// EntrypointTimeout is how long the image's entrypoint may take to hand
-	// over to the job's shell.
+	// EntrypointTimeout bounds the time until the image's entrypoint executes the job's shell.
 	EntrypointTimeout Duration `toml:"entrypoint_timeout"`
-	// SystemdTimeout is how long systemd may take to boot where it is the first
-	// process.
+	// SystemdTimeout bounds the boot of systemd where it is the first process.
 	SystemdTimeout Duration `toml:"systemd_timeout"`
-	// InspectTimeout is how long looking at a container that was started and setting
-	// it up may take, apart from the two above.
+	// InspectTimeout bounds the inspection and setup of a started container, without the two
+	// above.
 	InspectTimeout Duration `toml:"inspect_timeout"`
 	// Environment is a list of KEY=value; the values may be secret.
 	Environment []string `toml:"environment" secret:"true"`
-	// Overrides is what a job may set otherwise with variables of its own.
+	// Overrides are the settings that a job may change with variables.
 	Overrides Overrides `toml:"overrides"`
 }
 
@@ -70,10 +66,10 @@ func defaultJob() Job {
 
 func (j *Job) check(k *checker) {
 	if strings.ContainsFunc(j.Image, blank) {
-		k.bad("job.image", `%q has white space in it; write for example "debian:12"`, j.Image)
+		k.bad("job.image", `%q contains white space; write for example "debian:12"`, j.Image)
 	}
 	if strings.ContainsFunc(j.User, blank) {
-		k.bad("job.user", `%q has white space in it; write for example "1000:1000"`, j.User)
+		k.bad("job.user", `%q contains white space; write for example "1000:1000"`, j.User)
 	}
 	k.pullPolicy("job.pull_policy", j.PullPolicy)
 	for _, p := range j.AllowedPullPolicies {
@@ -81,7 +77,7 @@ func (j *Job) check(k *checker) {
 	}
 	allowed := func(policy string) bool { return slices.Contains(j.AllowedPullPolicies, policy) }
 	if k.sound("job.pull_policy", "job.allowed_pull_policies") && len(j.AllowedPullPolicies) > 0 && !slices.ContainsFunc(j.PullPolicy, allowed) {
-		k.bad("job.allowed_pull_policies", `%q has nothing of job.pull_policy %q in it, so that no image could be had; write for example %q`, j.AllowedPullPolicies, j.PullPolicy, append([]string{j.PullPolicy[0]}, j.AllowedPullPolicies...))
+		k.bad("job.allowed_pull_policies", `%q has no policy in common with job.pull_policy %q, so that no job could get an image; write for example %q`, j.AllowedPullPolicies, j.PullPolicy, append([]string{j.PullPolicy[0]}, j.AllowedPullPolicies...))
 	}
 	k.patterns("job.allowed_images", j.AllowedImages)
 	k.patterns("job.allowed_services", j.AllowedServices)
@@ -91,7 +87,7 @@ func (j *Job) check(k *checker) {
 		}
 	}
 	if len(j.AllowedUsers) > 0 && j.User != "" && !slices.Contains(j.AllowedUsers, j.User) {
-		k.bad("job.allowed_users", `job.user %q, which every job has, is not in it; add it`, j.User)
+		k.bad("job.allowed_users", `job.user %q is not in the list, and every job runs as it; add it`, j.User)
 	}
 	k.jobDir("job.builds_dir", j.BuildsDir, "/builds")
 	k.jobDir("job.cache_dir", j.CacheDir, "/cache")
@@ -113,7 +109,7 @@ func (j *Job) check(k *checker) {
 // pullPolicies are GitLab's: https://docs.gitlab.com/ci/yaml/#imagepull_policy.
 var pullPolicies = []string{"always", "if-not-present", "never"}
 
-// patterns wants globs as doublestar reads them, "!" in front or not.
+// patterns requires doublestar patterns, with or without a leading "!".
 func (k *checker) patterns(key string, globs []string) {
 	for _, glob := range globs {
 		plain := strings.TrimPrefix(glob, "!")
@@ -123,14 +119,13 @@ func (k *checker) patterns(key string, globs []string) {
 	}
 }
 
-// systemDirs are the container's folders that no folder of the job may be
-// mounted on, below or above.
+// systemDirs are the container's folders that a folder of the job must not overlap.
 var systemDirs = []struct{ path, reason string }{
 	{"/proc", "belongs to the kernel"},
 	{"/sys", "belongs to the kernel"},
-	{"/dev", "holds the devices"},
+	{"/dev", "contains the devices"},
 	{"/run", "is hidden when systemd starts"},
-	{"/var/run", "is /run by another name"},
+	{"/var/run", "is a link to /run"},
 	{"/var/lib/containers", "is the job's storage volume"},
 }
 

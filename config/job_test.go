@@ -17,24 +17,24 @@ cache_dir = "/home/ci/builds2"`)
 image = "debian 12"
 user = "a b"
 entrypoint_timeout = "-1s"`,
-		`c.toml:3: job.image: "debian 12" has white space in it; write for example "debian:12"`,
-		`c.toml:4: job.user: "a b" has white space in it; write for example "1000:1000"`,
-		`c.toml:5: job.entrypoint_timeout: -1s is no time to wait; write for example "10s"`)
+		`c.toml:3: job.image: "debian 12" contains white space; write for example "debian:12"`,
+		`c.toml:4: job.user: "a b" contains white space; write for example "1000:1000"`,
+		`c.toml:5: job.entrypoint_timeout: must be greater than zero, for example "10s"`)
 }
 
 func TestJobDirs(t *testing.T) {
 	tests := []struct{ builds, wrong string }{
 		{"builds", `"builds" is not an absolute path; write for example "/builds"`},
 		{"", `"" is not an absolute path; write for example "/builds"`},
-		{"/", `"/" is the whole file system; write for example "/builds"`},
-		{"//", `"//" is the whole file system; write for example "/builds"`},
-		{"/a/../b/", `"/a/../b/" is not the plain form of its path; write "/b"`},
-		{"/a\tb", `"/a\tb" holds a control character; write for example "/builds"`},
+		{"/", `"/" is the root of the file system; write for example "/builds"`},
+		{"//", `"//" is the root of the file system; write for example "/builds"`},
+		{"/a/../b/", `"/a/../b/" is not a clean path; write "/b"`},
+		{"/a\tb", `"/a\tb" contains a control character; write for example "/builds"`},
 		{"/proc", `"/proc" overlaps /proc, which belongs to the kernel; write for example "/builds"`},
 		{"/sys/x", `"/sys/x" overlaps /sys, which belongs to the kernel; write for example "/builds"`},
-		{"/dev/shm", `"/dev/shm" overlaps /dev, which holds the devices; write for example "/builds"`},
+		{"/dev/shm", `"/dev/shm" overlaps /dev, which contains the devices; write for example "/builds"`},
 		{"/run/builds", `"/run/builds" overlaps /run, which is hidden when systemd starts; write for example "/builds"`},
-		{"/var", `"/var" overlaps /var/run, which is /run by another name; write for example "/builds"`},
+		{"/var", `"/var" overlaps /var/run, which is a link to /run; write for example "/builds"`},
 		{"/var/lib/containers/b", `"/var/lib/containers/b" overlaps /var/lib/containers, which is the job's storage volume; write for example "/builds"`},
 		{"/runner", ""},
 		{"/var/lib/containers2", ""},
@@ -73,7 +73,7 @@ func TestAllowedPullPolicies(t *testing.T) {
 	wantErrors(t, "[job]\nallowed_pull_policies = [\"sometimes\"]",
 		`c.toml:2: job.allowed_pull_policies: "sometimes" is not possible; write one of "always", "if-not-present", "never"`)
 	wantErrors(t, "[job]\nallowed_pull_policies = [\"never\"]",
-		`c.toml:2: job.allowed_pull_policies: ["never"] has nothing of job.pull_policy ["always"] in it, so that no image could be had; write for example ["always" "never"]`)
+		`c.toml:2: job.allowed_pull_policies: ["never"] has no policy in common with job.pull_policy ["always"], so that no job could get an image; write for example ["always" "never"]`)
 }
 
 func TestAllowedImages(t *testing.T) {
@@ -94,5 +94,5 @@ func TestAllowedUsers(t *testing.T) {
 	wantErrors(t, "[job]\nuser = \"1000\"\nallowed_users = [\"www-data\", \"1000\"]")
 	wantErrors(t, "[job]\nuser = \"1000\"\nallowed_users = [\"www-data\", \"\"]",
 		`c.toml:3: job.allowed_users: "" is not a user; write for example "1000:1000"`,
-		`c.toml:3: job.allowed_users: job.user "1000", which every job has, is not in it; add it`)
+		`c.toml:3: job.allowed_users: job.user "1000" is not in the list, and every job runs as it; add it`)
 }

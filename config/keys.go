@@ -9,14 +9,13 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// isSection tells a struct of keys from a key, whose type may be a struct that reads
-// itself.
+// isSection reports whether t is a section: a struct that does not read itself.
 func isSection(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[toml.Unmarshaler]())
 }
 
-// fieldOf finds the field of a section that a key sets. Unlike the library's,
-// the match is exact.
+// fieldOf returns the field of a section that a key sets. The name must match exactly, which
+// the library does not require.
 func fieldOf(section reflect.Value, name string) (reflect.Value, bool) {
 	for field, value := range section.Fields() {
 		if field.Tag.Get("toml") == name {
@@ -26,13 +25,13 @@ func fieldOf(section reflect.Value, name string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// keyField is a field of a section with the whole path of its key.
+// keyField is a field of a section with the full path of its key.
 type keyField struct {
 	key string
 	reflect.StructField
 }
 
-// fieldsOf lists the fields of a section and of those in it, in their order.
+// fieldsOf lists the fields of a section and of its subsections, in their order.
 func fieldsOf(section reflect.Type, path string) []keyField {
 	var all []keyField
 	for field := range section.Fields() {
@@ -45,7 +44,7 @@ func fieldsOf(section reflect.Type, path string) []keyField {
 	return all
 }
 
-// keysOf lists the keys of a section and of those in it, in their order.
+// keysOf lists the keys of a section and of its subsections, in their order.
 func keysOf(section reflect.Type) []string {
 	var keys []string
 	for _, field := range fieldsOf(section, "") {
@@ -54,8 +53,8 @@ func keysOf(section reflect.Type) []string {
 	return keys
 }
 
-// unknownKey is the message for a key that section does not have, with the
-// known key that was most likely meant.
+// unknownKey returns the message for an unknown key of section, with the most similar known
+// key.
 func unknownKey(key string, section reflect.Type) string {
 	if meant := nearest(key, keysOf(reflect.TypeFor[Config]())); meant != "" {
 		return fmt.Sprintf("unknown key %s; did you mean %s?", key, meant)
@@ -67,21 +66,21 @@ func unknownKey(key string, section reflect.Type) string {
 	return fmt.Sprintf("unknown key %s; the keys here are %s", key, strings.Join(here, ", "))
 }
 
-// nearest is the known key with the fewest letters to change, in its whole path
-// or else in its name alone, when it stands in another table; "" when none is
-// near.
+// nearest returns the known key that needs the fewest changes of letters: first by the full
+// path, then by the name alone, for a key in the wrong table. It returns "" if none is
+// similar.
 func nearest(key string, known []string) string {
 	name := nameOf(key)
 	third := len(name) / 3
-	// Two letters swapped are two changes, in a short name too.
+	// A swap of two letters counts as two changes and is common in short names, too.
 	if meant := fewestChanges(key, known, max(third, 2), func(k string) string { return k }); meant != "" {
 		return meant
 	}
 	return fewestChanges(name, known, third, nameOf)
 }
 
-// fewestChanges is the first of known whose part differs least from text, in
-// most letters at most; "" when there is none.
+// fewestChanges returns the first of known whose part differs least from text, by at most
+// that many letters; "" if there is none.
 func fewestChanges(text string, known []string, most int, part func(string) string) string {
 	best := ""
 	for _, k := range known {
@@ -92,5 +91,5 @@ func fewestChanges(text string, known []string, most int, part func(string) stri
 	return best
 }
 
-// nameOf is a key without the path of its table.
+// nameOf returns a key without the path of its table.
 func nameOf(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }

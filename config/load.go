@@ -7,12 +7,12 @@ import (
 	"os"
 )
 
-// Load reads the file at path, or at [DefaultPath] when path is "". A missing
-// file is an error when it was named; otherwise it means [Default]. The engine that
-// the file does not name is the environment's, as for the Docker CLI.
+// Load reads the file at path, or at [DefaultPath] if path is "". If a file named by path is
+// missing, that is an error; a missing default file means [Default]. If the file does not
+// name the engine, the environment does, as for the Docker CLI.
 //
-// An error of [os.ReadFile] is wrapped. What is wrong inside the file is
-// reported all at once, as far as it can be found, a line each:
+// An error of [os.ReadFile] is wrapped. Faults in the file are reported together, one in each
+// line:
 //
 //	config.toml:12: storage.tmpdir: "tmp" is not an absolute path; write for example "/var/lib/containers/tmp"
 func Load(path string) (*Config, error) {
@@ -38,8 +38,8 @@ func load(path string) (*Config, error) {
 	return read(path, string(data), os.Getenv)
 }
 
-// read reads data over the defaults and, where the file says nothing of the engine,
-// the environment; file is its name in errors.
+// read reads data over the defaults. The engine may also come from the environment; file is
+// the name for errors.
 func read(file, data string, getenv func(string) string) (*Config, error) {
 	cfg, k := Default(), newChecker(file)
 	if decode(data, cfg, k) {

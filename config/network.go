@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Network is the network that each job has of its own.
+// Network configures the network that each job has of its own.
 type Network struct {
-	// Mode is "bridge"; the others are there to be refused with their reason.
+	// Mode is "bridge"; other values are rejected with a reason.
 	Mode string `toml:"mode"`
-	// DNS lists the addresses of name servers; empty for the engine's own choice.
+	// DNS lists the addresses of name servers; empty uses the engine's own choice.
 	DNS []string `toml:"dns"`
-	// DNSSearch lists the domains that names are looked up in.
+	// DNSSearch lists the search domains.
 	DNSSearch []string `toml:"dns_search"`
 	// ExtraHosts lists "name:address"; the address may be "host-gateway".
 	ExtraHosts []string `toml:"extra_hosts"`
-	// MTU is the largest packet in bytes; 0 for the engine's own choice.
+	// MTU is the largest packet in bytes; 0 uses the engine's own choice.
 	MTU int64 `toml:"mtu"`
 	// IPv6 gives the job's network IPv6 addresses, too.
 	IPv6 bool `toml:"ipv6"`
@@ -26,13 +26,13 @@ func defaultNetwork() Network {
 	return Network{Mode: "bridge", DNS: []string{}, DNSSearch: []string{}, ExtraHosts: []string{}}
 }
 
-// hostGateway stands for the host's own address on the bridge.
+// hostGateway means the host's address on the bridge.
 const hostGateway = "host-gateway"
 
-// A name of DNS, as far as the engine and resolvers take one.
+// A DNS name, as the engine and resolvers accept it.
 var domain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$`)
 
-// leastMTU is IPv4's (RFC 791) and leastMTU6 IPv6's (RFC 8200).
+// leastMTU is for IPv4 (RFC 791) and leastMTU6 for IPv6 (RFC 8200).
 const (
 	leastMTU  = 68
 	leastMTU6 = 1280

@@ -2,8 +2,8 @@ package config
 
 import "math"
 
-// Overrides is what a job may set of its own limits, with variables: each key is
-// the largest value that its variable may have, and 0 keeps it from being set.
+// Overrides limits what a job may change with variables: each key is the largest value of its
+// variable, and 0 forbids the variable.
 type Overrides struct {
 	CPUs                float64  `toml:"cpus"`                  // EXECUTOR_CPUS
 	Memory              Size     `toml:"memory"`                // EXECUTOR_MEMORY
@@ -18,7 +18,7 @@ type Overrides struct {
 func (o *Overrides) check(k *checker) {
 	const section = "job.overrides."
 	for key, n := range map[string]float64{"cpus": o.CPUs, "service_cpus": o.ServiceCPUs} {
-		possible := n == 0 || n >= LeastCPUs && n <= mostCPUs // never so for nan
+		possible := n == 0 || n >= LeastCPUs && n <= mostCPUs // nan is neither
 		if !possible || math.IsInf(n, 0) {
 			k.bad(section+key, "%v is not a number of processors from %v to %v; write for example 4.0, or 0 to keep jobs from setting it", n, LeastCPUs, mostCPUs)
 		}
@@ -32,6 +32,6 @@ func (o *Overrides) check(k *checker) {
 		k.bad(section+"pids_limit", "%d is not a number of tasks; write for example 4096, or 0 to keep jobs from setting it", o.PidsLimit)
 	}
 	if o.ServicesWaitTimeout < 0 {
-		k.bad(section+"services_wait_timeout", `%s is not a time to wait; write for example "5m", or "0s" to keep jobs from setting it`, o.ServicesWaitTimeout)
+		k.bad(section+"services_wait_timeout", `%s is not a duration; write for example "5m", or "0s" to keep jobs from setting it`, o.ServicesWaitTimeout)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/docker/go-units"
 )
 
-// Resources limits a container; 0 and what is empty are the engine's default,
-// which is no limit for all but ShmSize.
+// Resources limits a container. 0 and empty values use the engine's default, which is no
+// limit except for ShmSize.
 type Resources struct {
-	// CPUs is how many processors' time the job may use; fractions are fine.
+	// CPUs is the processor time that the job may use, in processors; fractions are allowed.
 	CPUs float64 `toml:"cpus"`
-	// CpusetCPUs names the processors that the job may use, such as "0-3,5".
+	// CpusetCPUs lists the processors that the job may use, such as "0-3,5".
 	CpusetCPUs string `toml:"cpuset_cpus"`
 	// Memory is the hard limit in bytes.
 	Memory Size `toml:"memory"`
@@ -26,15 +26,15 @@ type Resources struct {
 	PidsLimit int64 `toml:"pids_limit"`
 	// ShmSize is the size of /dev/shm in bytes.
 	ShmSize Size `toml:"shm_size"`
-	// Ulimits are in docker's notation, which [units.ParseUlimit] reads.
+	// Ulimits use docker's notation, which [units.ParseUlimit] reads.
 	Ulimits []string `toml:"ulimits"`
-	// CgroupParent is the cgroup, or the slice of systemd's, that the container's
-	// own is made in.
+	// CgroupParent is the cgroup, or the systemd slice, in which the container's cgroup is
+	// created.
 	CgroupParent string `toml:"cgroup_parent"`
 }
 
-// defaultPids is more than a parallel build needs, and half of what a kernel has
-// for the whole machine by default (kernel.pid_max, 32768).
+// defaultPids is more than a parallel build needs, and half of the kernel's default for the
+// whole machine (kernel.pid_max, 32768).
 const defaultPids = 16384
 
 func defaultResources() Resources {
@@ -42,21 +42,20 @@ func defaultResources() Resources {
 }
 
 const (
-	// LeastMemory is the engine's (daemon/daemon_unix.go, linuxMinMemory).
+	// LeastMemory is the engine's minimum (daemon/daemon_unix.go, linuxMinMemory).
 	LeastMemory Size = 6 * units.MiB
-	// LeastCPUs is 1 ms of the engine's period of 100 ms: the kernel takes no
-	// smaller quota.
+	// LeastCPUs is 1 ms of the engine's period of 100 ms: the kernel accepts no smaller
+	// quota.
 	LeastCPUs = 0.01
 	// mostCPUs is the largest NR_CPUS of Linux.
 	mostCPUs = 8192
 )
 
-// check refuses what the engine refuses at every job
-// (daemon/daemon_unix.go, verifyPlatformContainerResources). Section is the path
-// of the table.
+// check rejects what the engine would reject in every job (daemon/daemon_unix.go,
+// verifyPlatformContainerResources). Section is the path of the table.
 func (r *Resources) check(k *checker, section string) {
 	key := func(name string) string { return section + "." + name }
-	possible := r.CPUs == 0 || r.CPUs >= LeastCPUs && r.CPUs <= mostCPUs // TOML has nan: never so
+	possible := r.CPUs == 0 || r.CPUs >= LeastCPUs && r.CPUs <= mostCPUs // nan is neither
 	if !possible {
 		k.bad(key("cpus"), "%v is not a number of processors from %v to %v; write for example 2.5, or 0 for no limit", r.CPUs, LeastCPUs, mostCPUs)
 	}
@@ -79,11 +78,11 @@ func (r *Resources) check(k *checker, section string) {
 	}
 }
 
-// cpuset is the kernel's list format (cpuset(7)) as far as the engine takes it.
+// cpuset is the kernel's list format (cpuset(7)) as the engine accepts it.
 var cpuset = regexp.MustCompile(`^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$`)
 
-// over is r where it says something, and other where it does not. What there is
-// of memory is one decision.
+// over returns r with values of other where r has none. The memory keys are taken together,
+// all from r or all from other.
 func (r Resources) over(other Resources) Resources {
 	r.CPUs = cmp.Or(r.CPUs, other.CPUs)
 	r.CpusetCPUs = cmp.Or(r.CpusetCPUs, other.CpusetCPUs)
@@ -101,7 +100,7 @@ func (r Resources) over(other Resources) Resources {
 
 func (k *checker) memory(key string, size Size) {
 	if k.limited(key, size, "4GiB") && size > 0 && size < LeastMemory {
-		k.bad(key, "%s is less than the engine's least, %s; write at least that, or 0 for no limit", size, LeastMemory)
+		k.bad(key, "%s is less than the engine's minimum, %s; write at least that, or 0 for no limit", size, LeastMemory)
 	}
 }
 
@@ -112,7 +111,7 @@ func (k *checker) swap(section string, r *Resources) {
 	}
 	switch {
 	case r.Memory == 0:
-		k.bad(key, `%s needs %s, which is the part of it that is no swap; write that too, or "unlimited" or 0 here`, r.MemorySwap, memory)
+		k.bad(key, `%s includes memory and needs %s; set that too, or write "unlimited" or 0 here`, r.MemorySwap, memory)
 	case r.MemorySwap < r.Memory:
 		k.bad(key, `%s is less than %s %s, which it includes; write at least that, or "unlimited" or 0`, r.MemorySwap, memory, r.Memory)
 	}
@@ -127,9 +126,9 @@ func (k *checker) ulimits(key string, ulimits []string) {
 			k.bad(key, `%q is not a limit (%v); write for example "nofile=1024:2048"`, text, err)
 			continue
 		case limit.Soft < -1 || limit.Hard < -1:
-			k.bad(key, `%q is less than nothing; write for example "nofile=1024:2048", or -1 for no limit`, text)
+			k.bad(key, `%q is negative; write for example "nofile=1024:2048", or -1 for no limit`, text)
 		case seen[limit.Name]:
-			k.bad(key, "%s stands there twice; keep one", limit.Name)
+			k.bad(key, "%s is set twice; keep one", limit.Name)
 		}
 		seen[limit.Name] = true
 	}

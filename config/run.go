@@ -2,9 +2,9 @@ package config
 
 import "time"
 
-// Run is how a stage of the job ends.
+// Run configures the end of a stage.
 type Run struct {
-	// KillGrace is the time between TERM and KILL when a stage is ended.
+	// KillGrace is the time between TERM and KILL when a stage is stopped.
 	KillGrace Duration `toml:"kill_grace"`
 }
 
@@ -12,8 +12,8 @@ func defaultRun() Run {
 	return Run{KillGrace: Duration(10 * time.Second)}
 }
 
-// runnerPatience is how long the Runner waits for a stage that it has ended
-// before it starts the cleanup beside it.
+// runnerPatience is how long the Runner waits for a stage that it has stopped. After that it
+// starts the cleanup while the stage may still run.
 const runnerPatience = Duration(5 * time.Minute)
 
 func (r *Run) check(k *checker) {

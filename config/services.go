@@ -2,21 +2,20 @@ package config
 
 import "time"
 
-// Services is how a job's service containers are treated.
+// Services configures a job's service containers.
 type Services struct {
-	// WaitTimeout is how long all services together may take until they are
-	// ready; unless it is positive nobody waits.
+	// WaitTimeout bounds the wait until all services together are ready; if it is not
+	// positive, the job does not wait.
 	WaitTimeout Duration `toml:"wait_timeout"`
-	// Limit is the largest number of services of one job; -1 sets none.
+	// Limit is the largest number of services of one job; -1 sets no limit.
 	Limit int64 `toml:"limit"`
-	// Runtime is the engine's name of their OCI runtime; "" for the jobs' own.
+	// Runtime is the engine's name of their OCI runtime; "" uses the jobs' own.
 	Runtime string `toml:"runtime"`
 	// DebugLogs lets a job show its services' logs with CI_DEBUG_SERVICES.
 	DebugLogs bool `toml:"debug_logs"`
 	// Tmpfs lists "path" or "path:options".
 	Tmpfs []string `toml:"tmpfs"`
-	// Resources limit each service; what is not said there is as in the table of
-	// the jobs' own.
+	// Resources limit each service; a missing value is that of the jobs' own table.
 	Resources Resources `toml:"resources"`
 }
 
@@ -27,7 +26,7 @@ func defaultServices() Services {
 		Limit:       20,
 		DebugLogs:   true,
 		Tmpfs:       []string{},
-		Resources:   Resources{Ulimits: []string{}}, // all as in the table of the jobs' own
+		Resources:   Resources{Ulimits: []string{}}, // all from the jobs' own table
 	}
 }
 

@@ -8,21 +8,20 @@ import (
 	"github.com/docker/go-units"
 )
 
-// Size is a number of bytes, or [Unlimited] where a key allows it.
+// Size is a number of bytes, or [Unlimited] for some keys.
 //
-// In the file it is a whole number of bytes, or a string with a binary unit as
-// docker reads it: "512m", "1.5g" and "20GiB", where m, MB and MiB are the same
-// 1048576 bytes.
+// In the file it is an integer number of bytes, or a string with a binary unit in docker's
+// notation: "512m", "1.5g" and "20GiB", where m, MB and MiB are the same 1048576 bytes.
 type Size int64
 
 // Unlimited is "unlimited" or "-1" in the file.
 const Unlimited Size = -1
 
-// largestSize is the largest number up to which go-units, which computes in
-// floating point, is exact; 8 PiB.
+// largestSize is 8 PiB, the largest number that go-units computes exactly: it uses floating
+// point.
 const largestSize = 8 * units.PiB
 
-// UnmarshalTOML takes a string or an integer; its errors say what is right.
+// UnmarshalTOML takes a string or an integer; its errors show a correct value.
 func (s *Size) UnmarshalTOML(value any) error {
 	switch value := value.(type) {
 	case int64:
@@ -47,7 +46,7 @@ func parseSize(text string) (Size, error) {
 		return Unlimited, nil
 	}
 	n, err := units.RAMInBytes(text)
-	// Beyond int64 the conversion's outcome is the platform's; both are caught.
+	// Beyond int64 the result of the conversion depends on the platform; both are caught.
 	if err == nil && (n < 0 || n > largestSize) {
 		err = errors.New("out of range")
 	}
@@ -61,7 +60,8 @@ func parseSize(text string) (Size, error) {
 	return Size(n), nil
 }
 
-// String is exact, in the largest unit that divides s, and reads back as s.
+// String returns the exact size in the largest unit that divides s; s can be read from it
+// again.
 func (s Size) String() string {
 	if s == Unlimited {
 		return "unlimited"

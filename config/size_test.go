@@ -58,7 +58,7 @@ func TestSizeRefused(t *testing.T) {
 		`"9PiB"`:                `"9PiB"` + right,
 		`"99999999999999999GB"`: `"99999999999999999GB"` + right,
 		`1.5`:                   `found a number with a fraction` + kinds,
-		`[1]`:                   `found a list with a whole number in it` + kinds,
+		`[1]`:                   `found a list that contains a whole number` + kinds,
 		`1979-05-27`:            `found a date or time` + kinds,
 	} {
 		wantErrors(t, fmt.Sprintf("resources.shm_size = %s", value), "c.toml:1: resources.shm_size: "+wrong)

@@ -2,31 +2,31 @@ package config
 
 import "github.com/docker/go-units"
 
-// Storage is where container tools inside the job keep images and layers.
+// Storage configures where container tools inside the job keep images and layers.
 type Storage struct {
-	// Backend is what the job's storage volume consists of.
+	// Backend is the kind of the job's storage volume.
 	Backend string `toml:"backend"`
-	// Dir is the host's folder for images of file systems, an absolute path; ""
-	// is a folder below StateDir.
+	// Dir is an absolute path: the host's folder for file system images; "" is a folder below
+	// StateDir.
 	Dir string `toml:"dir"`
 	// Size limits each job's storage volume, in bytes.
 	Size Size `toml:"size"`
-	// MinFree is what stays free on the host, in bytes.
+	// MinFree is the space that has to stay free on the host, in bytes.
 	MinFree Size `toml:"min_free"`
-	// Overcommit divides what running jobs may still claim.
+	// Overcommit divides the space that running jobs may still claim.
 	Overcommit float64 `toml:"overcommit"`
 	// Driver is the containers/storage driver that is enforced in the job.
 	Driver string `toml:"driver"`
-	// DriverConflict is what becomes of a job whose variables want another driver.
+	// DriverConflict decides what happens to a job whose variables ask for another driver.
 	DriverConflict string `toml:"driver_conflict"`
 	// TmpDir is the job's TMPDIR, an absolute path in the job container.
 	TmpDir string `toml:"tmpdir"`
 	// Isolation is the job's BUILDAH_ISOLATION; "" leaves it unset.
 	Isolation string `toml:"isolation"`
-	// CacheMounts is for whom cache mounts of image builds are kept.
+	// CacheMounts decides which jobs share the cache mounts of image builds.
 	CacheMounts string `toml:"cache_mounts"`
-	// CacheMountsSize is how much of them is kept for each project, in bytes; any
-	// amount when it is 0.
+	// CacheMountsSize limits what is kept of them for each project, in bytes; 0 sets no
+	// limit.
 	CacheMountsSize Size `toml:"cache_mounts_size"`
 }
 
@@ -46,11 +46,11 @@ func defaultStorage() Storage {
 	}
 }
 
-// leastStorage is what an XFS file system needs at least (mkfs.xfs since 5.19:
-// 300 MiB), with some room for a job in it.
+// leastStorage is the minimum of an XFS file system (300 MiB for mkfs.xfs since 5.19) and some
+// space for a job.
 const leastStorage Size = 512 * units.MiB
 
-// mostOvercommit is beyond any sense.
+// mostOvercommit only excludes values that cannot be meant.
 const mostOvercommit = 1000
 
 func (s *Storage) check(k *checker) {
@@ -62,7 +62,7 @@ func (s *Storage) check(k *checker) {
 		k.bad("storage.size", `%s is less than a storage volume needs, %s; write for example "20GiB"`, s.Size, leastStorage)
 	}
 	k.limited("storage.min_free", s.MinFree, "2GiB")
-	possible := s.Overcommit >= 1 && s.Overcommit <= mostOvercommit // TOML has nan: never so
+	possible := s.Overcommit >= 1 && s.Overcommit <= mostOvercommit // nan is neither
 	if !possible {
 		k.bad("storage.overcommit", "%v is not a factor from 1 to %d; write for example 2.0", s.Overcommit, mostOvercommit)
 	}
@@ -76,6 +76,5 @@ func (s *Storage) check(k *checker) {
 	k.limited("storage.cache_mounts_size", s.CacheMountsSize, "10GiB")
 }
 
-// KeepCacheMounts tells whether cache mounts of image builds are kept from one job of a
-// project to the next.
+// KeepCacheMounts reports whether the jobs of a project share the cache mounts of image builds.
 func (c *Config) KeepCacheMounts() bool { return c.Storage.CacheMounts == "project" }

@@ -27,13 +27,13 @@ driver_conflict = "ask"`,
 		`c.toml:6: storage.backend: "zfs" is not possible; write one of "auto", "xfs-loop", "volume", "tmpfs"`,
 		`c.toml:7: storage.dir: "volumes" is not an absolute path; write for example "/var/lib/gitlab-sysbox-executor/volumes"`,
 		`c.toml:8: storage.size: unlimited is less than a storage volume needs, 512MiB; write for example "20GiB"`,
-		`c.toml:9: storage.min_free: "unlimited" is not possible here; write for example "2GiB", or 0`,
+		`c.toml:9: storage.min_free: "unlimited" is not allowed here; write for example "2GiB", or 0`,
 		`c.toml:10: storage.overcommit: 0.5 is not a factor from 1 to 1000; write for example 2.0`,
 		`c.toml:11: storage.driver_conflict: "ask" is not possible; write one of "override", "fail"`)
 	wantErrors(t, `storage = { cache_mounts = "project", cache_mounts_size = 0 }`)
 	wantErrors(t, "storage.cache_mounts = \"all\"\nstorage.cache_mounts_size = \"unlimited\"",
 		`c.toml:1: storage.cache_mounts: "all" is not possible; write one of "job", "project"`,
-		`c.toml:2: storage.cache_mounts_size: "unlimited" is not possible here; write for example "10GiB", or 0`)
+		`c.toml:2: storage.cache_mounts_size: "unlimited" is not allowed here; write for example "10GiB", or 0`)
 	wantErrors(t, "storage.size = \"100MiB\"\nstorage.tmpdir = \"/proc/self\"\nstorage.overcommit = nan",
 		`c.toml:1: storage.size: 100MiB is less than a storage volume needs, 512MiB; write for example "20GiB"`,
 		`c.toml:2: storage.tmpdir: "/proc/self" belongs to the kernel; write for example "/var/lib/containers/tmp"`,

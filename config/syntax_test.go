@@ -3,7 +3,7 @@ package config
 import "testing"
 
 func TestSyntax(t *testing.T) {
-	const hidden = " on; what was found may be secret and is not shown"
+	const hidden = " on; the text may be secret and is not shown"
 	tests := []struct{ name, data, want string }{
 		{"no quotes", "log_level = \"info\"\nruntime = runc\n",
 			`c.toml:2: runtime: expected value but found "runc" instead`},

@@ -8,44 +8,44 @@ import (
 	"strings"
 )
 
-// hostPlaces are what a volume must not show to jobs without a leave. A readable one
-// may be shown read-only: nothing in it is secret.
+// hostPlaces are host paths that a volume may show to jobs only with allow_unsafe. A readable
+// one may be mounted read-only: it contains no secret.
 var hostPlaces = []struct {
 	path     string
 	readable bool
 	reason   string
 }{
-	{"/proc", false, "which shows and changes the host's kernel and its processes"},
-	{"/sys", false, "which shows and changes the host's kernel"},
-	{"/dev", false, "which has the host's disks"},
-	{"/var/lib/docker", false, "where the engine has the files of all containers"},
-	{"/var/lib/containerd", false, "where containerd has the files of all containers"},
-	{"/var/lib/sysbox", false, "where Sysbox has files of all containers"},
+	{"/proc", false, "which gives access to the host's kernel and processes"},
+	{"/sys", false, "which gives access to the host's kernel"},
+	{"/dev", false, "which contains the host's disks"},
+	{"/var/lib/docker", false, "where the engine keeps the files of all containers"},
+	{"/var/lib/containerd", false, "where containerd keeps the files of all containers"},
+	{"/var/lib/sysbox", false, "where Sysbox keeps files of all containers"},
 	{"/etc/gitlab-runner", false, "where the Runner's tokens are"},
 	{"/etc/gitlab-sysbox-executor", false, "where the executor's configuration is"},
-	{"/etc/shadow", false, "which has the host's passwords"},
-	{"/etc/gshadow", false, "which has the host's passwords"},
+	{"/etc/shadow", false, "which contains the host's passwords"},
+	{"/etc/gshadow", false, "which contains the host's passwords"},
 	{"/etc/ssh", false, "where the host's keys are"},
 	{"/etc/ssl/private", false, "where the host's keys are"},
 	{"/root", false, "where root's keys are"},
-	{"/boot", true, "by which who can write there commands the host"},
-	{"/etc", true, "by which who can write there commands the host"},
-	{"/usr", true, "by which who can write there commands the host"},
-	{"/bin", true, "by which who can write there commands the host"},
-	{"/sbin", true, "by which who can write there commands the host"},
-	{"/lib", true, "by which who can write there commands the host"},
-	{"/lib64", true, "by which who can write there commands the host"},
-	{"/var/spool/cron", true, "by which who can write there commands the host"},
+	{"/boot", true, "where write access gives control of the host"},
+	{"/etc", true, "where write access gives control of the host"},
+	{"/usr", true, "where write access gives control of the host"},
+	{"/bin", true, "where write access gives control of the host"},
+	{"/sbin", true, "where write access gives control of the host"},
+	{"/lib", true, "where write access gives control of the host"},
+	{"/lib64", true, "where write access gives control of the host"},
+	{"/var/spool/cron", true, "where write access gives control of the host"},
 }
 
-// sockets are those of engines, by which everybody who can connect is root.
+// sockets are those of engines: a process that connects to one has root on the host.
 var sockets = []string{
 	"/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock",
 	"/run/docker/containerd/containerd.sock", "/run/podman/podman.sock", "/run/crio/crio.sock",
 }
 
-// unsafe tells each of what hardening.allow_unsafe gives leave for: its key, and what
-// it opens.
+// unsafe calls each for every setting that needs hardening.allow_unsafe, with its key and what
+// it gives access to.
 func (c *Config) unsafe(each func(key, text string)) {
 	const remount = `lets a job make every read-only mount of its containers writable (mount_setattr(2), which Sysbox does not see), so that it can change the images that all jobs share and each volume with ":ro"`
 	for _, name := range c.Hardening.CapAdd {
@@ -59,7 +59,7 @@ func (c *Config) unsafe(each func(key, text string)) {
 		}
 	}
 	if r := c.Services.Runtime; r != "" && r != c.Runtime {
-		each("services.runtime", fmt.Sprintf("%q runs services, whose images are the jobs' choice, without what %q isolates: with runc their root is the host's, beside the job's volumes", r, c.Runtime))
+		each("services.runtime", fmt.Sprintf("%q runs services without the isolation of %q: jobs choose their images, and with runc their root is the host's root, next to the job's volumes", r, c.Runtime))
 	}
 	for _, list := range []struct {
 		key     string
@@ -73,8 +73,8 @@ func (c *Config) unsafe(each func(key, text string)) {
 	}
 }
 
-// Unsafe are the settings that hardening.allow_unsafe gives leave for, each with what
-// it opens.
+// Unsafe lists the settings that need hardening.allow_unsafe, each with what it gives access
+// to.
 func (c *Config) Unsafe() (all []string) {
 	c.unsafe(func(key, text string) { all = append(all, key+": "+text) })
 	return all
@@ -86,19 +86,18 @@ func (c *Config) checkUnsafe(k *checker) {
 	}
 	faults := map[string][]string{}
 	c.unsafe(func(key, text string) {
-		if k.sound(key) { // else it is no such thing yet
+		if k.sound(key) { // a faulty value opens nothing yet
 			faults[key] = append(faults[key], text)
 		}
 	})
 	for key, texts := range faults {
 		for _, text := range texts {
-			k.bad(key, "%s; take it out, or write hardening.allow_unsafe = true if every job may do so", text)
+			k.bad(key, "%s; remove it, or write hardening.allow_unsafe = true if every job may do so", text)
 		}
 	}
 }
 
-// unsafeVolume tells what of the host's a volume would show to jobs that they must
-// not have.
+// unsafeVolume returns the path of the host that a volume would show to jobs and must not.
 func unsafeVolume(text string) (place, reason string) {
 	v, ok := ParseVolume(text)
 	if !ok {
@@ -112,13 +111,13 @@ func unsafeVolume(text string) (place, reason string) {
 	return "", ""
 }
 
-// Shows tells whether v's source is a folder or file of the host's that is place,
-// below it or above it. Both are followed to where links lead.
+// Shows reports whether the source of v overlaps place on the host. Links in both are
+// followed.
 func (v Volume) Shows(place string) bool {
 	return path.IsAbs(v.Source) && Overlap(resolve(v.Source), resolve(place))
 }
 
-// engineSocket tells which engine's socket a volume is or has in it.
+// engineSocket returns the engine's socket that a volume is or contains.
 func (c *Config) engineSocket(v Volume) string {
 	all := sockets
 	if own, ok := strings.CutPrefix(c.Engine.Host, "unix://"); ok {
@@ -130,7 +129,7 @@ func (c *Config) engineSocket(v Volume) string {
 	return ""
 }
 
-// resolve follows the symbolic links in an absolute path, as far as it exists.
+// resolve follows the symbolic links in the existing part of an absolute path.
 func resolve(p string) string {
 	for dir := p; ; dir = path.Dir(dir) {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {

@@ -12,21 +12,21 @@ import (
 // What opens a way to the host or to other jobs is refused, with what it opens.
 func TestHostileSettingsNeedALeave(t *testing.T) {
 	const remount = `lets a job make every read-only mount of its containers writable (mount_setattr(2), which Sysbox does not see), so that it can change the images that all jobs share and each volume with ":ro"`
-	const leave = "; take it out, or write hardening.allow_unsafe = true if every job may do so"
+	const leave = "; remove it, or write hardening.allow_unsafe = true if every job may do so"
 	for name, c := range map[string]struct{ data, want string }{
 		"a capability":      {"[hardening]\ncap_add = [\"NET_ADMIN\", \"SYS_ADMIN\"]", `c.toml:2: hardening.cap_add: "SYS_ADMIN" ` + remount + leave},
 		"its other name":    {"[hardening]\ncap_add = [\"CAP_SYS_ADMIN\"]", `c.toml:2: hardening.cap_add: "CAP_SYS_ADMIN" ` + remount + leave},
 		"all capabilities":  {"[hardening]\ncap_add = [\"ALL\"]", `c.toml:2: hardening.cap_add: "ALL" ` + remount + leave},
 		"no filter":         {"[hardening]\nsecurity_opt = [\"seccomp=unconfined\"]", `c.toml:2: hardening.security_opt: "seccomp=unconfined" ` + remount + leave},
-		"another runtime":   {"[services]\nruntime = \"runc\"", `c.toml:2: services.runtime: "runc" runs services, whose images are the jobs' choice, without what "sysbox-runc" isolates: with runc their root is the host's, beside the job's volumes` + leave},
-		"the data root":     {"[container]\nvolumes = [\"/var/lib/docker/volumes:/v\"]", `c.toml:2: container.volumes: "/var/lib/docker/volumes:/v": the source overlaps /var/lib/docker, where the engine has the files of all containers` + leave},
-		"the machine's own": {"[container]\nvolumes = [\"/etc/cron.d:/v\"]", `c.toml:2: container.volumes: "/etc/cron.d:/v": the source overlaps /etc, by which who can write there commands the host` + leave},
+		"another runtime":   {"[services]\nruntime = \"runc\"", `c.toml:2: services.runtime: "runc" runs services without the isolation of "sysbox-runc": jobs choose their images, and with runc their root is the host's root, next to the job's volumes` + leave},
+		"the data root":     {"[container]\nvolumes = [\"/var/lib/docker/volumes:/v\"]", `c.toml:2: container.volumes: "/var/lib/docker/volumes:/v": the source overlaps /var/lib/docker, where the engine keeps the files of all containers` + leave},
+		"the machine's own": {"[container]\nvolumes = [\"/etc/cron.d:/v\"]", `c.toml:2: container.volumes: "/etc/cron.d:/v": the source overlaps /etc, where write access gives control of the host` + leave},
 		"its secrets":       {"[container]\nvolumes = [\"/etc/gitlab-runner:/v:ro\"]", `c.toml:2: container.volumes: "/etc/gitlab-runner:/v:ro": the source overlaps /etc/gitlab-runner, where the Runner's tokens are` + leave},
 		"above them":        {"[container]\nvolumes = [\"/etc:/v:ro\"]", `c.toml:2: container.volumes: "/etc:/v:ro": the source overlaps /etc/gitlab-runner, where the Runner's tokens are` + leave},
-		"devices":           {"[container]\nvolumes = [\"/dev/sda:/v\"]", `c.toml:2: container.volumes: "/dev/sda:/v": the source overlaps /dev, which has the host's disks` + leave},
-		"the kernel":        {"[container]\nvolumes = [\"/proc/sys:/v:ro\"]", `c.toml:2: container.volumes: "/proc/sys:/v:ro": the source overlaps /proc, which shows and changes the host's kernel and its processes` + leave},
+		"devices":           {"[container]\nvolumes = [\"/dev/sda:/v\"]", `c.toml:2: container.volumes: "/dev/sda:/v": the source overlaps /dev, which contains the host's disks` + leave},
+		"the kernel":        {"[container]\nvolumes = [\"/proc/sys:/v:ro\"]", `c.toml:2: container.volumes: "/proc/sys:/v:ro": the source overlaps /proc, which gives access to the host's kernel and processes` + leave},
 		"where it is filled": {"[images]\nvolumes = [\"/sys:/v\"]",
-			`c.toml:2: images.volumes: "/sys:/v": the source overlaps /sys, which shows and changes the host's kernel` + leave},
+			`c.toml:2: images.volumes: "/sys:/v": the source overlaps /sys, which gives access to the host's kernel` + leave},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantErrors(t, c.data, c.want)
@@ -76,7 +76,7 @@ func TestHostileNoSocketOfTheEnginesIsAVolume(t *testing.T) {
 		for _, unsafe := range []bool{false, true} {
 			data := fmt.Sprintf("[engine]\nhost = \"unix://%s\"\n[hardening]\nallow_unsafe = %t\n[container]\nvolumes = [\"%s:/v:ro\"]", socket, unsafe, source)
 			_, err := parse("c.toml", data)
-			if err == nil || !strings.Contains(err.Error(), "c.toml:6: container.volumes: ") || !strings.Contains(err.Error(), "who can connect to it is root on the host") {
+			if err == nil || !strings.Contains(err.Error(), "c.toml:6: container.volumes: ") || !strings.Contains(err.Error(), "a process that connects to it has root on the host") {
 				t.Errorf("%s, allow_unsafe = %t: %v", source, unsafe, err)
 			}
 		}
