@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// account is who a process of the job runs as.
+// account is the identity of a process of the job.
 type account struct {
 	UID    int    `json:"uid"`
 	GID    int    `json:"gid"`
@@ -23,23 +23,22 @@ type account struct {
 	Home   string `json:"home,omitempty"`
 }
 
-// lookup resolves user[:group] against the container's own passwd and group
-// files, as the engine does. Its error is the job's fault: it names a user that
-// the image does not have.
+// lookup resolves user[:group] against the container's own passwd and group files, as the
+// engine does. Its error is the job's fault: it names a user that the image lacks.
 func lookup(spec string) (account, error) {
 	e, err := user.GetExecUserPath(spec, &user.ExecUser{Home: "/"}, "/etc/passwd", "/etc/group")
 	if err != nil {
-		return account{}, fmt.Errorf("user %q is not one of the image's: %w", spec, err)
+		return account{}, fmt.Errorf("user %q is not in the image: %w", spec, err)
 	}
 	return account{UID: e.Uid, GID: e.Gid, Groups: append([]int{e.Gid}, e.Sgids...), Home: e.Home}, nil
 }
 
-// attributes start a process as a, in a session of its own so that a signal to
-// its group reaches nobody else.
+// attributes start a process as a, in a session of its own: a signal to its group then
+// reaches no other process.
 func (a account) attributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() != 0 {
-		return attr // not root (tests): there is nobody else to become
+		return attr // not root (tests): no other account can be taken
 	}
 	c := &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)}
 	for _, g := range a.Groups {
@@ -49,9 +48,9 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// start runs a program as a in dir, which may be one that a cannot enter: a runtime
-// goes there first, too. Pipes among files become a's, as a runtime would give them:
-// else /dev/stdout could not be opened (runc, fixStdioPermissions).
+// start runs a program as a in dir. It enters dir as root, as a runtime does, because a may
+// lack the permission. It gives pipes among files to a, as a runtime does: otherwise the
+// program could not open /dev/stdout (runc, fixStdioPermissions).
 func (a account) start(path string, argv []string, dir string, env []string, files []uintptr) (int, error) {
 	if dir == "" {
 		dir = "/"
@@ -59,11 +58,11 @@ func (a account) start(path string, argv []string, dir string, env []string, fil
 	if err := os.Chdir(dir); err != nil {
 		return 0, fmt.Errorf("starting %s: %w", path, err)
 	}
-	defer func() { _ = os.Chdir("/") }() // else it would be in use for as long as we are there
+	defer func() { _ = os.Chdir("/") }() // otherwise this process would keep dir busy
 	for _, fd := range files {
 		var s unix.Stat_t
 		if unix.Fstat(int(fd), &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFIFO {
-			_ = unix.Fchown(int(fd), a.UID, -1) // at worst it is as it was
+			_ = unix.Fchown(int(fd), a.UID, -1) // on failure the owner is unchanged
 		}
 	}
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: env, Files: files, Sys: a.attributes()})
@@ -73,10 +72,10 @@ func (a account) start(path string, argv []string, dir string, env []string, fil
 	return pid, nil
 }
 
-// remake makes a folder for everybody's temporary files again where it is gone: one
-// in the project's folder goes when git cleans it. With a's own rights to files, for
-// the path may lead through links of the job's; if they do not do, whoever uses the
-// folder says so.
+// remake creates a missing folder for temporary files of every user again: git clean removes
+// one that is in the project's folder. It uses a's file permissions, because the path may
+// lead through links of the job. If they do not suffice, the program that uses the folder
+// reports it.
 func (a account) remake(dir string) {
 	if _, err := os.Lstat(dir); dir == "" || !errors.Is(err, fs.ErrNotExist) {
 		return
@@ -84,12 +83,12 @@ func (a account) remake(dir string) {
 	_ = Folder{Path: dir, Mode: 0o1777, ByUser: true}.make(a)
 }
 
-// withRights calls do with a's rights to files, and with no others: on a thread of its
-// own, which do does not leave.
+// withRights calls do with a's file permissions only, on a thread of its own. do must not
+// start goroutines that need them.
 func (a account) withRights(do func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends, and its rights with it
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		err := a.takeRights()
 		if err == nil {
 			err = do()
@@ -99,7 +98,7 @@ func (a account) withRights(do func() error) error {
 	return <-done
 }
 
-// takeRights gives the calling thread a's rights to files. Only root has others.
+// takeRights gives the calling thread a's file permissions. Without root there is nothing to change.
 func (a account) takeRights() error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -108,12 +107,12 @@ func (a account) takeRights() error {
 	for n, g := range a.Groups {
 		groups[n] = uint32(g)
 	}
-	// Go's own Setgroups is for all threads.
+	// Go's own Setgroups changes all threads.
 	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(unsafe.SliceData(groups))), 0)
 	if errno != 0 {
 		return os.NewSyscallError("setgroups", errno)
 	}
-	// These tell of no error, but of what was set before (setfsuid(2)).
+	// These calls return no error, only the previous value (setfsuid(2)).
 	for _, set := range []struct {
 		set func(int) (int, error)
 		id  int
@@ -126,8 +125,8 @@ func (a account) takeRights() error {
 	return nil
 }
 
-// environ is env with HOME as the engine would set it for a: the HOME that is
-// there may be the one that the runtime gave to our own process, which is root's.
+// environ returns env with HOME as the engine would set it for a: the HOME in env may be
+// root's, which the runtime gave to this process.
 func (a account) environ(env []string) []string {
 	ours := ""
 	if a.UID != os.Geteuid() {

@@ -1,10 +1,9 @@
-// Package agent is our own binary's life inside the job container: as its first
-// process (Init), as the parent of each stage's script (Exec) and as the eye that
-// tells prepare what the container is like (Inspect).
+// Package agent is what this binary does inside a container: first process (Init),
+// supervisor of each stage's script (Exec), and inspector for prepare (Inspect).
 //
-// It runs there as the container's root, which under Sysbox is nobody on the
-// host, and starts the image's entrypoint and the job's scripts as the user they
-// are meant to have. It touches nothing outside its container.
+// It runs as the container's root, which Sysbox maps to an unprivileged user of the host.
+// It starts the image's entrypoint and the job's scripts as the job's user. It touches
+// nothing outside its container.
 package agent
 
 import (
@@ -13,47 +12,46 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// Dir is where the agent and the files that belong to it are mounted, read-only,
-// in the job container.
+// Dir is the read-only mount point of the agent and its files in the job container.
 const Dir = "/opt/gitlab-sysbox-executor"
 
 // Path is the agent's executable in the job container.
 const Path = Dir + "/agent"
 
-// Command is the command line of one of the agent's faces: init, ready, exec, inspect or look.
-func Command(face string, args ...string) []string {
-	return append([]string{Path, "agent", face}, args...)
+// Command returns the command line of a subcommand of the agent, such as init or exec.
+func Command(subcommand string, args ...string) []string {
+	return append([]string{Path, "agent", subcommand}, args...)
 }
 
-// socketName is in the abstract name space: it needs no folder, no permission and
-// no clean-up, and lives exactly as long as the container's network name space.
+// socketName is in the abstract namespace: it needs no folder, no permission and no cleanup,
+// and ends with the container's network namespace.
 const socketName = "@gitlab-sysbox-executor"
 
-// Folder is a folder that has to exist before anything of the job runs.
+// Folder is a folder that has to exist before a process of the job runs.
 type Folder struct {
 	Path string `json:"path"`
 	Mode uint32 `json:"mode"` // permission bits with the sticky bit as 0o1000
-	// Owned gives the folder to the job's user and, in inspect, all that is in it:
-	// a job before may have run as another.
+	// Owned gives the folder to the job's user and, in inspect, everything in it, because
+	// an earlier job may have run as another user.
 	Owned bool `json:"owned,omitempty"`
-	// ByUser makes it with the rights of the job's user, where the job chose its place.
-	// One that is there stays as it is: it may be /etc.
+	// ByUser creates the folder with the permissions of the job's user: the job chose the
+	// path. An existing folder is not changed, as it may be /etc.
 	ByUser bool `json:"by_user,omitempty"`
 }
 
-// Setup is what has to be in place before anything of the job runs.
+// Setup is what has to exist before a process of the job runs.
 type Setup struct {
 	User    string   `json:"user,omitempty"` // user[:group], names or numbers; empty for root
 	Folders []Folder `json:"folders,omitempty"`
-	// CacheMounts are kept for other jobs; nil where they are the job's own.
+	// CacheMounts are shared with other jobs; nil if they are the job's own.
 	CacheMounts *CacheMounts `json:"cache_mounts,omitempty"`
 }
 
-// LongestWord is what Linux passes on to a process in one argument or variable
+// LongestWord is the longest argument or variable that Linux passes to a process
 // (MAX_ARG_STRLEN, execve(2)), in bytes.
 const LongestWord = 128<<10 - 1
 
-// InitOrder is what the first process is to do; as JSON it is one argument.
+// InitOrder is the request to the first process; it is one argument, as JSON.
 type InitOrder struct {
 	Setup
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
@@ -61,65 +59,65 @@ type InitOrder struct {
 	Binds      []Bind   `json:"binds,omitempty"`
 }
 
-// InspectOrder is what prepare asks.
+// InspectOrder is the request of prepare.
 type InspectOrder struct {
 	Setup
-	// Init is false where the image's own first process runs (systemd).
+	// Init is false if the image's own first process runs (systemd).
 	Init bool `json:"init"`
-	// Timeout bounds the giving of folders to the job's user.
+	// Timeout bounds the change of folders to the job's user.
 	Timeout time.Duration `json:"timeout,omitempty"`
-	// EntrypointTimeout bounds the wait for the entrypoint to hand over.
+	// EntrypointTimeout bounds the wait until the entrypoint executes its command.
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
-	// Clear is a path below the folder ClearIn that is to be removed: a job before may
-	// have left it. It may be empty.
+	// Clear is a path below the folder ClearIn that is removed first, because an earlier
+	// job may have left it. It may be empty.
 	Clear   string `json:"clear,omitempty"`
 	ClearIn string `json:"clear_in,omitempty"`
-	// Volume is where the storage volume is mounted.
+	// Volume is the mount point of the storage volume.
 	Volume string `json:"volume"`
-	// ProbeOverlay asks to try native overlay on it.
+	// ProbeOverlay asks for a test of native overlay on it.
 	ProbeOverlay bool `json:"probe_overlay,omitempty"`
-	// SystemdTimeout bounds the wait for systemd to boot; 0 where it does not run.
+	// SystemdTimeout bounds the wait for the boot of systemd; 0 if it does not run.
 	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"`
-	// Mounts are to be visible to the job.
+	// Mounts have to be visible to the job.
 	Mounts []Mount `json:"mounts,omitempty"`
-	// Tools asks to bring the settings of container tools up to what was found.
+	// Tools asks to adapt the settings of container tools to the result of the inspection.
 	Tools *Tools `json:"tools,omitempty"`
 }
 
-// LookOrder is what prepare asks of a service's container, whose first process is
-// the image's own.
+// LookOrder is the request of prepare to a service's container, whose first process is the
+// image's own.
 type LookOrder struct {
 	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"` // as in InspectOrder
 	Mounts         []Mount       `json:"mounts,omitempty"`
 }
 
-// LookReport is what prepare learns of it.
+// LookReport is the response to a LookOrder.
 type LookReport struct {
-	Error        string       `json:"error,omitempty"`         // why there is nothing else in it
+	Error        string       `json:"error,omitempty"`         // if set, all other fields are empty
 	SystemdFault string       `json:"systemd_fault,omitempty"` // why systemd has not booted
 	Systemd      *Systemd     `json:"systemd,omitempty"`
 	MountFaults  []MountFault `json:"mount_faults,omitempty"`
 }
 
-// EntrypointState is what became of the image's entrypoint.
+// EntrypointState is the result of the image's entrypoint.
 type EntrypointState string
 
 // The states of an entrypoint.
 const (
 	EntrypointNone    EntrypointState = "none"    // the image has none
-	EntrypointReady   EntrypointState = "ready"   // it executed the command behind it
-	EntrypointExited  EntrypointState = "exited"  // it ended without doing so
-	EntrypointIgnores EntrypointState = "ignores" // it runs on without having done so
+	EntrypointReady   EntrypointState = "ready"   // it executed its command
+	EntrypointExited  EntrypointState = "exited"  // it ended before it executed its command
+	EntrypointIgnores EntrypointState = "ignores" // it still runs and has not executed its command
 )
 
-// Report is what prepare learns of the container.
+// Report is the response to an InspectOrder.
 type Report struct {
-	Error string `json:"error,omitempty"` // why there is nothing else in it
-	// JobFault tells that Error is the fault of the job's definition or image.
+	Error string `json:"error,omitempty"` // if set, all other fields are empty
+	// JobFault means that the job's definition or image caused Error.
 	JobFault bool `json:"job_fault,omitempty"`
 
 	Shell string `json:"shell"` // path; empty when the image has none
-	// ANSIQuoting tells that the shell understands $'...'.
+	// ANSIQuoting means that the shell understands $'...'.
 	ANSIQuoting    bool            `json:"ansi_quoting"`
 	Entrypoint     EntrypointState `json:"entrypoint"`
 	EntrypointCode int             `json:"entrypoint_code,omitempty"`
@@ -128,14 +126,14 @@ type Report struct {
 	Git            bool            `json:"git"`
 	// EntrypointFault is why the entrypoint could not be started.
 	EntrypointFault string `json:"entrypoint_fault,omitempty"`
-	// OverlayFault is why native overlay does not work; empty when it does.
+	// OverlayFault is why native overlay does not work; empty if it does.
 	OverlayFault string `json:"overlay_fault,omitempty"`
-	// VolumeUsed is what the file system of the storage volume uses, in bytes.
+	// VolumeUsed is the used space of the storage volume's file system, in bytes.
 	VolumeUsed  int64         `json:"volume_used"`
 	Systemd     *Systemd      `json:"systemd,omitempty"`
 	MountFaults []MountFault  `json:"mount_faults,omitempty"`
 	Limits      sysbox.Limits `json:"limits"`
-	// Versions are those of the known tools that there are, by command.
+	// Versions are those of the known tools in the image, by command.
 	Versions map[string]string `json:"versions,omitempty"`
 }
 
@@ -143,42 +141,41 @@ type Report struct {
 type ExecOrder struct {
 	// Nonce is random; the Outcome repeats it.
 	Nonce      string `json:"nonce"`
-	Length     int    `json:"length"` // bytes of script that follow the line
+	Length     int    `json:"length"` // bytes of script after this line
 	Shell      string `json:"shell"`
 	User       string `json:"user,omitempty"`
 	WorkingDir string `json:"working_dir,omitempty"`
-	Path       string `json:"path,omitempty"`   // a folder to add to the end of PATH
-	TMPDIR     string `json:"tmpdir,omitempty"` // made again if it is gone
+	Path       string `json:"path,omitempty"`   // a folder that is appended to PATH
+	TMPDIR     string `json:"tmpdir,omitempty"` // created again if it is missing
 	Init       bool   `json:"init"`
-	// NoFile is the soft limit of open files; 0 leaves it. Go's runtime in runc 1.1
-	// may raise it to the hard one, in a race with runc's own setting of limits.
+	// NoFile is the soft limit of open files; 0 does not change it. Go's runtime in runc
+	// 1.1 may raise it to the hard limit, in a race with runc's own setting of limits.
 	NoFile uint64        `json:"nofile,omitempty"`
 	Grace  time.Duration `json:"grace"` // between TERM and KILL
 	Watch  Watch         `json:"watch"`
 }
 
-// Outcome is the last line that Exec writes to its standard error, which carries
-// nothing else: the script's own output and errors share standard output, so
-// that they keep their order.
+// Outcome is the only line that Exec writes to its standard error. The script's output and
+// errors share standard output, so that they keep their order.
 type Outcome struct {
-	Nonce    string `json:"nonce"`           // the order's
+	Nonce    string `json:"nonce"`           // that of the request
 	Error    string `json:"error,omitempty"` // the script could not be run
 	JobFault bool   `json:"job_fault,omitempty"`
 	Code     int    `json:"code"`             // exit code, or 128 plus the signal
 	Signal   string `json:"signal,omitempty"` // name of the signal that ended the script
 	Stopped  bool   `json:"stopped,omitempty"`
-	// Survivors are processes that even KILL did not end in time.
+	// Survivors are processes that KILL did not end in time.
 	Survivors []int  `json:"survivors,omitempty"`
 	Usage     *Usage `json:"usage,omitempty"`
 }
 
-// Cancel is the byte that, on the agent's standard input behind the script, asks
-// for the script to be ended. The end of the input asks for the same, in haste.
+// Cancel is the byte after the script on the agent's standard input that asks to stop the
+// script. The end of the input asks for the same, with a shorter grace period.
 const Cancel = 'c'
 
-// hasteGrace bounds the time between TERM and KILL when the driver is gone:
-// nobody waits for the script any more.
+// hasteGrace bounds the time between TERM and KILL after the driver is gone: then no process
+// waits for the script.
 const hasteGrace = 2 * time.Second
 
-// killTime bounds how long KILL is repeated until no process is left.
+// killTime bounds how long KILL is repeated.
 const killTime = 3 * time.Second

@@ -17,13 +17,13 @@ type AwaitOrder struct {
 	Timeout   time.Duration `json:"timeout"`
 }
 
-// AwaitReport tells why none did; empty when one did.
+// AwaitReport has the reason why none did; it is empty if one did.
 type AwaitReport struct {
 	Error string `json:"error"`
 }
 
-// Await answers an AwaitOrder read from in with an AwaitReport written to out. It
-// gives up at once when in ends: nobody waits for the answer any more.
+// Await answers an AwaitOrder read from in with an AwaitReport written to out. It stops when
+// in ends, because then no process waits for the answer.
 func Await(in io.Reader, out io.Writer) error {
 	return answer("await", in, out, func(o AwaitOrder) AwaitReport {
 		ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
@@ -42,7 +42,7 @@ func (o AwaitOrder) await(ctx context.Context, cancel func()) AwaitReport {
 	var wg sync.WaitGroup
 	for n, a := range o.Addresses {
 		wg.Go(func() {
-			if errs[n] = knock(ctx, a); errs[n] == nil {
+			if errs[n] = dialUntil(ctx, a); errs[n] == nil {
 				answered <- struct{}{}
 				cancel()
 			}
@@ -55,9 +55,9 @@ func (o AwaitOrder) await(ctx context.Context, cancel func()) AwaitReport {
 	return AwaitReport{errs[0].Error()}
 }
 
-// knock dials until the address answers or ctx ends; its error is the last that
-// says something of the address.
-func knock(ctx context.Context, address string) error {
+// dialUntil dials until the address answers or ctx ends. It returns the last error that
+// describes the address.
+func dialUntil(ctx context.Context, address string) error {
 	d := net.Dialer{Timeout: time.Second}
 	last, known := fmt.Errorf("no answer from %s", address), false
 	for {
@@ -68,7 +68,7 @@ func knock(ctx context.Context, address string) error {
 		if ctx.Err() != nil {
 			return last
 		}
-		// The end of ctx shows as a time-out of the dial, too, and a moment earlier.
+		// When ctx ends, the dial reports a time-out, sometimes a moment earlier.
 		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() || !known {
 			last, known = err, true
 		}

@@ -8,19 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bind is a folder that is to be seen at a second place.
+// Bind is a folder that is made visible at a second path.
 type Bind struct {
-	From string `json:"from"` // made where it is missing
-	To   string `json:"to"`   // left alone where the image has anything in it
+	From string `json:"from"` // created if missing
+	To   string `json:"to"`   // not mounted if the image has files there
 }
 
-// make mounts it. What it mounts is unmounted with what the job has mounted.
+// make mounts the folder. The mount is unmounted together with those of the job.
 func (b Bind) make() error {
 	free, err := vacant(b.To)
 	if err != nil || !free {
 		return err
 	}
-	// As the engines that use such folders make them.
+	// The mode that engines give such folders.
 	if err := os.MkdirAll(b.From, 0o711); err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (b Bind) make() error {
 	return unix.Mount(b.From, b.To, "", unix.MS_BIND, "")
 }
 
-// vacant tells whether path is an empty folder or nothing at all.
+// vacant reports whether path is missing or an empty folder.
 func vacant(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {

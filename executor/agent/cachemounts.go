@@ -12,31 +12,32 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// CacheMounts are folders of a volume of the project's, one for each user, in
-// which Buildah and Podman shall keep what RUN --mount=type=cache asks for.
+// CacheMounts are folders on a volume of the project, one for each user. Buildah and Podman
+// keep the caches of RUN --mount=type=cache there.
 type CacheMounts struct {
-	Folder string `json:"folder"` // where the volume is mounted
-	TMPDIR string `json:"tmpdir"` // where the tools look
+	Folder string `json:"folder"` // mount point of the volume
+	TMPDIR string `json:"tmpdir"` // folder in which the tools look for caches
 }
 
-// The numbers of users that people make (login.defs(5), UID_MIN and UID_MAX), and
-// of how many of an image's caches are kept.
+// The IDs of regular users (login.defs(5), UID_MIN and UID_MAX), and the largest number of
+// users of an image that get a folder.
 const (
 	leastUID  = 1000
 	mostUID   = 60000
 	mostUsers = 100
 )
 
-// link makes folders and links to them for root, a and the users of the image, to
-// whom a script may turn. What is in TMPDIR by a link's name stays. The links are
-// root's, as TMPDIR is: else the kernel does not let others follow them in a folder
-// like that (proc_sys_fs(5), protected_symlinks). It may be called again.
+// link creates folders and links to them for root, a and the users of the image, because a
+// script may switch to any of them. An existing file in TMPDIR with the name of a link is
+// kept. The links belong to root, as TMPDIR does: otherwise the kernel does not let other
+// users follow them in a sticky folder (proc_sys_fs(5), protected_symlinks). link may be
+// called again.
 func (c *CacheMounts) link(a account) error {
 	if c == nil {
 		return nil
 	}
 	users := map[int]int{0: 0, a.UID: a.GID}
-	// An image without such a file has no other users.
+	// An image without this file has no other users.
 	others, _ := user.ParsePasswdFileFilter("/etc/passwd", func(u user.User) bool { return u.Uid >= leastUID && u.Uid <= mostUID })
 	for _, u := range others[:min(len(others), mostUsers)] {
 		if _, known := users[u.Uid]; !known {
@@ -46,8 +47,8 @@ func (c *CacheMounts) link(a account) error {
 	return c.linkEach(users, a.UID)
 }
 
-// linkEach does so for users with their groups, of whom first has the folder that
-// old tools do not tell by user.
+// linkEach does so for users with their groups. The user first also gets the folder that old
+// tools use for every user.
 func (c *CacheMounts) linkEach(users map[int]int, first int) error {
 	for uid, gid := range users {
 		own := filepath.Join(c.Folder, strconv.Itoa(uid))
@@ -56,7 +57,7 @@ func (c *CacheMounts) linkEach(users map[int]int, first int) error {
 		}
 		links := []string{storage.CacheFolder + "-" + strconv.Itoa(uid)}
 		if uid == first {
-			links = append(links, storage.CacheFolder) // Buildah 1.28 knows one for all
+			links = append(links, storage.CacheFolder) // Buildah 1.28 has one folder for all users
 		}
 		for _, name := range links {
 			if err := os.Symlink(own, filepath.Join(c.TMPDIR, name)); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -67,7 +68,7 @@ func (c *CacheMounts) linkEach(users map[int]int, first int) error {
 	return nil
 }
 
-// folderOf makes a folder of a user's, in place of what is none.
+// folderOf creates a user's folder and replaces a file of that name.
 func folderOf(path string, uid, gid int) error {
 	if info, err := os.Lstat(path); err == nil && !info.IsDir() {
 		if err := os.Remove(path); err != nil {

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scriptFD is the number under which the shell finds the script. It is high, so
-// that it is in nobody's way: the descriptor stays open in the job's processes.
+// scriptFD is the descriptor of the script in the shell. It stays open in the job's
+// processes, so it is higher than the descriptors that scripts use.
 const scriptFD = 62
 
-// Exec runs one script: it reads an order and the script from standard input and
-// then watches that input, whose end means that the driver is gone. It returns
-// the exit code for the process; the Outcome on standard error tells more.
+// Exec runs one script: it reads a request and the script from standard input, and then
+// watches the input, which ends when the driver is gone. It returns the exit code of the
+// process and writes the Outcome to standard error.
 func Exec() int {
 	in := bufio.NewReader(os.Stdin)
 	order, err := readOrder(in)
@@ -43,22 +43,22 @@ func readOrder(in *bufio.Reader) (o ExecOrder, err error) {
 		err = json.Unmarshal(line, &o)
 	}
 	if err != nil {
-		return o, fmt.Errorf("reading the order: %w", err)
+		return o, fmt.Errorf("reading the request: %w", err)
 	}
 	return o, nil
 }
 
-// run runs the script that comes next in the agent's input.
+// run runs the script that follows in the agent's input.
 func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
-	// Orphans of the script's processes become ours, so that none is lost sight of.
+	// Orphans of the script's processes become children of this process, so that it finds all.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return Outcome{}, fmt.Errorf("becoming subreaper: %w", err)
 	}
-	// The script lives in memory: nothing of it is left in the container, and a
-	// read-only or full root does not matter.
+	// The script is in memory: it leaves no file in the container, and works with a
+	// read-only or full root file system.
 	fd, err := unix.MemfdCreate("script", unix.MFD_CLOEXEC)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("making room for the script: %w", err)
+		return Outcome{}, fmt.Errorf("creating a file in memory for the script: %w", err)
 	}
 	script := os.NewFile(uintptr(fd), "script")
 	if _, err := io.CopyN(script, in, int64(o.Length)); err != nil {
@@ -68,8 +68,8 @@ func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
 	if err != nil {
 		return Outcome{Error: err.Error(), JobFault: true, Code: 126}, nil
 	}
-	// From before there is anything to end: a signal that came meanwhile would end
-	// the agent alone.
+	// Signals are caught before the script starts: a signal in between would end the agent
+	// alone.
 	signals := make(chan os.Signal, 1)
 	notifyStop(signals)
 	a.remake(o.TMPDIR)
@@ -77,21 +77,21 @@ func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
 		return Outcome{}, err
 	}
 	pid, err := o.start(script, a, env)
-	_ = setNoFile(math.MaxUint64) // our own
+	_ = setNoFile(math.MaxUint64) // for this process only
 	if err != nil {
 		return Outcome{}, err
 	}
 	ended := reap(pid)
 	measure := o.Watch.start(os.Stdout)
 	out := o.follow(in, ended, signals)
-	if o.Watch.Volume != "" && !out.Stopped { // nobody waits then
+	if o.Watch.Volume != "" && !out.Stopped { // a stopped stage does not wait for the result
 		out.Usage = measure()
 	}
 	return out, nil
 }
 
-// identity is who runs the script and in which environment: what the entrypoint
-// handed over, or else the container's own.
+// identity returns the account and environment of the script: those that the entrypoint
+// passed on, otherwise the container's own.
 func (o ExecOrder) identity() (account, []string, error) {
 	if o.Init {
 		h, err := askHandover(0)
@@ -122,13 +122,12 @@ func (o ExecOrder) start(script *os.File, a account, env []string) (int, error) 
 	return a.start(o.Shell, argv, o.WorkingDir, withPath(a.environ(env), o.Path), files)
 }
 
-// withPath adds a folder to the end of the PATH in env, so that nothing of the
-// image's own is hidden by it.
+// withPath appends a folder to the PATH in env, so that it hides no program of the image.
 func withPath(env []string, dir string) []string {
 	if dir == "" {
 		return env
 	}
-	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" // an engine's own choice, too
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" // the engine's default
 	var others []string
 	for _, kv := range env {
 		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
@@ -140,9 +139,9 @@ func withPath(env []string, dir string) []string {
 	return append(others, "PATH="+path+":"+dir)
 }
 
-// follow waits for the script's end, ends it when the driver asks or is gone,
-// and ends what the script left running: a stage's processes do not outlive it,
-// as under GitLab's Docker executor.
+// follow waits for the script to end, and stops it if the driver asks for it or is gone. It
+// then stops the processes that the script left running: no process of a stage outlives the
+// stage, as with GitLab's Docker executor.
 func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, signals <-chan os.Signal) Outcome {
 	below := tree{os.Getpid()}
 	stop := make(chan time.Duration, 2)
@@ -172,8 +171,8 @@ func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, sig
 	return out
 }
 
-// endHastily ends the tree within grace; when the driver goes meanwhile, the
-// shorter time that it is given then counts.
+// endHastily ends the tree within grace. If the driver goes meanwhile, the shorter grace period
+// applies.
 func endHastily(t tree, grace time.Duration, stop <-chan time.Duration) []int {
 	done := make(chan []int, 1)
 	go func() { done <- t.end(grace) }()
@@ -195,8 +194,8 @@ func endHastily(t tree, grace time.Duration, stop <-chan time.Duration) []int {
 	}
 }
 
-// watchDriver sends the grace to give when the driver asks for the end, and again
-// when it is gone.
+// watchDriver sends the grace period when the driver asks to stop the script, and a shorter one
+// when the driver is gone.
 func watchDriver(in *bufio.Reader, grace time.Duration, stop chan<- time.Duration) {
 	for {
 		b, err := in.ReadByte()

@@ -179,7 +179,7 @@ func TestExecEndsWhatTheScriptStarted(t *testing.T) {
 		{"when the script ends", daemon + "sleep 1", func(*agentRun) error { return nil }, false},
 		{"when the driver asks", daemon + "trap '' TERM; sleep 1000", func(r *agentRun) error { _, err := r.in.Write([]byte{Cancel}); return err }, true},
 		{"when the driver is gone", daemon + "trap '' TERM; sleep 1000", func(r *agentRun) error { return r.in.Close() }, true},
-		{"when the agent is told to", daemon + "sleep 1000", func(r *agentRun) error { return r.cmd.Process.Signal(syscall.SIGTERM) }, true},
+		{"when the agent gets a signal", daemon + "sleep 1000", func(r *agentRun) error { return r.cmd.Process.Signal(syscall.SIGTERM) }, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

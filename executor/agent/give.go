@@ -10,15 +10,14 @@ import (
 	"time"
 )
 
-var errTooMany = errors.New("its files could not all be given to the job's user in time, for there are too many; remove some, or have job.inspect_timeout raised")
+var errTooMany = errors.New("it has too many files to change their owner to the job's user in time; remove some, or ask the administrator of this runner to raise job.inspect_timeout")
 
-// give makes a the owner of the folder at path and of all that is in it, until the
-// deadline. Others may write to it meanwhile, as live jobs do to a kept cache: no
-// link is followed, nothing outside the folder is touched, and what goes away or
-// becomes something else is left out. A file that is a's already is left alone, which
-// also spares it the loss of its setuid bit. A folder in which its owner could not
-// delete is made one where it can: Go's module cache has such folders, and git clean
-// would fail on them.
+// give makes a the owner of the folder at path and of everything in it, until the deadline.
+// Live jobs may write to it meanwhile, for example to a kept cache: give follows no link,
+// changes nothing outside the folder, and skips what is removed or replaced. It skips files
+// that a owns already, because a change of owner clears the setuid bit. It adds permissions
+// to folders in which the owner could not delete: Go's module cache has such folders, and
+// git clean would fail on them.
 func give(path string, a account, deadline time.Time) error {
 	root, err := os.OpenRoot(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,7 +39,7 @@ func give(path string, a account, deadline time.Time) error {
 	return err
 }
 
-// own makes a the owner of what is in dir by that name, described by info.
+// own makes a the owner of the file in dir with that name, described by info.
 func (a account) own(dir *os.Root, name string, info fs.FileInfo) error {
 	s := info.Sys().(*syscall.Stat_t)
 	if int(s.Uid) == a.UID && int(s.Gid) == a.GID {
@@ -49,7 +48,7 @@ func (a account) own(dir *os.Root, name string, info fs.FileInfo) error {
 	return dir.Lchown(name, a.UID, a.GID)
 }
 
-// ownBelow makes a the owner of all that is in dir, a folder described by info.
+// ownBelow makes a the owner of everything in dir, a folder described by info.
 func (a account) ownBelow(dir *os.Root, info fs.FileInfo, deadline time.Time) error {
 	if mode := info.Mode(); mode&0o700 != 0o700 {
 		if err := dir.Chmod(".", mode|0o700); err != nil {
@@ -79,7 +78,7 @@ func (a account) ownBelow(dir *os.Root, info fs.FileInfo, deadline time.Time) er
 	}
 }
 
-// ownOne does so for one thing in dir, and for all below it.
+// ownOne makes a the owner of one file or folder in dir and of everything below it.
 func (a account) ownOne(dir *os.Root, name string, deadline time.Time) error {
 	info, err := dir.Lstat(name)
 	if err == nil {
@@ -92,13 +91,13 @@ func (a account) ownOne(dir *os.Root, name string, deadline time.Time) error {
 	if err != nil {
 		switch errno, ok := errors.AsType[syscall.Errno](err); {
 		case !ok, errno == syscall.ELOOP, errno == syscall.ENOTDIR, errno == syscall.ENOENT:
-			return nil // it is no folder any more, but for example a link that leads outside
+			return nil // it was replaced, for example by a link that leads outside
 		}
 		return err
 	}
 	defer below.Close()
 	if now, err := below.Lstat("."); err != nil || !os.SameFile(info, now) {
-		return err // it is another now
+		return err // it was replaced by another folder
 	}
 	return a.ownBelow(below, info, deadline)
 }

@@ -13,43 +13,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handover is what the image's entrypoint made of the command behind it: the
-// environment and the user that it chose for the job's scripts.
+// handover is the result of the image's entrypoint: the environment and the user with which it
+// executed its command. The job's scripts get both.
 type handover struct {
 	State   EntrypointState `json:"state"`
 	Code    int             `json:"code,omitempty"`
 	Env     []string        `json:"env,omitempty"`
 	Account *account        `json:"account,omitempty"`
-	Fault   string          `json:"fault,omitempty"` // the first process could not do its work
+	Fault   string          `json:"fault,omitempty"` // why the first process could not do its work
 }
 
-// asks are the two things a client of the first process can say.
+// The requests that a client can send to the first process.
 const (
 	askReady = "ready" // followed by the environment as JSON
-	askState = "state" // answered by a handover as JSON, as soon as one is there
+	askState = "state" // answered by a handover as JSON, as soon as there is one
 )
 
 type message struct {
 	Ask string   `json:"ask"`
 	Env []string `json:"env,omitempty"`
-	// Wait bounds how long an answer to askState may take.
+	// Wait bounds the time until an askState request is answered.
 	Wait time.Duration `json:"wait,omitempty"`
 }
 
-// desk is the first process's side of the socket.
-type desk struct {
+// server is the first process's end of the socket.
+type server struct {
 	listener *net.UnixListener
 	done     chan struct{} // closed when state is final
 	first    chan handover // the first handover wins
 	state    handover
 }
 
-func openDesk() (*desk, error) {
+func listen() (*server, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketName, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{listener: l, done: make(chan struct{}), first: make(chan handover, 1)}
+	d := &server{listener: l, done: make(chan struct{}), first: make(chan handover, 1)}
 	go func() { d.state = <-d.first; close(d.done) }()
 	go func() {
 		for {
@@ -63,15 +63,15 @@ func openDesk() (*desk, error) {
 	return d, nil
 }
 
-// settle makes h the state unless there is one already.
-func (d *desk) settle(h handover) {
+// settle makes h the state unless there is a state already.
+func (d *server) settle(h handover) {
 	select {
 	case d.first <- h:
 	default:
 	}
 }
 
-func (d *desk) serve(c *net.UnixConn) {
+func (d *server) serve(c *net.UnixConn) {
 	defer c.Close()
 	var m message
 	if json.NewDecoder(c).Decode(&m) != nil {
@@ -89,11 +89,10 @@ func (d *desk) serve(c *net.UnixConn) {
 	}
 }
 
-// await returns the state, once there is one, or says that the entrypoint has not
-// handed over within wait.
-func (d *desk) await(wait time.Duration) handover {
+// await returns the state as soon as there is one. After wait it returns EntrypointIgnores.
+func (d *server) await(wait time.Duration) handover {
 	select {
-	case <-d.done: // looked at first: of two that are ready, select takes any
+	case <-d.done: // checked first: if both channels are ready, select picks one at random
 		return d.state
 	default:
 	}
@@ -105,7 +104,7 @@ func (d *desk) await(wait time.Duration) handover {
 	}
 }
 
-// peer tells who is at the other end, from the kernel and not from what it says.
+// peer returns the account of the process at the other end as the kernel reports it.
 func peer(c *net.UnixConn) (*account, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -140,7 +139,7 @@ func peer(c *net.UnixConn) (*account, error) {
 	return a, nil
 }
 
-// askHandover asks the first process what became of the entrypoint.
+// askHandover asks the first process for the result of the entrypoint.
 func askHandover(wait time.Duration) (handover, error) {
 	c, err := dial(wait)
 	if err != nil {
@@ -157,7 +156,7 @@ func askHandover(wait time.Duration) (handover, error) {
 	return h, nil
 }
 
-// dial connects to the first process, which may only just have been started.
+// dial connects to the first process, which may have started a moment ago.
 func dial(wait time.Duration) (net.Conn, error) {
 	for deadline := time.Now().Add(max(wait, 5*time.Second)); ; time.Sleep(5 * time.Millisecond) {
 		c, err := net.Dial("unix", socketName)
@@ -170,9 +169,9 @@ func dial(wait time.Duration) (net.Conn, error) {
 	}
 }
 
-// Ready is the command behind the image's entrypoint: it hands the environment
-// and the user that the entrypoint left it to the first process, and stays, so
-// that an entrypoint which waits for its command goes on waiting.
+// Ready is the command of the image's entrypoint. It passes the environment and user that it
+// got on to the first process. It then stays, because some entrypoints wait for their
+// command.
 func Ready() error {
 	c, err := dial(0)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestHandoverIsNeverMissed(t *testing.T) {
-	d := &desk{done: make(chan struct{}), first: make(chan handover, 1)}
+	d := &server{done: make(chan struct{}), first: make(chan handover, 1)}
 	if got := d.await(time.Millisecond).State; got != EntrypointIgnores {
 		t.Errorf("before: %s", got)
 	}
@@ -20,7 +20,7 @@ func TestHandoverIsNeverMissed(t *testing.T) {
 }
 
 func TestFirstHandoverWins(t *testing.T) {
-	d := &desk{first: make(chan handover, 1)}
+	d := &server{first: make(chan handover, 1)}
 	d.settle(handover{State: EntrypointReady})
 	d.settle(handover{State: EntrypointExited})
 	if got := <-d.first; got.State != EntrypointReady {

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// stopGrace is how long the first process waits for the others when it is asked
-// to end the container.
+// stopGrace bounds how long the first process waits for the others after a request to stop
+// the container.
 const stopGrace = 2 * time.Second
 
 func notifyStop(c chan<- os.Signal) {
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 }
 
-// Init is the container's first process: it makes the folders, runs the image's
-// entrypoint with Ready behind it, reaps, and, when asked to, ends everything and
-// unmounts what the job has mounted. It returns when the container is to end.
+// Init is the container's first process. It creates the folders, runs the image's entrypoint
+// with Ready as its command, and reaps children. On a signal it ends every process and
+// unmounts what the job mounted, then it returns.
 func Init(order string) error {
 	var o InitOrder
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
@@ -29,19 +29,19 @@ func Init(order string) error {
 	stop := make(chan os.Signal, 1)
 	notifyStop(stop)
 	runtimes := mountIDs()
-	d, err := openDesk()
+	d, err := listen()
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
 	for _, b := range o.Binds {
 		if err := b.make(); err != nil {
-			fmt.Fprintf(os.Stderr, "agent init: %s stays where it is: %v\n", b.To, err)
+			fmt.Fprintf(os.Stderr, "agent init: could not mount a folder at %s: %v\n", b.To, err)
 		}
 	}
 	a, err := o.Setup.apply()
 	switch {
 	case err != nil:
-		// Prepare asks for the same set-up, fails, and tells why.
+		// Prepare asks for the same setup, gets the same error, and reports it.
 		d.settle(handover{State: EntrypointNone, Fault: err.Error()})
 		reap(0)
 	case len(o.Entrypoint) == 0:
@@ -57,7 +57,7 @@ func Init(order string) error {
 	}
 	<-stop
 	tree{os.Getpid()}.end(stopGrace)
-	// While this mount name space lives: mounts that outlive it stay busy.
+	// This must happen while the mount namespace exists: mounts that outlive it stay busy.
 	for _, text := range unmountSince(runtimes).Left {
 		fmt.Fprintln(os.Stderr, "agent init: unmounting", text)
 	}
@@ -65,8 +65,8 @@ func Init(order string) error {
 }
 
 func startEntrypoint(o InitOrder, a account) (int, error) {
-	// A shell command is what GitLab's Docker executor puts behind an entrypoint,
-	// so it is what images for GitLab CI are made to take.
+	// GitLab's Docker executor appends a shell command to an entrypoint, so images for
+	// GitLab CI expect one.
 	argv := append(o.Entrypoint[:len(o.Entrypoint):len(o.Entrypoint)], "sh", "-c", "exec "+Path+" agent ready")
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
@@ -79,7 +79,7 @@ func startEntrypoint(o InitOrder, a account) (int, error) {
 	return pid, nil
 }
 
-// code is an exit status as a shell tells it.
+// code returns an exit status in the form that shells use.
 func code(s syscall.WaitStatus) int {
 	if s.Signaled() {
 		return 128 + int(s.Signal())

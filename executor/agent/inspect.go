@@ -25,7 +25,7 @@ func (o InspectOrder) report() Report {
 		}
 		booted = &s
 	}
-	// After the boot, which clears /tmp.
+	// systemd clears /tmp while it boots, so this comes after it.
 	a, err := o.Setup.apply()
 	if err != nil {
 		return Report{Error: err.Error(), JobFault: true}
@@ -41,7 +41,7 @@ func (o InspectOrder) report() Report {
 		}
 		r.Entrypoint, r.EntrypointCode, r.EntrypointFault = h.State, h.Code, h.Fault
 		if h.Account != nil {
-			a = *h.Account // what the entrypoint made of the user
+			a = *h.Account // the user with which the entrypoint executed its command
 			r.UID, r.GID = a.UID, a.GID
 			if err := o.CacheMounts.link(a); err != nil {
 				return Report{Error: fmt.Sprintf("kept cache mounts: %v", err)}

@@ -11,9 +11,9 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// hardLimits are those of this process, and so of every one in the container, or
-// the kernel's own where they are lower: Buildah gives itself the lower of both
-// and cannot go back. Under Sysbox pid_max is 32768.
+// hardLimits returns the hard limits of this process, which all processes in the container
+// share, or those of the kernel if they are lower. Buildah sets the lower one for itself and
+// cannot raise it again. Under Sysbox pid_max is 32768.
 func hardLimits() (l sysbox.Limits, err error) {
 	for _, limit := range []struct {
 		resource int
@@ -39,9 +39,8 @@ func hardLimits() (l sysbox.Limits, err error) {
 	return l, nil
 }
 
-// setNoFile sets the soft limit of open files, no higher than the hard one, of this
-// process and of those that it starts. One that leaves no room for the script's
-// descriptor changes nothing, nor does 0.
+// setNoFile sets the soft limit of open files, up to the hard limit, for this process and its
+// children. It ignores 0 and any limit too low for the script's descriptor.
 func setNoFile(soft uint64) error {
 	if soft <= scriptFD {
 		return nil

@@ -18,7 +18,7 @@ func (o LookOrder) report() (r LookReport) {
 			r.Systemd = &s
 		}
 	}
-	// After the boot, which may mount over what was asked for.
+	// systemd may mount over requested mounts while it boots, so this comes after it.
 	var err error
 	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {
 		return LookReport{Error: fmt.Sprintf("the container's mount table: %v", err)}

@@ -11,31 +11,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mount is one that the container was asked to have.
+// Mount is a requested mount of the container.
 type Mount struct {
 	Target string `json:"target"`
-	// Device and Inode are the content's on the host; both 0 when they are unknown.
+	// Device and Inode identify the content on the host; both are 0 if unknown.
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
-	// FSType is the kind of file system that was asked for; empty for any.
+	// FSType is the requested kind of file system; empty for any.
 	FSType string `json:"fs_type,omitempty"`
-	// Spare is a second place where the same is mounted; empty without one.
+	// Spare is a second path with the same content; empty if there is none.
 	Spare string `json:"spare,omitempty"`
 }
 
-// MountFault is a mount that is not visible where it was asked for.
+// MountFault is a requested mount that is not visible at its target.
 type MountFault struct {
 	Target string `json:"target"`
-	// Reason says what is there instead.
+	// Reason describes what is there instead.
 	Reason string `json:"reason"`
-	// Moved is the place where it is visible; empty when there is none.
+	// Moved is a path where it is visible; empty if there is none.
 	Moved string `json:"moved,omitempty"`
-	// Restored tells that it was mounted at Target again.
+	// Restored means that it was mounted at Target again.
 	Restored bool `json:"restored,omitempty"`
 }
 
-// checkMounts compares what was asked for with what a process of the job finds.
-// What is hidden and has a spare place is mounted again from there.
+// checkMounts compares the requested mounts with those that a process of the job sees. A hidden
+// mount with a spare path is mounted again from there.
 func checkMounts(wanted []Mount) ([]MountFault, error) {
 	var faults []MountFault
 	for _, m := range wanted {
@@ -62,13 +62,13 @@ func checkMounts(wanted []Mount) ([]MountFault, error) {
 	return faults, nil
 }
 
-// check says why path is not where m's content is; nothing when it is.
+// check returns why path does not have m's content; empty if it does.
 func (m Mount) check(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return m.hidden(path)
 	}
-	// No symbolic link remains to be followed, so this is what a job opens.
+	// All links are resolved: a process of the job opens the same file.
 	fd, err := unix.Open(real, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Sprintf("it cannot be opened: %v", err), nil
@@ -81,7 +81,7 @@ func (m Mount) check(path string) (string, error) {
 	if m.Inode != 0 && at.Ino == m.Inode && at.Dev == m.Device {
 		return "", nil
 	}
-	// The device may be another all the same: shiftfs shows one of its own.
+	// The device may differ although the content is the same: shiftfs reports its own device.
 	id, err := mountID(fd)
 	if err != nil {
 		return "", err
@@ -103,19 +103,19 @@ func (m Mount) check(path string) (string, error) {
 	case visible == nil || visible.Mountpoint != real:
 		return m.hidden(path)
 	case m.Inode != 0 && at.Ino != m.Inode:
-		return fmt.Sprintf("other content is there (%s on %s)", visible.Root, visible.FSType), nil
+		return fmt.Sprintf("other content is mounted there (%s on %s)", visible.Root, visible.FSType), nil
 	case m.FSType != "" && visible.FSType != m.FSType:
-		return fmt.Sprintf("a %s is there, not the %s that was asked for", visible.FSType, m.FSType), nil
-	case m.Inode == 0 && here > 1 && visible.FSType != "shiftfs": // which Sysbox puts on top itself
+		return fmt.Sprintf("a %s is mounted there instead of the requested %s", visible.FSType, m.FSType), nil
+	case m.Inode == 0 && here > 1 && visible.FSType != "shiftfs": // Sysbox itself mounts shiftfs on top
 		return "it is hidden by another mount", nil
 	}
 	return "", nil
 }
 
-// hidden says what is in the way at path, on which the visible mount is not m.
+// hidden returns what hides m at path.
 func (m Mount) hidden(path string) (string, error) {
 	made, over := false, (*mountinfo.Info)(nil)
-	// Mounts stand in the table in the order in which they were made.
+	// The table lists mounts in the order in which they were made.
 	_, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
 		switch {
 		case i.Mountpoint == path:
@@ -136,7 +136,7 @@ func (m Mount) hidden(path string) (string, error) {
 	return "it is not in the container's mount table", nil
 }
 
-// restore mounts the spare place's content at the target.
+// restore mounts the content of the spare path at the target.
 func (m Mount) restore() bool {
 	var from unix.Stat_t
 	if unix.Stat(m.Spare, &from) != nil {
@@ -155,14 +155,14 @@ func (m Mount) restore() bool {
 	if unix.Mount(m.Spare, m.Target, "", unix.MS_BIND|unix.MS_REC, "") != nil {
 		return false
 	}
-	// What is hidden is still in the table: only the content tells.
+	// The table still lists the hidden mount, so only the content shows whether it is visible.
 	m.Device, m.Inode = from.Dev, from.Ino
 	reason, err := m.check(m.Target)
 	return err == nil && reason == ""
 }
 
-// mountID is the number of the mount through which fd was reached; the kernel
-// tells it since 3.15.
+// mountID returns the ID of the mount through which fd was reached; the kernel reports it
+// since 3.15.
 func mountID(fd int) (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
 	if err != nil {
@@ -173,5 +173,5 @@ func mountID(fd int) (int, error) {
 			return strconv.Atoi(strings.TrimSpace(value))
 		}
 	}
-	return 0, fmt.Errorf("the kernel does not tell by which mount a file is reached")
+	return 0, fmt.Errorf("/proc/self/fdinfo has no mnt_id")
 }

@@ -93,11 +93,11 @@ func TestCheckMounts(t *testing.T) {
 		want("visible again", wanted(at("run/secret"), at("spare")), "", false)
 
 		mount(t, at("other"), at("plain"), "", unix.MS_BIND)
-		want("other content", wanted(at("plain"), ""), "other content is there", false)
+		want("other content", wanted(at("plain"), ""), "other content is mounted there", false)
 		want("a volume below another mount", Mount{Target: at("plain")}, "hidden by another mount", false)
 
 		want("a tmpfs", Mount{Target: at("run"), FSType: "tmpfs"}, "", false)
-		want("no tmpfs", Mount{Target: at("spare"), FSType: "tmpfs"}, "not the tmpfs that was asked for", false)
+		want("no tmpfs", Mount{Target: at("spare"), FSType: "tmpfs"}, "instead of the requested tmpfs", false)
 		if err := os.Mkdir(at("run/mine"), 0o755); err != nil {
 			t.Fatal(err)
 		}

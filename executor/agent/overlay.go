@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeOverlay tries in dir, on the storage volume, what a build needs of native
-// overlay in this container's user name space. It leaves nothing behind.
+// probeOverlay tests, in dir on the storage volume, the features of native overlay that a build
+// needs in this container's user namespace. It leaves no files behind.
 func probeOverlay(dir string) (err error) {
 	top, err := os.MkdirTemp(dir, ".overlay-")
 	if err != nil {
@@ -37,14 +37,14 @@ func probeOverlay(dir string) (err error) {
 			err = errors.Join(err, unix.Unmount(at("merged"), unix.MNT_DETACH))
 		}
 	}()
-	// A file that is removed leaves a whiteout.
+	// The removal of a lower file needs a whiteout.
 	if err := os.Remove(at("merged", "file")); err != nil {
 		return fmt.Errorf("removing a lower file: %w", err)
 	}
 	if _, err := os.Lstat(at("merged", "file")); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("a lower file that was removed is still there (%v)", err)
+		return fmt.Errorf("a removed lower file is still visible (%v)", err)
 	}
-	// An upper folder in the place of a lower one needs the opaque attribute.
+	// An upper folder that replaces a lower one needs the opaque attribute.
 	if err := os.RemoveAll(at("merged", "folder")); err != nil {
 		return fmt.Errorf("removing a lower folder: %w", err)
 	}
@@ -55,7 +55,7 @@ func probeOverlay(dir string) (err error) {
 		return fmt.Errorf("renaming over a lower folder: %w", err)
 	}
 	if _, err := os.Lstat(at("merged", "folder", "file")); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("a replaced lower folder shines through (%v)", err)
+		return fmt.Errorf("a file of a replaced lower folder is still visible (%v)", err)
 	}
 	if err := unix.Setxattr(at("merged", "folder"), "user.gsx", []byte("1"), 0); err != nil {
 		return fmt.Errorf("setting an attribute: %w", err)

@@ -6,21 +6,21 @@ import (
 	"io"
 )
 
-// Question is what the driver writes, as a line of JSON, to the standard input of a
-// subcommand that answers.
+// Question is the request that the driver writes, as a line of JSON, to the standard input of a
+// subcommand.
 type Question[O any] struct {
-	// Nonce is random. The answer repeats it, so that nothing else is taken for one.
+	// Nonce is random. The answer repeats it, so that other output is not taken for an answer.
 	Nonce string `json:"nonce"`
 	Order O      `json:"order"`
 }
 
-// Answer is what the subcommand writes to its standard output.
+// Answer is the response that the subcommand writes to its standard output.
 type Answer[R any] struct {
 	Nonce  string `json:"nonce"`
 	Report R      `json:"report"`
 }
 
-// answer reads a question from in and writes to out what report makes of its order.
+// answer reads a question from in and writes the result of report to out.
 func answer[O, R any](subcommand string, in io.Reader, out io.Writer, report func(O) R) error {
 	var q Question[O]
 	if err := json.NewDecoder(in).Decode(&q); err != nil {

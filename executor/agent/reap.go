@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// reap waits for every child of this process, orphans it was given included, and
-// tells how pid ended, once. The process must not wait for children in any other
-// way. It goes on until the process ends.
+// reap waits for every child of this process, including adopted orphans, until the process ends.
+// It sends the exit status of pid once. The process must not wait for children in any other
+// way.
 func reap(pid int) <-chan syscall.WaitStatus {
 	child := make(chan os.Signal, 1)
 	signal.Notify(child, syscall.SIGCHLD)
@@ -20,11 +20,11 @@ func reap(pid int) <-chan syscall.WaitStatus {
 			got, err := syscall.Wait4(-1, &status, 0, nil)
 			switch {
 			case errors.Is(err, syscall.EINTR):
-			case err != nil: // no child at all: one may come yet, as an orphan
+			case err != nil: // no child; an orphan may arrive later
 				<-child
 			case got == pid:
 				ended <- status
-				pid = 0 // its number may be given again
+				pid = 0 // the kernel may reuse the PID
 			}
 		}
 	}()

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// apply makes what s asks for. It may be applied again: what is there is kept.
+// apply creates what s lists. It may be called again: it keeps what exists.
 func (s Setup) apply() (account, error) {
 	a, err := lookup(s.User)
 	if err != nil {
@@ -38,11 +38,11 @@ func (f Folder) make(a account) error {
 	})
 }
 
-// makeHere makes the folder with the rights of the calling thread.
+// makeHere creates the folder with the permissions of the calling thread.
 func (f Folder) makeHere(a account) error {
-	// Parents that do not exist yet are passable for everyone, whatever the umask, and
-	// belong to whoever has the folder that they come into: a job's TMPDIR may be where
-	// git is to make the project's folder.
+	// New parents can be entered by every user, whatever the umask. They belong to the owner
+	// of the folder in which they are created: git may have to create the project's folder next
+	// to a job's TMPDIR.
 	var missing []string
 	uid, gid := -1, -1
 	for dir := filepath.Dir(f.Path); ; dir = filepath.Dir(dir) {

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// shells are tried in this order, bash first, as GitLab Runner's own shell
-// detection does (shells/bash.go, BashDetectShellScript).
+// shells are tried in this order, bash first, as in GitLab Runner's own detection
+// (shells/bash.go, BashDetectShellScript).
 var shells = []string{
 	"/usr/local/bin/bash", "/usr/bin/bash", "/bin/bash",
 	"/usr/local/bin/sh", "/usr/bin/sh", "/bin/sh", "/busybox/sh",
 }
 
-// findShell returns the path of the image's shell, or nothing.
+// findShell returns the path of the image's shell, or "".
 func findShell() string {
 	for _, path := range shells {
 		if i, err := os.Stat(path); err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0 {
@@ -24,8 +24,8 @@ func findShell() string {
 	return ""
 }
 
-// knowsANSIQuoting asks the shell itself whether it understands $'...', which
-// the Runner's scripts use and dash does not know.
+// knowsANSIQuoting asks the shell whether it understands $'...', which the Runner's scripts use
+// and dash does not support.
 func knowsANSIQuoting(shell string, attr *syscall.SysProcAttr) (bool, error) {
 	c := exec.Command(shell, "-c", `printf %s $'a\x62'`)
 	c.Dir, c.SysProcAttr = "/", attr
@@ -36,5 +36,5 @@ func knowsANSIQuoting(shell string, attr *syscall.SysProcAttr) (bool, error) {
 	return string(out) == "ab", nil
 }
 
-// IsShell tells whether path is one of those that inspection finds.
+// IsShell reports whether path is one that findShell may return.
 func IsShell(path string) bool { return slices.Contains(shells, path) }

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shifted is the ID that a user's own user namespace calls id: 0 is the user, and
-// what follows are all others but 0 and the user's own, in order (the ranges that
-// sysbox.FitSubIDs gives, subuid(5)).
+// shifted returns the host-side ID of id in the user namespace of a user's rootless tools: 0 is
+// the user, and the others are all IDs but 0 and the user's own, in order (the ranges of
+// sysbox.FitSubIDs, subuid(5)).
 func shifted(id, user uint32) uint32 {
 	switch {
 	case id == 0:
@@ -25,10 +25,10 @@ func shifted(id, user uint32) uint32 {
 	return id + 1
 }
 
-// Shift changes the owners of dir and of all below, which are as root sees them,
-// into those that a user's rootless tools see so. Links are not followed.
+// Shift changes the owners of dir and of everything below, so that a user's rootless tools see
+// the owners that root sees now. Links are not followed.
 func Shift(dir string, user uint32) error {
-	seen := map[[2]uint64]bool{} // files with several names
+	seen := map[[2]uint64]bool{} // files with several names are changed once
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func Shift(dir string, user uint32) error {
 		if err := os.Lchown(path, int(shifted(s.Uid, user)), int(shifted(s.Gid, user))); err != nil {
 			return err
 		}
-		// A change of owner takes the setuid and setgid bits and the capabilities.
+		// A change of owner clears the setuid and setgid bits and the capabilities.
 		if entry.Type()&fs.ModeSymlink == 0 && s.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 			if err := unix.Chmod(path, s.Mode&0o7777); err != nil {
 				return &fs.PathError{Op: "chmod", Path: path, Err: err}
@@ -81,16 +81,15 @@ func fileCapabilities(path string, entry fs.DirEntry) ([]byte, error) {
 	return value[:max(n, 0)], err
 }
 
-// Of a file's capabilities (capabilities(7); linux/capability.h, struct
-// vfs_ns_cap_data): the version in the first four bytes' uppermost, then two
-// pairs of sets, then, since version 3, the root of the user namespace in which
-// they count.
+// The attribute of a file's capabilities (capabilities(7); linux/capability.h, struct
+// vfs_ns_cap_data) has the version in the highest of its first four bytes, then two pairs of
+// sets, and since version 3 the root of the user namespace in which they apply.
 const (
 	capabilityVersion3 = 0x03000000
 	capabilitySets     = 20
 )
 
-// ofUser are capabilities that count in the user's own user namespaces.
+// ofUser returns the capabilities for the user's own user namespaces.
 func ofUser(value []byte, user uint32) []byte {
 	if len(value) < capabilitySets {
 		return value

@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// Systemd is what became of a boot.
+// Systemd is the result of a boot.
 type Systemd struct {
-	// State is what `systemctl is-system-running` says (systemctl(1)); empty when
-	// it never answered.
+	// State is the output of `systemctl is-system-running` (systemctl(1)); empty if it never
+	// answered.
 	State  string   `json:"state"`
 	Failed []string `json:"failed,omitempty"` // units
-	// Waiting are units that had not come up in time.
+	// Waiting are units that did not start in time.
 	Waiting []string      `json:"waiting,omitempty"`
 	Took    time.Duration `json:"took"`
 }
 
-// MostUnits bounds what is told of units.
+// MostUnits is the largest number of units in a report.
 const MostUnits = 10
 
-// awaitSystemd waits until systemd has booted, for at most limit. Its error says
-// why there is no systemd to wait for.
+// awaitSystemd waits at most limit until systemd has booted. It fails if there is no systemd, or
+// if it does not boot.
 func awaitSystemd(limit time.Duration) (Systemd, error) {
 	path, err := exec.LookPath("systemctl")
 	if err != nil {
-		return Systemd{}, errors.New("it has no systemctl: is systemd installed in it?")
+		return Systemd{}, errors.New("the image has no systemctl: is systemd installed in it?")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -51,9 +51,9 @@ func awaitSystemd(limit time.Duration) (Systemd, error) {
 	s.Took = time.Since(began)
 	switch s.State {
 	case "", "offline", "unknown":
-		return s, fmt.Errorf("systemd has not answered within %s: %s", limit, said)
+		return s, fmt.Errorf("systemd did not answer within %s: %s", limit, said)
 	case "maintenance", "stopping":
-		return s, fmt.Errorf("systemd has gone into the state %q instead of booting", s.State)
+		return s, fmt.Errorf("systemd entered the state %q instead of booting", s.State)
 	}
 	s.Failed = unitsIn(path, "list-units", "--failed", "--all")
 	if s.State == "initializing" || s.State == "starting" {
@@ -62,11 +62,11 @@ func awaitSystemd(limit time.Duration) (Systemd, error) {
 	return s, nil
 }
 
-// systemState is what systemctl says, and all that it wrote.
+// systemState returns the state that systemctl reports, and its whole output.
 func systemState(ctx context.Context, path string) (state, said string) {
 	c := exec.CommandContext(ctx, path, "is-system-running")
 	c.WaitDelay = time.Second
-	out, _ := c.CombinedOutput() // the exit code says no more than the word
+	out, _ := c.CombinedOutput() // the exit code adds nothing to the word
 	said = strings.TrimSpace(string(out))
 	if word, _, _ := strings.Cut(said, "\n"); !strings.Contains(word, " ") {
 		return word, said
@@ -74,7 +74,7 @@ func systemState(ctx context.Context, path string) (state, said string) {
 	return "", said
 }
 
-// units is the column of units in one of systemctl's lists.
+// unitsIn returns the column of units in one of systemctl's lists.
 func unitsIn(path string, list ...string) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -86,7 +86,7 @@ func unitsIn(path string, list ...string) []string {
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
 		if len(fields) > 1 && list[0] == "list-jobs" {
-			fields = fields[1:] // the job's number comes first
+			fields = fields[1:] // the first column is the number of the systemd job
 		}
 		if len(fields) > 0 && len(all) < MostUnits {
 			all = append(all, fields[0])

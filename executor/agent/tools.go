@@ -13,19 +13,19 @@ import (
 	"gitlab-sysbox-executor/executor/toolconf"
 )
 
-// Tools are the settings of the container tools in a container.
+// Tools describes the settings of the container tools in a container.
 type Tools struct {
-	// Settings are those that the container was made with.
+	// Settings are those at the container's creation.
 	Settings storage.Settings `json:"settings"`
-	// Stores are the stores of images that it sees.
+	// Stores are the image stores that the container sees.
 	Stores storage.Stores `json:"stores"`
 }
 
-// settle brings the files of the settings up to what the container turned out to be.
-// The host's files, which it was made with, stay as they are.
+// settle adapts the settings files to the result of the inspection. It does not change the
+// host's files, from which the container was created.
 func (t Tools) settle(overlay bool, uid int, limits sysbox.Limits) error {
 	for _, f := range toolconf.Files(t.Settings.Settle(overlay, uid, t.Stores), limits) {
-		// One that is hidden is reported with the other mounts.
+		// A hidden file is reported with the other mounts.
 		if err := cover(coverDir, f.Path, f.Text); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("the settings in %s: %w", f.Path, err)
 		}
@@ -33,12 +33,12 @@ func (t Tools) settle(overlay bool, uid int, limits sysbox.Limits) error {
 	return nil
 }
 
-// coverDir is where the files lie that cover mounts.
+// coverDir has the files that cover mounts.
 const coverDir = "/run/gitlab-sysbox-executor"
 
-// cover mounts a file in dir with the text over the one at path, read-only, in one
-// step: who opens path finds the old text or the new one, never a part. Only this
-// container sees it. Nothing is done where the text is there already.
+// cover writes the text to a file in dir and mounts it read-only over the file at path, for this
+// container only. A reader of path sees the old or the new text, never a part. cover does
+// nothing if the text is the same.
 func cover(dir, path, text string) (err error) {
 	if now, err := os.ReadFile(path); err == nil && string(now) == text {
 		return nil
@@ -60,7 +60,7 @@ func cover(dir, path, text string) (err error) {
 	if err := unix.Mount(f.Name(), path, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mounting it: %w", err)
 	}
-	// What the file system below is mounted with cannot be taken away from here.
+	// This mount must keep the flags of the file system below: a user namespace cannot clear them.
 	var s unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
 		return err

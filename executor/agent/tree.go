@@ -13,15 +13,14 @@ import (
 	"gitlab-sysbox-executor/executor/proc"
 )
 
-// tree is all processes below one: those it started, those they started, and the
-// orphans that the kernel gave it because it is their subreaper or the first
-// process.
+// tree is all descendants of a process: its children, their children, and the orphans that the
+// kernel assigned to it as subreaper or first process.
 type tree struct{ root int }
 
-// pids lists the living members, without the root and without zombies.
+// pids lists the living descendants, without zombies.
 func (t tree) pids() []int {
-	// A process that ends between being listed and being looked at may have had a
-	// child that the list does not have yet.
+	// A process that ends between the listing and the check may have a child that is not in
+	// the list yet.
 	for range 50 {
 		if members, whole := t.look(); whole || len(members) > 0 {
 			return members
@@ -30,9 +29,9 @@ func (t tree) pids() []int {
 	return nil
 }
 
-// empty tells whether there are no members. Of the calling process's own, one that
-// goes on as its own child, over and over, may be in no list: the kernel knows.
-// Whose parent ends becomes the subreaper's child, so that there is always one.
+// empty reports whether there are no descendants. A process that forks and exits repeatedly may
+// be in no list. For the calling process the kernel has the answer: an orphan becomes a child of
+// the subreaper, so that there is always one child.
 func (t tree) empty() bool {
 	if t.root != os.Getpid() {
 		return len(t.pids()) == 0
@@ -41,11 +40,11 @@ func (t tree) empty() bool {
 	return err == unix.ECHILD
 }
 
-// look goes through the processes once; whole tells that none ended meanwhile.
+// look lists the descendants once; whole means that no process ended meanwhile.
 func (t tree) look() (members []int, whole bool) {
 	pids, err := proc.List()
 	if err != nil {
-		return nil, false // for want of a descriptor or of memory
+		return nil, false // out of descriptors or memory
 	}
 	whole = true
 	all := map[int]proc.Stat{}
@@ -74,23 +73,23 @@ func (t tree) look() (members []int, whole bool) {
 func (t tree) signal(s syscall.Signal) (members []int) {
 	members = t.pids()
 	for _, pid := range members {
-		_ = syscall.Kill(pid, s) // ended meanwhile, or not ours to signal: the next look tells
+		_ = syscall.Kill(pid, s) // ended meanwhile, or not permitted; the next listing shows which
 	}
 	return members
 }
 
-// end asks every member to end, waits up to grace, then kills until none is
-// left. It returns those that could not be killed in a bounded time.
+// end sends TERM to every descendant, waits up to grace, then repeats KILL until none is left or
+// killTime is over. It returns the processes that remain.
 func (t tree) end(grace time.Duration) []int {
 	if t.empty() {
 		return nil
 	}
 	t.signal(syscall.SIGTERM)
-	t.signal(syscall.SIGCONT) // a stopped process cannot act on its TERM
+	t.signal(syscall.SIGCONT) // a stopped process does not handle TERM
 	if t.gone(grace) {
 		return nil
 	}
-	// Processes that are started while we look are found in the next round.
+	// Processes that start during a round are found in the next one.
 	for deadline := time.Now().Add(killTime); ; {
 		members := t.signal(syscall.SIGKILL)
 		for range 100 {
@@ -106,9 +105,9 @@ func (t tree) end(grace time.Duration) []int {
 	}
 }
 
-// killChildren kills the calling process's children. That takes a fraction of the
-// time in which a process can become its own child. Where the kernel has no list
-// of them (CONFIG_PROC_CHILDREN) it does nothing.
+// killChildren kills the calling process's children. It takes a fraction of the time that a
+// process needs to fork and exit. It does nothing if the kernel has no list of children
+// (CONFIG_PROC_CHILDREN).
 func (t tree) killChildren() {
 	if t.root != os.Getpid() {
 		return

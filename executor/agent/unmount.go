@@ -13,18 +13,18 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// UnmountTime bounds the unmounting of all that a job has mounted.
+// UnmountTime bounds the unmounting of everything that a job mounted.
 const UnmountTime = 3 * time.Second
 
-// UnmountOrder asks to unmount what the job has mounted, in a container whose
-// first process is not ours and so has no list of what was there before.
+// UnmountOrder asks to unmount what the job mounted. It is for containers whose first process is
+// not the agent, so that there is no list of the mounts before the job.
 type UnmountOrder struct {
-	// Below are folders of the job's: whatever is mounted below them is its own.
-	// What is mounted right at them belongs to the container.
+	// Below are folders of the job: mounts below them are the job's, mounts at them are the
+	// container's.
 	Below []string `json:"below"`
 }
 
-// UnmountReport says what could not be unmounted, and why.
+// UnmountReport lists what could not be unmounted, and why.
 type UnmountReport struct {
 	Left []string `json:"left,omitempty"`
 }
@@ -35,8 +35,8 @@ func UnmountNested(in io.Reader, out io.Writer) error {
 	return answer("unmount", in, out, func(o UnmountOrder) UnmountReport { return unmountNested(o.nested) })
 }
 
-// nested tells whether a mount is the job's: by its place, or because no runtime
-// makes such a mount in a container but for its root.
+// nested reports whether a mount is the job's: it is below a folder of the job, or it has a type
+// that runtimes use for a container's root only.
 func (o UnmountOrder) nested(m *mountinfo.Info) bool {
 	if m.Mountpoint == "/" {
 		return false
@@ -47,7 +47,7 @@ func (o UnmountOrder) nested(m *mountinfo.Info) bool {
 	return slices.ContainsFunc(o.Below, func(dir string) bool { return dir != "" && strings.HasPrefix(m.Mountpoint, dir+"/") })
 }
 
-// mountIDs are the mounts there are now.
+// mountIDs returns the IDs of the current mounts.
 func mountIDs() map[int]bool {
 	now, err := mountinfo.GetMounts(nil)
 	if err != nil {
@@ -60,8 +60,8 @@ func mountIDs() map[int]bool {
 	return ids
 }
 
-// unmountSince unmounts whatever was mounted after the mounts in before. When
-// those are not known, nothing is.
+// unmountSince unmounts everything that was mounted after the mounts in before, or nothing if
+// before is unknown.
 func unmountSince(before map[int]bool) UnmountReport {
 	if before == nil {
 		return UnmountReport{}
@@ -69,13 +69,13 @@ func unmountSince(before map[int]bool) UnmountReport {
 	return unmountNested(func(m *mountinfo.Info) bool { return !before[m.ID] })
 }
 
-// unmountNested unmounts the mounts that are the job's, deepest first, and lazily
-// what stays busy: within UnmountTime in all.
+// unmountNested unmounts the job's mounts within UnmountTime, deepest first. It detaches busy
+// mounts lazily.
 func unmountNested(ours func(*mountinfo.Info) bool) UnmountReport {
 	ctx, cancel := context.WithTimeout(context.Background(), UnmountTime)
 	defer cancel()
 	left := map[string]error{}
-	// A mount may hide others, and several may lie on one another: look again.
+	// A mount may hide others, and several may be at one path: list them again.
 	for range 10 {
 		found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return !ours(m), false })
 		if err != nil {
@@ -86,7 +86,7 @@ func unmountNested(ours func(*mountinfo.Info) bool) UnmountReport {
 			break
 		}
 		for _, p := range points {
-			// Most of the time goes to none of them alone.
+			// One mount gets only a part of the time, so that the others get theirs.
 			short, cancel := context.WithTimeout(ctx, UnmountTime/10)
 			if err := teardown.Unmounted(short, p, true); err != nil {
 				left[p] = err

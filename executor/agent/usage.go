@@ -14,40 +14,40 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 )
 
-// Watch asks to keep an eye on disk space while a script runs.
+// Watch asks to monitor disk space while a script runs.
 type Watch struct {
-	Volume string `json:"volume,omitempty"` // where the storage volume is mounted; empty for none
-	TMPDIR string `json:"tmpdir,omitempty"` // watched as well where it lies elsewhere
-	// Hard tells that the volume has a file system of its own.
+	Volume string `json:"volume,omitempty"` // mount point of the storage volume; empty if there is none
+	TMPDIR string `json:"tmpdir,omitempty"` // also monitored if it is on another file system
+	// Hard means that the volume has a file system of its own.
 	Hard bool `json:"hard,omitempty"`
 	// Measure asks for Usage.Files.
 	Measure bool `json:"measure,omitempty"`
 }
 
-// Usage is what Watch saw. Sizes are bytes.
+// Usage is the result of Watch. Sizes are in bytes.
 type Usage struct {
-	Used int64 `json:"used"` // when the script had ended
+	Used int64 `json:"used"` // after the script ended
 	Peak int64 `json:"peak"`
-	// Files is what the files take with blocks they share counted for each; 0 when
-	// it was not measured, or not within measureTime.
+	// Files is the size of all files, with shared blocks counted for each file; 0 if it was
+	// not measured or not within measureTime.
 	Files int64 `json:"files,omitempty"`
-	// Full names the folders whose file system ran out of space meanwhile.
+	// Full lists the folders whose file system ran out of space meanwhile.
 	Full []string `json:"full,omitempty"`
 }
 
-// watchEvery is short: what fills a disk and is removed again after the failure
-// would go unseen.
+// watchEvery is short, because a program that fills a disk and fails may remove its files at
+// once.
 const watchEvery = 250 * time.Millisecond
 
 // measureTime bounds how long the job waits for Usage.Files.
 const measureTime = 2 * time.Second
 
-// warnings are the levels, in percent, that the job's log is told of.
+// warnings are the percentages at which the job's log gets a warning.
 var warnings = []int{95, 80}
 
 type space struct{ size, used, free int64 }
 
-// spaceAt asks the file system at path.
+// spaceAt returns the space of the file system at path.
 func spaceAt(path string) (space, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
@@ -56,7 +56,7 @@ func spaceAt(path string) (space, error) {
 	return space{int64(s.Blocks) * s.Bsize, int64(s.Blocks-s.Bfree) * s.Bsize, int64(s.Bavail) * s.Bsize}, nil
 }
 
-// full tells that there is no room for another write of usual size.
+// full reports whether a write of usual size no longer fits.
 func (s space) full() bool { return s.free < max(4<<20, s.size/1000) }
 
 func (s space) level() int {
@@ -72,15 +72,15 @@ func (s space) level() int {
 	return 0
 }
 
-// watched is one folder that is looked at.
+// watched is one monitored folder.
 type watched struct {
 	path, what string
-	told       int  // the highest level that was told, or that held at the start
-	full       bool // it has been
+	reported   int  // the highest level reported so far, or the level at the start
+	full       bool // it was full at some time
 }
 
-// start begins to look, and tells out of levels that are passed. What it returns
-// ends that and gives the outcome.
+// start begins to monitor, and writes warnings to out. The returned function stops it and returns
+// the result.
 func (w Watch) start(out io.Writer) (end func() *Usage) { return w.startAsking(out, spaceAt) }
 
 // startAsking is start with spaceAt replaced.
@@ -94,7 +94,7 @@ func (w Watch) startAsking(out io.Writer, spaceAt func(path string) (space, erro
 	}
 	for _, a := range all {
 		if s, err := spaceAt(a.path); err == nil {
-			a.told = s.level()
+			a.reported = s.level()
 		}
 	}
 	var u Usage
@@ -107,8 +107,8 @@ func (w Watch) startAsking(out io.Writer, spaceAt func(path string) (space, erro
 			if a.path == w.Volume {
 				u.Used, u.Peak = s.used, max(u.Peak, s.used)
 			}
-			if level := s.level(); level > a.told {
-				a.told = level
+			if level := s.level(); level > a.reported {
+				a.reported = level
 				fmt.Fprintf(out, "\x1b[0;33mWARNING: %s is %d %% full: %s of %s are free.\x1b[0;m\n", a.what, level, format.Bytes(s.free), format.Bytes(s.size))
 			}
 			if s.full() && !a.full {
@@ -153,8 +153,8 @@ func sameDevice(a, b string) bool {
 	return unix.Stat(a, &s) == nil && unix.Stat(b, &t) == nil && s.Dev == t.Dev
 }
 
-// filesBelow adds up what the files below dir take; false when that is not known
-// by the deadline. What comes and goes meanwhile is left out.
+// filesBelow returns the total size of the files below dir; false if the deadline passes first.
+// It skips files that come or go meanwhile.
 func filesBelow(dir string, deadline time.Time) (sum int64, ok bool) {
 	seen := map[uint64]bool{}
 	n := 0

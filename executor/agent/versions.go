@@ -9,12 +9,11 @@ import (
 	"gitlab-sysbox-executor/executor/known"
 )
 
-// versionTime bounds how long a tool may take to tell its version.
+// versionTime bounds how long a tool may take to print its version.
 const versionTime = 3 * time.Second
 
-// toolVersions asks the container's own tools for their versions, all at once; those that
-// are not there or do not answer are left out. They are asked as a, as the job
-// would.
+// toolVersions runs the container's own tools, all at the same time, to get their versions. It
+// runs them as a, as the job would. It leaves out tools that are missing or do not answer.
 func toolVersions(a account) map[string]string {
 	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
 	defer cancel()
