@@ -1,5 +1,5 @@
-// Package docker is the backend on a Docker Engine: it makes what a job's plan asks
-// for, and has the kinds of resources that are removed again.
+// Package docker is the backend for a Docker Engine. It creates the resources of a
+// job's plan, and defines how each kind of resource is removed.
 package docker
 
 import (
@@ -20,7 +20,7 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// Backend is one Docker Engine. It is for use by several goroutines at once.
+// Backend uses one Docker Engine. It is safe for concurrent use.
 type Backend struct {
 	Engine *engine.Engine
 	Dir    statedir.Dir
@@ -34,17 +34,16 @@ type Backend struct {
 // Host is the engine's address.
 func (b *Backend) Host() string { return b.Engine.Host() }
 
-// Same tells whether an address is this engine's, too.
+// Same reports whether host is the address of this engine, too.
 func (b *Backend) Same(host string) bool { return engine.SameHost(host, b.Engine.Host()) }
 
-// Meaning is what the engine's answer to a request means to a removal.
+// Meaning classifies an error of the engine for a removal.
 func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 
-// Inside is one of a job's containers as its agent is spoken to; name is what
-// messages call it.
+// Inside gives access to the agent in a container. Messages call the container name.
 func (b *Backend) Inside(id, name string) agentclient.Container { return Inside(b.Engine, id, name) }
 
-// Inside is a container as its agent is spoken to; name is what messages call it.
+// Inside gives access to the agent in a container. Messages call the container name.
 func Inside(e *engine.Engine, id, name string) agentclient.Container {
 	return agentclient.Container{Name: name, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
 		s, err := e.Exec(ctx, id, "0:0", "/", command)
@@ -55,10 +54,10 @@ func Inside(e *engine.Engine, id, name string) agentclient.Container {
 	}}
 }
 
-// JobContainer is what messages call the container of the job's own scripts.
+// JobContainer is the name of the job container in messages.
 const JobContainer = "the job's container"
 
-// Service is the state of a service's container.
+// Service returns the state of a service's container.
 func (b *Backend) Service(ctx context.Context, id string) (servicelog.State, error) {
 	s, err := b.Engine.State(ctx, id)
 	if engine.IsNotFound(err) {
@@ -67,12 +66,12 @@ func (b *Backend) Service(ctx context.Context, id string) (servicelog.State, err
 	return servicelog.State{Running: s.Running, ExitCode: s.ExitCode, OutOfMemory: s.OutOfMem}, err
 }
 
-// Tail is the end of a container's log, at most so many lines.
+// Tail returns the end of a container's log, at most this many lines.
 func (b *Backend) Tail(ctx context.Context, id string, lines int) (string, error) {
 	return b.Engine.Logs(ctx, id, lines)
 }
 
-// Lines hands each line of a container's log since that time to each.
+// Lines calls each for every line of a container's log that is newer than since.
 func (b *Backend) Lines(ctx context.Context, id string, since time.Time, follow bool, each func(at time.Time, line string)) error {
 	err := b.Engine.EachLog(ctx, id, since, follow, each)
 	if engine.IsNotFound(err) {
@@ -81,7 +80,7 @@ func (b *Backend) Lines(ctx context.Context, id string, since time.Time, follow 
 	return err
 }
 
-// services is the services' part of the job's log.
+// services opens the log of the job's services.
 func (b *Backend) services(i job.Identity) *servicelog.Log {
 	return servicelog.Open(b.Dir.Job(i.Name()), b, b.Log)
 }

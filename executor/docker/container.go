@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	// stopGrace is how long the job's own processes have to end, be ended by the
-	// agent, and be unmounted from inside.
+	// stopGrace is the time for the job's processes to end, for the agent to kill the
+	// rest, and to unmount from inside.
 	stopGrace = 10 * time.Second
-	// serviceGrace is how long a service has: nobody uses it any more.
+	// serviceGrace is shorter than stopGrace: the job no longer uses its services.
 	serviceGrace = 2 * time.Second
 )
 
-// containers are the jobs' containers: the job's own, its helper and its services.
+// containers is the kind of the job container, the helper container and the services.
 type containers struct{ *Backend }
 
 func (containers) Name() journal.Kind { return journal.Container }
 
-// A container has to be ended, too.
+// Round is long because a container is stopped before it is removed.
 func (containers) Traits() removal.Traits { return removal.Traits{Asked: true, Round: 3 * stopGrace} }
 
 func (k containers) List(ctx context.Context, job string) ([]removal.Resource, error) {
 	return list(ctx, journal.Container, job, k.Engine.FindContainers)
 }
 
-// Adopt ends what runs on of a container that the engine has removed.
+// Adopt ends processes of a container that the engine has already removed.
 func (containers) Adopt(ctx context.Context, _ string, noted journal.Resource) (removal.Resource, bool, error) {
 	if noted.Answered && noted.Detail != "" {
 		teardown.EndShims(ctx, noted.Detail)
@@ -41,12 +41,12 @@ func (containers) Adopt(ctx context.Context, _ string, noted journal.Resource) (
 	return removal.Resource{}, false, nil
 }
 
-// Examine learns what belongs to a container without bearing our labels: the volumes
-// that its image made it have, and the folders of its root.
+// Examine finds what belongs to a container but does not have our labels: the volumes
+// that the engine made for its image, and the folders of its root file system.
 func (k containers) Examine(ctx context.Context, r *removal.Resource, rec removal.Recorder) {
 	d, err := k.Engine.Look(ctx, r.ID)
 	if err != nil {
-		return // it is going, or its removal will report it
+		return // the container is being removed, or its removal reports the error
 	}
 	r.Paths = d.Paths
 	k.Kept.Used(d.Volumes)
@@ -66,8 +66,8 @@ func (k containers) Remove(ctx context.Context, r removal.Resource, rec removal.
 	stopped := false
 	err := remove(ctx, r.ID, func(ctx context.Context, id string) error {
 		if !stopped {
-			// The first process ends the others in an orderly way, as far as time allows.
-			// Whether there is such a container is what its removal says.
+			// Stop first, so that PID 1 can end the other processes in order. The
+			// removal below reports a container that does not exist.
 			if err := k.Engine.StopContainer(ctx, id, grace); engine.IsUnreachable(err) {
 				return err
 			}
@@ -83,9 +83,9 @@ func (k containers) Remove(ctx context.Context, r removal.Resource, rec removal.
 
 func (containers) Users(context.Context, removal.Resource) []string { return nil }
 
-// unmountInside takes down the mounts that the job made, while the container's
-// mount name space lives. Our own first process does so when it is asked to end;
-// here it is done for containers whose first process is another.
+// unmountInside unmounts what the job mounted, while the container's mount namespace
+// exists. The agent does this as PID 1 when it is stopped. Here it is done for
+// containers with another PID 1.
 func (k containers) unmountInside(ctx context.Context, id string, rec removal.Recorder) {
 	var e job.Environment
 	if ok, err := rec.Facts(&e); err != nil || !ok || e.Init {
@@ -101,7 +101,7 @@ func (k containers) unmountInside(ctx context.Context, id string, rec removal.Re
 	}
 }
 
-// volumes are the jobs' own volumes.
+// volumes is the kind of the volumes that are removed with the job.
 type volumes struct{ *Backend }
 
 func (volumes) Name() journal.Kind { return journal.Volume }
@@ -112,8 +112,8 @@ func (k volumes) List(ctx context.Context, job string) ([]removal.Resource, erro
 	return list(ctx, journal.Volume, job, k.Engine.FindVolumes)
 }
 
-// Adopt finds a volume that has lost its labels, and takes the journal's word for one
-// that the engine named.
+// Adopt returns the journal's entry if the engine has answered the request. Otherwise
+// it searches for a volume that has lost its labels.
 func (k volumes) Adopt(ctx context.Context, name string, noted journal.Resource) (r removal.Resource, ok bool, err error) {
 	if noted.Answered {
 		r = removal.Resource{Resource: noted, Job: name, ID: noted.Name}
@@ -130,14 +130,14 @@ func (k volumes) Adopt(ctx context.Context, name string, noted journal.Resource)
 	return r, ok, err
 }
 
-// anonymous is the journal's detail of a volume that goes with the container for
-// which the engine made it.
+// anonymous is the journal's detail of a volume that the engine made for a container.
+// It is removed with the container.
 const anonymous = "anonymous"
 
-// lostLabels tells whether a volume of the name that was asked for is what came of
-// it: an engine that is killed between making a volume's folder and writing down its
-// labels has it without any (Engine 20.10). One that is older is somebody else's; an
-// engine on another machine may have another time.
+// lostLabels reports whether v is the volume that was requested, without its labels.
+// An engine that is killed after it makes the volume's folder and before it saves the
+// labels has such a volume (Engine 20.10). An older volume is not the job's. The minute
+// allows for the clock of an engine on another machine.
 func lostLabels(v engine.Found, asked journal.Resource) bool {
 	return v.Name == asked.Name && len(v.Labels) == 0 && v.Made.After(asked.At.Add(-time.Minute))
 }
@@ -152,13 +152,13 @@ func (k volumes) Remove(ctx context.Context, r removal.Resource, rec removal.Rec
 	return err
 }
 
-// detached waits until the kernel has taken back what was behind the job's storage
-// volume. A device that somebody keeps, with its image's space on the disk, is
-// recorded: nothing else names it.
+// detached waits until the kernel has released what is behind the job's storage volume.
+// A loop device that is still in use occupies the disk space of its image. It is
+// recorded in the journal, because no other record names it.
 func (k volumes) detached(ctx context.Context, r removal.Resource, rec removal.Recorder) {
 	device, err := storage.AwaitRelease(ctx, k.Dir.Job(r.ID))
 	if err != nil {
-		k.Log.Warnf("Whether the storage volume %s has left a loop device is not known: %v", r.Name, err)
+		k.Log.Warnf("Could not check whether storage volume %s left a loop device: %v", r.Name, err)
 	} else if device != "" {
 		err = rec.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: teardown.LoopFile(device), Answered: true})
 		if err != nil {
@@ -168,6 +168,6 @@ func (k volumes) detached(ctx context.Context, r removal.Resource, rec removal.R
 }
 
 func (k volumes) Users(ctx context.Context, r removal.Resource) []string {
-	users, _ := k.Engine.Users(ctx, "volume", r.ID) // only for a message
+	users, _ := k.Engine.Users(ctx, "volume", r.ID) // only used in a message
 	return users
 }

@@ -21,7 +21,7 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// The end of a job counts as use of the volumes that its container had.
+// A volume that the job's container had counts as used until the end of the job.
 func TestExamineIsAUse(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	if err != nil {

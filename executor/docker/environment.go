@@ -14,8 +14,8 @@ import (
 	"gitlab-sysbox-executor/executor/toolconf"
 )
 
-// toolDefaults are variables of a container whose processes run as user; a job or
-// an administrator may set them otherwise.
+// toolDefaults are variables of a container whose processes run as user. The job or
+// the administrator can override them.
 func toolDefaults(user string) []string {
 	conf := sysbox.ContainersFile
 	if !job.IsRoot(user) {
@@ -28,7 +28,7 @@ func toolDefaults(user string) []string {
 	}
 }
 
-// withToolDefaults adds to env what is not in it.
+// withToolDefaults adds the defaults that env does not set.
 func withToolDefaults(env []string, user string) []string {
 	set := map[string]bool{}
 	for _, kv := range env {
@@ -44,8 +44,8 @@ func withToolDefaults(env []string, user string) []string {
 	return all
 }
 
-// withStorage is the environment with the storage settings, each name once: a
-// program may take the first of two.
+// withStorage sets the storage variables in the environment. It removes duplicates,
+// because some programs use the first of two values.
 func withStorage(environment []string, s storage.Settings) []string {
 	settings := s.Environment()
 	ours := spec.Pairs(settings)
@@ -59,8 +59,8 @@ func withStorage(environment []string, s storage.Settings) []string {
 	return append(all, settings...)
 }
 
-// certainLimits are hard limits that no container with these resources is below:
-// what is configured, and else what every engine leaves.
+// certainLimits are lower bounds of a container's hard limits: the configured limits,
+// or else the smallest defaults of any engine.
 func certainLimits(r config.Resources) sysbox.Limits {
 	l := toolconf.CertainLimits
 	if u := ulimit(r, "nofile"); u != nil {
@@ -72,7 +72,7 @@ func certainLimits(r config.Resources) sysbox.Limits {
 	return l
 }
 
-// softNoFile is the configured soft limit of open files; 0 where none is.
+// softNoFile is the configured soft limit of open files, or 0.
 func softNoFile(r config.Resources) uint64 {
 	if u := ulimit(r, "nofile"); u != nil {
 		return uint64(u.Soft)
@@ -80,10 +80,10 @@ func softNoFile(r config.Resources) uint64 {
 	return 0
 }
 
-// ulimit is what is configured for a limit, if anything is.
+// ulimit returns the last configured value of a limit, or nil.
 func ulimit(r config.Resources, name string) (last *units.Ulimit) {
 	for _, text := range r.Ulimits {
-		// Of what cannot be read the engine tells.
+		// The engine reports a value that cannot be parsed.
 		if u, err := units.ParseUlimit(text); err == nil && u.Name == name {
 			last = u
 		}

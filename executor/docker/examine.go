@@ -18,8 +18,8 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// wantedMounts are c's mounts as the agent finds them again: a folder or file of
-// the host by its device and inode.
+// wantedMounts are the mounts that the agent has to find in c. The agent recognises a
+// folder or file of the host by its device and inode.
 func wantedMounts(c engine.Container) []agent.Mount {
 	var all []agent.Mount
 	want := func(w agent.Mount) {
@@ -43,8 +43,8 @@ func wantedMounts(c engine.Container) []agent.Mount {
 	return all
 }
 
-// reportMounts reports which mounts of a container are elsewhere, and refuses one that
-// lacks a mount.
+// reportMounts warns of mounts that were found at another path, and refuses a container
+// that lacks a mount.
 func (b *Backend) reportMounts(container string, faults []agent.MountFault) error {
 	var missing []string
 	for _, f := range faults {
@@ -63,12 +63,12 @@ func (b *Backend) reportMounts(container string, faults []agent.MountFault) erro
 	return fault.Jobf("a mount of %s is not visible in it: %s; something in the image mounts over it (findmnt shows what)", container, strings.Join(missing, "; "))
 }
 
-// examineJob looks at the job's container from inside and refuses it in one line when a
+// examineJob inspects the job container from inside. It returns a one-line error if a
 // job cannot run in it.
 func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Report, error) {
 	order := agent.InspectOrder{
 		Setup: s.setup, Init: true, EntrypointTimeout: m.EntrypointTimeout, Mounts: wantedMounts(s.asked),
-		Timeout: m.InspectTimeout * 3 / 4, // the rest is for telling that it was too short
+		Timeout: m.InspectTimeout * 3 / 4, // leaves time to report a timeout
 		Volume:  storage.Mountpoint, ProbeOverlay: m.Volume.Overlay,
 		Tools: &agent.Tools{Settings: s.storage, Stores: m.generation.Stores()},
 	}
@@ -81,11 +81,11 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Rep
 	r, err := b.Inside(s.id, JobContainer).Inspect(ctx, order, m.InspectTimeout)
 	switch {
 	case err != nil:
-		return r, fmt.Errorf("looking at the job's container: %w", err)
+		return r, fmt.Errorf("inspecting the job's container: %w", err)
 	case r.Error != "" && r.JobFault:
 		return r, fault.Jobf("image %s: %s", m.Image.Reference, r.Error)
 	case r.Error != "":
-		return r, fmt.Errorf("looking at the job's container: %s", r.Error)
+		return r, fmt.Errorf("inspecting the job's container: %s", r.Error)
 	case r.Shell == "":
 		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
 	}
@@ -95,8 +95,8 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Rep
 	return r, b.reportMounts(JobContainer, r.MountFaults)
 }
 
-// reportEntrypoint shows what the image's entrypoint wrote, and says when it did
-// not do what a job needs of it.
+// reportEntrypoint logs the output of the image's entrypoint, and warns if the entrypoint
+// did not run the command that it was given.
 func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.Duration, r agent.Report) {
 	if r.Entrypoint == agent.EntrypointNone {
 		return
@@ -116,8 +116,8 @@ func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.
 	}
 }
 
-// examineServices looks into the services' containers once they are ready, as
-// examineJob does into the job's. One that has ended meanwhile is reported elsewhere.
+// examineServices inspects the services' containers once they are ready, as examineJob
+// inspects the job container. The service log reports a service that has ended.
 func (b *Backend) examineServices(ctx context.Context, m *made, services []runningService) error {
 	failed := make([]error, len(services))
 	var wg sync.WaitGroup
@@ -127,7 +127,7 @@ func (b *Backend) examineServices(ctx context.Context, m *made, services []runni
 	wg.Wait()
 	for _, err := range failed {
 		if err != nil {
-			return err // one says enough
+			return err // one report is enough
 		}
 	}
 	return nil
@@ -144,10 +144,10 @@ func (b *Backend) examineService(ctx context.Context, m *made, s runningService)
 		if state, err := b.Service(ctx, s.ID); err == nil && !state.Running {
 			return nil
 		}
-		return fmt.Errorf("looking at %s: %w", container, err)
+		return fmt.Errorf("inspecting %s: %w", container, err)
 	}
 	if r.Error != "" {
-		return fmt.Errorf("looking at %s: %s", container, r.Error)
+		return fmt.Errorf("inspecting %s: %s", container, r.Error)
 	}
 	if r.SystemdFault != "" {
 		b.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)

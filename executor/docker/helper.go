@@ -12,11 +12,11 @@ import (
 	"gitlab-sysbox-executor/executor/spec"
 )
 
-// toolsFolder is where, below what the containers see of the job's folder, the
-// Runner's program is.
+// toolsFolder holds the runner binary. It is a subfolder of the job's folder that the
+// containers share.
 const toolsFolder = "bin"
 
-// toolsPath is the folder of that program as the containers see it.
+// toolsPath is the path of that folder in the containers.
 func toolsPath(h job.Helper) string {
 	if h.Tool == "" {
 		return ""
@@ -24,14 +24,13 @@ func toolsPath(h job.Helper) string {
 	return path.Join(agent.Dir, toolsFolder)
 }
 
-// helperHome is the home folder in the helper container, whose image does not
-// know the job's user.
+// helperHome is the home folder in the helper container. The image does not have the
+// job's user.
 const helperHome = "/home/job"
 
-// startHelper makes the job's helper container where it needs one, and returns
-// what run has to know of it, nil without one. Its scripts run as the user
-// that the job's run as: whatever one writes, the other may change, and git
-// takes the repository for the user's own.
+// startHelper starts the helper container if the job needs one, and returns what the run
+// stage has to know of it, or nil. Its scripts run as the job's user: both containers can
+// then change each other's files, and git accepts the repository's owner.
 func (b *Backend) startHelper(ctx context.Context, m *made, main started, found agent.Report) (*job.Environment, error) {
 	why := m.Helper.Why(found)
 	if why == "" {
@@ -43,12 +42,12 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 	b.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", m.Helper.Image.Reference, why)
 	img, release, err := b.Pulled.Get(ctx, m.Helper.Image)
 	if err != nil && m.Helper.Optional && ctx.Err() == nil && !engine.IsUnreachable(err) {
-		b.Log.Warnf("The job goes on without a helper container, for its image cannot be had: %v. What needs git will fail: install git in the job's image, or name an image with git as helper.image in the executor's configuration.", err)
+		b.Log.Warnf("The job goes on without a helper container because its image is not available: %v. Steps that need git will fail: install git in the job's image, or name an image with git as helper.image in the executor's configuration.", err)
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	defer release() // by then its container has it
+	defer release() // by then the container keeps the image
 	s, err := b.helperContainer(m, main, img, found)
 	if err != nil {
 		return nil, err
@@ -69,8 +68,8 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 	}, nil
 }
 
-// helperContainer is the helper's. It is no build of the job's: what the job's container
-// turned out to be is not for it.
+// helperContainer describes and starts the helper container. It does not use the settings
+// that were found in the job container.
 func (b *Backend) helperContainer(m *made, main started, img engine.Image, found agent.Report) (s started, err error) {
 	s.setup = agent.Setup{
 		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
@@ -96,8 +95,7 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 	return s, err
 }
 
-// examineHelper looks into the helper's container, and refuses one that lacks what it is
-// there for.
+// examineHelper inspects the helper container, and refuses one without a shell or git.
 func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.Report, error) {
 	order := agent.InspectOrder{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
 	r, err := b.Inside(s.id, "the helper's container").Inspect(ctx, order, m.InspectTimeout)

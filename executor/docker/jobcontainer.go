@@ -16,16 +16,16 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// started is a container that runs.
+// started is a running container.
 type started struct {
 	id    string
-	asked engine.Container // of the engine
-	setup agent.Setup      // of the agent
-	// storage are the settings that it was made with.
+	asked engine.Container // requested from the engine
+	setup agent.Setup      // requested from the agent
+	// storage are the settings at creation.
 	storage storage.Settings
 }
 
-// startJob makes and starts the job's own container.
+// startJob makes and starts the job container.
 func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (started, error) {
 	s, err := b.jobContainer(m, img)
 	if err != nil {
@@ -37,7 +37,7 @@ func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (star
 	if err := b.fitSubIDs(ctx, s.id); err != nil {
 		return s, err
 	}
-	if systemdRuns(s.asked) { // our own first process makes the folder itself
+	if systemdRuns(s.asked) { // otherwise the agent, as PID 1, makes the folder
 		if err := b.makeFolders(ctx, s.id, m, s.asked, s.setup.User); err != nil {
 			return s, err
 		}
@@ -48,7 +48,7 @@ func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (star
 	return s, nil
 }
 
-// jobContainer is the job's, with the mounts of its settings, which it writes.
+// jobContainer writes the settings of the job container and returns its description.
 func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error) {
 	name, user := m.Identity.Name(), cmp.Or(m.User, img.User)
 	settings := m.storageFor(user)
@@ -68,13 +68,13 @@ func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error)
 	}
 	c.Platform, c.Hostname, c.Aliases = m.Image.Platform, m.Hostname, []string{service.JobName}
 	c.Tmpfs, c.Resources = spec.Tmpfs(m.Container.Tmpfs), spec.Resources(m.Resources)
-	c.StopSignal = "SIGTERM" // our own first process's, whatever the image's wants
+	c.StopSignal = "SIGTERM" // the agent is PID 1, so the image's signal does not apply
 	err = b.arrangeSystemd(m.Plan, firstProcess{Systemd: m.Systemd, Entrypoint: m.Entrypoint}, img, &c)
 	return started{asked: c, setup: o.Setup, storage: settings}, err
 }
 
-// initOrder is what the first process of the job's container is to do, which has
-// these mounts.
+// initOrder is the request to the agent that is PID 1 of the job container. The container
+// has these mounts.
 func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts bool) agent.InitOrder {
 	setup := agent.Setup{
 		User: cmp.Or(p.User, img.User),
@@ -82,7 +82,7 @@ func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts 
 			{Path: storage.RootlessStores, Mode: 0o1777},
 			{Path: p.Folders.Builds, Mode: 0o777, Owned: true},
 			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
-			tmpdir(p.Storage), // it may be in one of these
+			tmpdir(p.Storage), // it may be below one of the others
 		},
 	}
 	if cacheMounts {
@@ -94,9 +94,9 @@ func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts 
 	}
 }
 
-// entrypoint is the job's, where it has one, else the image's.
+// entrypoint is the job's entrypoint, or else the image's.
 func entrypoint(job, img []string) []string {
-	if len(job) == 0 { // GitLab's Docker executor takes an empty list for none, too
+	if len(job) == 0 { // GitLab's Docker executor also treats an empty list as none
 		job = img
 	}
 	if len(job) == 1 && job[0] == "" {
@@ -105,18 +105,19 @@ func entrypoint(job, img []string) []string {
 	return job
 }
 
-// orderWord is o as the agent's argument. One that Linux passes on to no process
-// is the job's fault: its entrypoint and its TMPDIR are what can be long in it.
+// orderWord encodes o as an argument of the agent. Linux limits the length of an
+// argument. If it is too long, the job is at fault: only its entrypoint and its TMPDIR
+// can be long.
 func orderWord(o agent.InitOrder) (string, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // it would make six characters of some
+	e.SetEscapeHTML(false) // escaping turns one character into six
 	if err := e.Encode(o); err != nil {
 		return "", err
 	}
 	word := strings.TrimSuffix(text.String(), "\n")
 	if len(word) > agent.LongestWord {
-		return "", fault.Jobf("the image's entrypoint or the TMPDIR is too long: as JSON, with what else the container's first process is told, it has %d bytes of at most %d; put a long entrypoint into a file in the image", len(word), agent.LongestWord)
+		return "", fault.Jobf("the image's entrypoint or the TMPDIR is too long: as JSON, with the other settings of the container's first process, they have %d bytes, and %d are allowed; put a long entrypoint into a file in the image", len(word), agent.LongestWord)
 	}
 	return word, nil
 }

@@ -14,17 +14,18 @@ import (
 	"gitlab-sysbox-executor/executor/toolconf"
 )
 
-// What of the job's folder on the host its containers see. All of it is written
-// before the container that sees it is made, and never again: what becomes known
-// later the agent writes in the container.
+// The parts of the job's folder on the host that its containers see. All files are written
+// before the container that sees them is made, and never changed. The agent writes in the
+// container what becomes known later.
 const (
-	sharedFolder   = "container" // at agent.Dir in all of them
-	settingsFolder = "settings"  // a folder for each container, whose files are mounted one by one
+	sharedFolder   = "container" // mounted at agent.Dir in all containers
+	settingsFolder = "settings"  // one folder for each container; its files are mounted one by one
 	agentFile      = "agent"
 )
 
-// makeFolder makes the job's folder on the host. The remapped root of a container
-// has to reach the parts that it sees, which are readable for everyone; no secret is in them.
+// makeFolder makes the job's folder on the host. The parts that containers see are
+// readable for everyone, because the remapped root of a container has to read them.
+// They contain no secrets.
 func (b *Backend) makeFolder(p job.Plan) (err error) {
 	defer func() {
 		if err != nil {
@@ -59,13 +60,13 @@ func (b *Backend) makeFolder(p job.Plan) (err error) {
 	return shared.CopyProgram(p.Helper.Tool, path.Join(toolsFolder, p.Helper.ToolName))
 }
 
-// settingsPath is the folder on the host with the settings of one of the job's containers.
+// settingsPath is the host folder with the settings of one of the job's containers.
 func (b *Backend) settingsPath(i job.Identity, container string) string {
 	return filepath.Join(b.Dir.Job(i.Name()), settingsFolder, container)
 }
 
-// writeSettings writes what the tools and systemd in a container that is about to be
-// made are told, and returns the mounts of it. Its name tells it from the job's others.
+// writeSettings writes the configuration of the container engines and of systemd for a
+// container that is about to be made, and returns its mounts.
 func (b *Backend) writeSettings(i job.Identity, container string, s storage.Settings, limits sysbox.Limits) ([]engine.Mount, error) {
 	at := b.settingsPath(i, container)
 	dir, err := containerdir.Make(at)
@@ -86,7 +87,7 @@ func (b *Backend) writeSettings(i job.Identity, container string, s storage.Sett
 	return mounts, nil
 }
 
-// sharedMount is what all of the job's containers see of its folder.
+// sharedMount is the mount of the job's folder that all of its containers have.
 func (b *Backend) sharedMount(i job.Identity) engine.Mount {
 	return engine.Mount{Kind: engine.Bind, Source: filepath.Join(b.Dir.Job(i.Name()), sharedFolder), Target: agent.Dir, ReadOnly: true}
 }

@@ -27,8 +27,8 @@ func inode(t *testing.T, path string) (inode, links uint64) {
 	return s.Ino, uint64(s.Nlink)
 }
 
-// A container that gets past its read-only mount must find no inode of the host's
-// programs behind it.
+// A process that escapes a read-only mount must not reach the inode of a program of the
+// host.
 func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 	dir := t.TempDir()
 	tool := filepath.Join(dir, "gitlab-runner")
@@ -57,7 +57,7 @@ func TestHostileNoInodeOfTheHostsProgramsIsInAContainer(t *testing.T) {
 	}
 }
 
-// Into a folder that a container has seen nothing is written any more.
+// The host writes nothing into a folder that a container has already seen.
 func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
 	b := &Backend{Dir: statedir.Dir(t.TempDir())}
 	var p job.Plan
@@ -79,8 +79,8 @@ func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
 	}
 }
 
-// Each container of a job has settings of its own. What the look at the job's
-// container finds changes none of them: others have started with theirs.
+// Each container of a job has its own settings. The inspection of the job container must
+// not change the settings of containers that have already started.
 func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	b := &Backend{Dir: statedir.Dir(t.TempDir())}
 	m := &made{admitted: new(admitted), Plan: job.Plan{Storage: storage.Settings{Driver: "vfs", TMPDIR: "/var/lib/containers/tmp"}, Volume: job.Volume{Overlay: true}}}

@@ -10,8 +10,8 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// keepDataRoot refuses an administrator's volume that shows the engine's own data:
-// where that is, the engine knows, and not the configuration.
+// keepDataRoot refuses a configured volume that contains the engine's data folder. The
+// configuration check cannot do so: only the engine knows this folder.
 func keepDataRoot(p job.Plan, root string) error {
 	if p.Hardening.AllowUnsafe || root == "" {
 		return nil
@@ -24,7 +24,7 @@ func keepDataRoot(p job.Plan, root string) error {
 	return nil
 }
 
-// jobNetwork is the job's own bridge.
+// jobNetwork is the bridge network of the job.
 func jobNetwork(p job.Plan) engine.Network {
 	n := engine.Network{Name: p.Identity.Name(), Labels: labels(p, job.RoleNetwork), MTU: p.Network.MTU}
 	if p.Network.IPv6 {
@@ -33,16 +33,16 @@ func jobNetwork(p job.Plan) engine.Network {
 	return n
 }
 
-// subnet6 is a unique local subnet (RFC 4193), taken at random so that nobody knows it
-// beforehand: engines before 27 have no IPv6 addresses of their own to give.
+// subnet6 is a random unique local subnet (RFC 4193), so that it cannot be guessed.
+// Engines before 27 do not assign IPv6 subnets by themselves.
 func subnet6() string {
 	address := [16]byte{0: 0xfd}
-	_, _ = rand.Read(address[1:8]) // it never fails (crypto/rand)
+	_, _ = rand.Read(address[1:8]) // crypto/rand.Read never fails
 	return netip.PrefixFrom(netip.AddrFrom16(address), 64).String()
 }
 
-// checkIPv6 refuses IPv6 on an engine that leaves the way open between the networks of
-// different jobs.
+// checkIPv6 refuses IPv6 if the engine does not isolate the IPv6 networks of different
+// jobs from each other.
 func checkIPv6(p job.Plan, info engine.Info) error {
 	if !p.Network.IPv6 || info.IPv6Apart || p.Hardening.AllowUnsafe {
 		return nil

@@ -23,7 +23,7 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// The order is one word of a command line, which Linux bounds.
+// The request is one argument on a command line, whose length Linux limits.
 func TestInitOrderFitsOneWord(t *testing.T) {
 	for character, ok := range map[string]bool{"&": true, "<": true, "ü": true, "\u2028": false, "\x01": false} {
 		given := agent.InitOrder{Entrypoint: []string{strings.Repeat(character, 100_000/len(character))}}
@@ -41,7 +41,7 @@ func TestInitOrderFitsOneWord(t *testing.T) {
 	}
 }
 
-// An administrator's volume on a place of ours would make every job fail.
+// A configured volume at one of our mount points would make every job fail.
 func TestOurMountsAreReserved(t *testing.T) {
 	log := logrus.New()
 	log.Out = io.Discard
@@ -64,7 +64,7 @@ func TestOurMountsAreReserved(t *testing.T) {
 		t.Errorf("%d mounts", len(c.Mounts))
 	}
 	for _, m := range c.Mounts {
-		if m.Target == "" || m.Target == storage.Mountpoint { // the job's folders, and what has a reason of its own
+		if m.Target == "" || m.Target == storage.Mountpoint { // the job's folders, and paths that are refused for another reason
 			continue
 		}
 		if place, _ := config.Reserved(m.Target); place == "" {
@@ -73,7 +73,7 @@ func TestOurMountsAreReserved(t *testing.T) {
 	}
 }
 
-// The engine tells where its data are; a link to them is no way around.
+// The engine reports its data folder. A symbolic link to it must be refused, too.
 func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
 	dir := t.TempDir()
 	root, link := filepath.Join(dir, "data"), filepath.Join(dir, "link")
@@ -97,8 +97,8 @@ func TestHostileNoVolumeShowsTheEnginesData(t *testing.T) {
 	}
 }
 
-// Where networks are not kept apart, an address that can be told from the job's number
-// leads from one job into another.
+// If networks are not isolated, a job that can derive an address from another job's
+// number can reach that job.
 func TestHostileIPv6(t *testing.T) {
 	p := job.Plan{Network: config.Network{IPv6: true}}
 	first, second := jobNetwork(p).Subnet6, jobNetwork(p).Subnet6

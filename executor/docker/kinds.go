@@ -17,15 +17,15 @@ func (b *Backend) Kinds() []removal.Kind {
 	return []removal.Kind{containers{b}, networks{b}, volumes{b}}
 }
 
-// round bounds one attempt at networks and volumes, which the engine removes at once.
+// round bounds one attempt to remove a network or a volume. The engine removes these at once.
 const round = 3 * time.Second
 
-// list is the part of a kind that lists resources by their labels. A resource of a
-// job's name without the labels is not the job's.
+// list finds a job's resources of one kind by their labels. A resource that has only the
+// job's name, without the labels, is not the job's.
 func list(ctx context.Context, kind journal.Kind, name string, find func(context.Context, string, string) ([]engine.Found, error)) ([]removal.Resource, error) {
 	found, err := find(ctx, job.LabelName, name)
 	if engine.IsNotFound(err) {
-		return nil, errors.New(err.Error()) // a list that is missing is no empty list
+		return nil, errors.New(err.Error()) // without wrapping: a "not found" would count as an empty list
 	} else if err != nil {
 		return nil, err
 	}
@@ -45,12 +45,12 @@ func resource(kind journal.Kind, owner string, f engine.Found) removal.Resource 
 	}
 }
 
-// remove asks the engine until the resource is gone or another attempt will not help.
+// remove repeats the request until the resource is gone or another attempt cannot help.
 func remove(ctx context.Context, id string, ask func(context.Context, string) error) error {
 	return teardown.RetryAs(ctx, meaning, func(ctx context.Context) error { return ask(ctx, id) })
 }
 
-// meaning is what the engine's answer to a removal means.
+// meaning classifies the engine's answer to a removal.
 func meaning(err error) teardown.Meaning {
 	switch {
 	case err == nil, engine.IsNotFound(err):
@@ -63,7 +63,7 @@ func meaning(err error) teardown.Meaning {
 	return teardown.Odd
 }
 
-// networks are the jobs' networks.
+// networks is the kind of the jobs' networks.
 type networks struct{ *Backend }
 
 func (networks) Name() journal.Kind { return journal.Network }
@@ -85,6 +85,6 @@ func (k networks) Remove(ctx context.Context, r removal.Resource, _ removal.Reco
 }
 
 func (k networks) Users(ctx context.Context, r removal.Resource) []string {
-	users, _ := k.Engine.Users(ctx, "network", r.ID) // only for a message
+	users, _ := k.Engine.Users(ctx, "network", r.ID) // only used in a message
 	return users
 }

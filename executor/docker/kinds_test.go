@@ -15,7 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// A container of somebody else whose image has our labels is not ours to remove.
+// A container of another user whose image has our labels must not be removed.
 func TestHostileForeignContainerIsNotListed(t *testing.T) {
 	const name = "gsx-0123abcd-p1-j2"
 	foreign := map[string]string{job.LabelName: name}
@@ -38,7 +38,7 @@ func TestLostLabels(t *testing.T) {
 		found engine.Found
 		want  bool
 	}{
-		"made for us":            {engine.Found{Name: "ours", Made: asked.At.Truncate(time.Second)}, true}, // all that the engine tells
+		"made for us":            {engine.Found{Name: "ours", Made: asked.At.Truncate(time.Second)}, true}, // the engine's times have whole seconds
 		"older":                  {engine.Found{Name: "ours", Made: asked.At.Add(-time.Hour)}, false},
 		"of an unknown age":      {engine.Found{Name: "ours"}, false},
 		"with labels of another": {engine.Found{Name: "ours", Made: asked.At, Labels: map[string]string{"a": "b"}}, false},
@@ -50,7 +50,7 @@ func TestLostLabels(t *testing.T) {
 	}
 }
 
-// What the engine says, by its class and by its text.
+// The engine's errors are classified by their class and by their text.
 func TestMeaningOfTheEnginesErrors(t *testing.T) {
 	for text, c := range map[string]struct {
 		class error

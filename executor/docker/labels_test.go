@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// Of the labels in lists of containers the engine's client keeps those that we set.
+// The engine client keeps only our labels in lists of containers.
 func TestListsHoldOurLabels(t *testing.T) {
 	if engine.LabelPrefix != job.LabelPrefix {
 		t.Errorf("%q is not %q", engine.LabelPrefix, job.LabelPrefix)

@@ -18,16 +18,16 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// made is a job's plan with what was made for all of its containers. Once makeParts
-// has returned it, it does not change.
+// made is a job's plan with the resources that all of its containers share. It does not
+// change after makeParts has returned it.
 type made struct {
 	job.Plan
 	*admitted
 	journal *journal.Journal
 	taken   kept.Taken
-	// generation is that of the shared images; the zero one where the job has none.
+	// generation is that of the shared images; zero if the job has none.
 	generation shared.Generation
-	// mounts are those of all containers. Each has its settings beside them.
+	// mounts are common to all containers. Each container also has its own settings.
 	mounts     []engine.Mount
 	logOptions map[string]string
 }
@@ -77,15 +77,15 @@ func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images
 	return m, release, nil
 }
 
-// ownVolume is a volume that goes with the job.
+// ownVolume is a volume that is removed with the job.
 type ownVolume struct {
 	name   string
 	labels map[string]string
 }
 
-// shares are the mounts that the job's own container and its services have in common,
-// agent among them, and the volumes of these that are still to be made. Images are the
-// services'.
+// shares returns the mounts that the job container and the services have in common,
+// including agent, and the volumes that still have to be made for them. Images are those
+// of the services.
 func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engine.Mount, own []ownVolume) {
 	name := m.Identity.Name()
 	mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: name, Target: storage.Mountpoint})
@@ -118,37 +118,37 @@ func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engin
 	return append(mounts, spec.Mounts(volumes, unnamed)...), own
 }
 
-// labels are the administrator's and the job's identity.
+// labels combines the configured labels with those of the job's identity.
 func labels(p job.Plan, role job.Role) map[string]string {
 	all := spec.Pairs(p.Container.Labels)
 	maps.Copy(all, p.Identity.Labels(role))
 	return all
 }
 
-// container is one of the job's containers, without a first process and with neither
-// the job's rights nor a service's.
+// container describes one of the job's containers without a first process, and without
+// the rights of the job or of a service.
 func (m *made) container(name, runtime string, role job.Role, img engine.Image, env []string, settings []engine.Mount) engine.Container {
 	c := spec.New(name, runtime, img, env, m.Network, slices.Concat(m.mounts, settings))
 	c.Labels, c.LogOptions, c.Network = labels(m.Plan, role), m.logOptions, m.Identity.Name()
 	return c
 }
 
-// storageFor are the storage settings of a container whose processes run as user, as far
-// as that is known before it runs: systemd reads its configuration when it boots.
+// storageFor are the storage settings of a container whose processes run as user, before
+// the container has been inspected. systemd reads its configuration at boot.
 func (m *made) storageFor(user string) storage.Settings {
 	s := m.Storage
 	s.ImageStore = m.generation.StoreOf(s.Driver, user)
 	return s
 }
 
-// watch is what the agent looks at while a script runs.
+// watch is what the agent monitors while a script runs.
 func (m *made) watch() agent.Watch {
 	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: m.Storage.TMPDIR, Hard: m.backend.Hard()}
 }
 
-// tmpdir is the job's TMPDIR as the agent is to make it. Root makes it where the
-// administrator chose its place, and on the storage volume, where no link of the
-// job's can be on the way to it.
+// tmpdir is the job's TMPDIR as the agent has to make it. Root makes it where the
+// administrator chose the path, and on the storage volume, because there the job cannot
+// put a symbolic link into the path.
 func tmpdir(s storage.Settings) agent.Folder {
 	return agent.Folder{Path: s.TMPDIR, Mode: 0o1777, ByUser: s.JobsTMPDIR && !strings.HasPrefix(s.TMPDIR, storage.Mountpoint+"/")}
 }

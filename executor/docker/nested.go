@@ -14,18 +14,18 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// What container engines within a job need.
+// Requirements of container engines inside a job.
 
-// runcFile is what BuildKit is given for its runc: in the job's folder on the host,
+// runcFile is the program that BuildKit uses as runc: in the job's folder on the host,
 // and below agent.Dir in the containers.
 const runcFile = "runc"
 
 //go:embed runc.sh
 var runcText []byte
 
-// engineFolders puts the data of Docker and BuildKit on the job's storage volume:
-// it is bounded, it goes with the job, and overlay works on it. Sysbox's own folder
-// there has no limit. What the administrator mounts there stays.
+// engineFolders puts the data of Docker and BuildKit on the job's storage volume. There
+// it is limited in size, is removed with the job, and works with overlay. The folder that
+// Sysbox mounts by default has no size limit. Mounts of the administrator stay.
 func engineFolders(p job.Plan, mounts []engine.Mount) []agent.Bind {
 	var binds []agent.Bind
 	for _, name := range []string{"docker", "buildkit"} {
@@ -36,7 +36,7 @@ func engineFolders(p job.Plan, mounts []engine.Mount) []agent.Bind {
 	return binds
 }
 
-// occupied tells whether any mount is on, below or above target.
+// occupied reports whether a mount is at, below or above target.
 func occupied(p job.Plan, mounts []engine.Mount, target string) bool {
 	return slices.ContainsFunc(mounts, func(m engine.Mount) bool { return config.Overlap(m.Target, target) }) ||
 		slices.ContainsFunc(p.Container.Tmpfs, func(text string) bool {
@@ -47,16 +47,16 @@ func occupied(p job.Plan, mounts []engine.Mount, target string) bool {
 
 var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 
-// certificates are the folders that the job and its services share, beside these
-// mounts, for the certificates that a service such as docker:dind leaves for its clients:
-// what DOCKER_TLS_CERTDIR names. Images are the services'.
+// certificates are the folders that DOCKER_TLS_CERTDIR names. The job and its services
+// share them, because a service such as docker:dind writes certificates for its clients
+// there. Folders that overlap mounts are left out. Images are those of the services.
 func certificates(p job.Plan, images []engine.Image, mounts []engine.Mount) (targets []string) {
 	for n, s := range p.Services {
 		target := path.Clean(valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment))
 		if !plainPath.MatchString(target) {
 			continue
 		}
-		// What overlaps a mount is either shared already or the administrator's.
+		// A folder that overlaps a mount is already shared, or is the administrator's.
 		overlaps := func(other string) bool { return config.Overlap(other, target) }
 		if place, _ := config.Reserved(target); place != "" || occupied(p, mounts, target) || slices.ContainsFunc(targets, overlaps) {
 			continue

@@ -11,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// What a job's author writes is no mount but a plain folder's, and none over another.
+// The author of a job can only choose a plain folder, and none over another mount.
 func TestShareCertificates(t *testing.T) {
 	for name, c := range map[string]struct {
 		image, job string // what they set DOCKER_TLS_CERTDIR to
@@ -46,14 +46,14 @@ func TestShareCertificates(t *testing.T) {
 					got = append(got, mount.Target)
 				}
 			}
-			if !slices.Equal(got, c.want) || len(own) != 2+len(c.want) { // builds and cache are the job's own, too
+			if !slices.Equal(got, c.want) || len(own) != 2+len(c.want) { // builds and cache also count
 				t.Errorf("got %q, want %q; %d volumes", got, c.want, len(own))
 			}
 		})
 	}
 }
 
-// The administrator's own mounts at an engine's folder stay.
+// Mounts of the administrator at an engine's folder stay.
 func TestEngineFolders(t *testing.T) {
 	for name, c := range map[string]struct {
 		mounts []engine.Mount

@@ -11,9 +11,9 @@ import (
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
-// Prepare makes what the job is to have, and tells what later stages need of it. Each
-// resource is in the journal before it is asked for; after an error the caller removes
-// what there is by then.
+// Prepare makes the resources of a job, and returns what later stages need. Each resource
+// is in the journal before it is requested. After an error the caller removes what was
+// made.
 func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (job.Environment, error) {
 	info, err := b.Engine.Info(ctx)
 	if err != nil {
@@ -22,7 +22,7 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err := errors.Join(keepDataRoot(p, info.RootDir), checkIPv6(p, info)); err != nil {
 		return job.Environment{}, err
 	}
-	// Before the pulls: what they take of the disk is not known beforehand.
+	// Before the pulls, because it is not known how much of the disk they need.
 	a, err := b.admit(ctx, p, info)
 	if err != nil {
 		return job.Environment{}, err
@@ -31,12 +31,12 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err != nil {
 		return job.Environment{}, err
 	}
-	defer release() // by then containers have them
+	defer release() // by then the containers hold the images
 	m, release, err := b.makeParts(ctx, p, a, images, info, j)
 	if err != nil {
 		return job.Environment{}, err
 	}
-	defer release() // by then it is the containers that hold them
+	defer release() // by then the containers hold the parts
 	services, err := b.startServices(ctx, m, images[1:])
 	if err != nil {
 		return job.Environment{}, err
@@ -52,8 +52,8 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	return b.settle(ctx, m, main, services, log)
 }
 
-// pull has the images of the job and its services in the engine's store until release is
-// called. It stops when the disk becomes nearly full.
+// pull makes sure that the engine has the images of the job and its services until release
+// is called. It stops when the disk becomes nearly full.
 func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []engine.Image, release func(), err error) {
 	pulling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -62,7 +62,7 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 	if err != nil {
 		return nil, nil, err
 	}
-	// What cannot be made is refused before there is much to remove.
+	// Refuse an impossible request now, before there are resources to remove.
 	if _, err = orderWord(initOrder(p, images[0], nil, false)); err == nil {
 		err = a.again(ctx)
 	}
@@ -73,8 +73,8 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 	return images, release, nil
 }
 
-// settle waits until the job's containers are ready, looks into them, and makes the
-// helper's.
+// settle waits until the job's containers are ready, inspects them, and starts the helper
+// container.
 func (b *Backend) settle(ctx context.Context, m *made, main started, services []runningService, log *servicelog.Log) (none job.Environment, err error) {
 	if err := b.awaitServices(ctx, main.id, m, running(services), log); err != nil {
 		return none, err
@@ -98,30 +98,31 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 		Builds: m.taken.Builds, Tools: toolsPath(m.Helper), EngineFolder: m.engineFolder, Services: running(services),
 	}
 	if e.Helper, err = b.startHelper(ctx, m, main, found); err != nil {
-		return none, fault.Systemf("the helper container: %w", err) // the image is the administrator's
+		return none, fault.Systemf("the helper container: %w", err) // the administrator chose the image
 	}
 	return e, nil
 }
 
-// intent is a resource as the journal has it before it is asked for.
+// intent is the journal entry of a resource that is about to be requested.
 func intent(kind journal.Kind, name string) journal.Resource {
 	return journal.Resource{Kind: kind, Name: name}
 }
 
-// answered notes that the engine has answered, unless it may still be at it.
+// answered notes in the journal that the engine has answered, unless the engine may still
+// be making the resource.
 func answered(j *journal.Journal, kind journal.Kind, name string, err error) {
 	if !engine.IsUnreachable(err) {
 		j.Answered(kind, name)
 	}
 }
 
-// mark adds to a resource's labels which state folder it belongs to.
+// mark adds the label that names the state folder to a resource's labels.
 func (b *Backend) mark(labels map[string]string) map[string]string {
 	labels[job.LabelState] = b.Dir.ID()
 	return labels
 }
 
-// createVolume makes a volume that is in the journal before it is asked for.
+// createVolume makes a volume after it has written it to the journal.
 func (b *Backend) createVolume(ctx context.Context, j *journal.Journal, name string, options, labels map[string]string) error {
 	if err := j.Intend(intent(journal.Volume, name)); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (b *Backend) createVolume(ctx context.Context, j *journal.Journal, name str
 	return err
 }
 
-// createNetwork makes a network in the same way.
+// createNetwork makes a network after it has written it to the journal.
 func (b *Backend) createNetwork(ctx context.Context, j *journal.Journal, n engine.Network) error {
 	if err := j.Intend(intent(journal.Network, n.Name)); err != nil {
 		return err
@@ -142,14 +143,14 @@ func (b *Backend) createNetwork(ctx context.Context, j *journal.Journal, n engin
 	return err
 }
 
-// createContainer makes a container in the same way, and explains a refusal.
+// createContainer makes a container after it has written it to the journal, and explains a refusal.
 func (b *Backend) createContainer(ctx context.Context, j *journal.Journal, c engine.Container) (id string, err error) {
 	if err := j.Intend(intent(journal.Container, c.Name)); err != nil {
 		return "", err
 	}
 	c.Labels = b.mark(c.Labels)
-	// A cleanup may remove the job's own volumes before the engine, slow with the
-	// container, looks for them: it makes them anew then.
+	// If the engine is slow to make the container, a cleanup may remove the job's volumes
+	// before the engine looks for them. The engine then makes them again.
 	for _, r := range j.Resources() {
 		for n, m := range c.Mounts {
 			if r.Kind == journal.Volume && m.Kind == engine.Volume && m.Source == r.Name {
@@ -162,6 +163,6 @@ func (b *Backend) createContainer(ctx context.Context, j *journal.Journal, c eng
 	if answered(j, journal.Container, c.Name, err); err != nil {
 		return "", b.Engine.ExplainRuntime(ctx, c.Runtime, err)
 	}
-	// Before it is started: an engine that dies in the middle of that forgets it.
+	// Before the start: an engine that dies while it starts a container forgets it.
 	return id, j.Made(journal.Container, c.Name, id)
 }

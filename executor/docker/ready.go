@@ -18,12 +18,12 @@ import (
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
-// settle is how long a service is watched that does not say how one tells that
-// it is ready: it may die at once.
+// settle is how long a service without a port or health check is watched. Most failing
+// services exit at once.
 const settle = time.Second
 
-// awaitServices waits until every service is ready, as the job will reach it, and
-// warns of each that is not in time or has died.
+// awaitServices waits until the job can reach every service, and warns of each that is
+// not ready in time or has ended.
 func (b *Backend) awaitServices(ctx context.Context, build string, m *made, services []job.Running, log *servicelog.Log) error {
 	if len(services) == 0 || m.ServiceTimeout <= 0 {
 		return nil
@@ -49,8 +49,8 @@ func (b *Backend) awaitServices(ctx context.Context, build string, m *made, serv
 	return nil
 }
 
-// awaitService returns when the service is ready, ctx ends, which is an error, or
-// the service does, which is not: the log reports that.
+// awaitService returns when the service is ready or has ended. The service log reports
+// a service that has ended. If ctx ends first, awaitService returns an error.
 func (b *Backend) awaitService(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
 	alive, died := context.WithCancel(ctx)
 	defer died()
@@ -77,8 +77,8 @@ func (b *Backend) awaitService(ctx context.Context, build string, timeout time.D
 	return err
 }
 
-// awaitPorts has the agent in the job container dial: what the job cannot reach
-// is not ready.
+// awaitPorts lets the agent in the job container dial: a service is only ready if the job
+// can reach it.
 func (b *Backend) awaitPorts(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
 	order := agent.AwaitOrder{Timeout: timeout}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -87,7 +87,7 @@ func (b *Backend) awaitPorts(ctx context.Context, build string, timeout time.Dur
 	for _, port := range s.Ports {
 		order.Addresses = append(order.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
 	}
-	// The agent ends by itself in time, and tells why; ctx is for a death before.
+	// The agent stops at its own time limit and returns the reason; ctx ends only if the service does.
 	dead, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -96,7 +96,7 @@ func (b *Backend) awaitPorts(ctx context.Context, build string, timeout time.Dur
 		}
 	})()
 	answer, err := b.Inside(build, JobContainer).Await(dead, order)
-	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is busy
+	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is too busy to answer
 		answer.Error = err.Error()
 	} else if err != nil {
 		return err
@@ -128,9 +128,9 @@ func (b *Backend) awaitHealth(ctx context.Context, s job.Running) error {
 			return nil
 		case ctx.Err() != nil || state.Health == engine.Unhealthy:
 			if state.HealthLog == "" {
-				return fmt.Errorf("the image's own health check says %q", state.Health)
+				return fmt.Errorf("the image's health check reports %q", state.Health)
 			}
-			return fmt.Errorf("the image's own health check says %q: %s", state.Health, fault.Brief(state.HealthLog))
+			return fmt.Errorf("the image's health check reports %q: %s", state.Health, fault.Brief(state.HealthLog))
 		}
 		select {
 		case <-ctx.Done():

@@ -12,8 +12,8 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// On a busy machine the service's time may be up before the agent has begun to dial.
-func TestAwaitPortsTellsThatTimeIsUp(t *testing.T) {
+// On a busy machine the time limit may pass before the agent has begun to dial.
+func TestAwaitPortsReportsTimeout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "docker.sock")
 	silent, err := net.Listen("unix", path) // accepts in the kernel, and never answers
 	if err != nil {

@@ -17,11 +17,11 @@ import (
 // runningService is a service that was started.
 type runningService struct {
 	job.Running
-	asked engine.Container // of the engine
+	asked engine.Container // requested from the engine
 }
 
-// startServices makes all services at once. What was started before an error is
-// in the journal, and is removed with the job.
+// startServices starts all services in parallel. After an error, the journal has the
+// services that were started, and they are removed with the job.
 func (b *Backend) startServices(ctx context.Context, m *made, images []engine.Image) ([]runningService, error) {
 	all := make([]runningService, len(m.Services))
 	failed := make([]error, len(m.Services))
@@ -43,7 +43,7 @@ func (b *Backend) startServices(ctx context.Context, m *made, images []engine.Im
 // serviceName is the name of the nth service's container.
 func serviceName(i job.Identity, n int) string { return fmt.Sprintf("%s-s%d", i.Name(), n) }
 
-// running are the services as later stages know them.
+// running converts services to what later stages need.
 func running(all []runningService) []job.Running {
 	services := make([]job.Running, len(all))
 	for n, s := range all {
@@ -60,7 +60,7 @@ func (b *Backend) startService(ctx context.Context, m *made, s job.Service, img 
 		return none, err
 	}
 	if r.ID, err = b.createContainer(ctx, m.journal, r.asked); engine.IsWithoutCommand(err) {
-		return none, fault.Jobf("its image says nothing of what to run: write command: in .gitlab-ci.yml")
+		return none, fault.Jobf("its image has no command: set command: in .gitlab-ci.yml")
 	} else if err != nil {
 		return none, err
 	}
@@ -85,8 +85,8 @@ func (b *Backend) startService(ctx context.Context, m *made, s job.Service, img 
 // healthEvery is how often an image's own health check runs until it succeeds.
 const healthEvery = time.Second
 
-// serviceContainer is a service's container, with the mounts of its settings, which it
-// writes.
+// serviceContainer writes the settings of a service's container and returns its
+// description.
 func (b *Backend) serviceContainer(m *made, s job.Service, img engine.Image, name string) (r runningService, err error) {
 	r.Running = job.Running{Name: name, Image: service.Version(s.Image.Reference), Label: s.Label}
 	b.Log.Infof("Starting service %s...", r.Image)
@@ -108,7 +108,7 @@ func (b *Backend) serviceContainer(m *made, s job.Service, img engine.Image, nam
 	}
 	c.Platform, c.User, c.Entrypoint, c.Cmd, c.Aliases = s.Image.Platform, s.User, s.Entrypoint, s.Command, s.Aliases
 	c.Tmpfs, c.Resources = spec.Tmpfs(s.Tmpfs), spec.Resources(s.Resources)
-	c.Keep = true // one that dies leaves its log and its exit code, to be reported
+	c.Keep = true // so that the log and exit code of a service that dies can be reported
 	if r.Health && m.ServiceTimeout > 0 {
 		c.Health = &engine.HealthPace{Every: healthEvery, Period: m.ServiceTimeout}
 	}

@@ -6,12 +6,12 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// namespaceSize is how many IDs a container has: what Sysbox gives to each, and
-// user-namespace remapping of the engine's by default.
+// namespaceSize is the number of IDs in a container: Sysbox's allocation, and the default
+// of the engine's user-namespace remapping.
 const namespaceSize = 65536
 
-// fitSubIDs makes the ranges of /etc/subuid and /etc/subgid in a container that
-// has not started yet fit its user namespace.
+// fitSubIDs makes the ranges of /etc/subuid and /etc/subgid fit the container's user
+// namespace. The container has not started yet.
 func (b *Backend) fitSubIDs(ctx context.Context, id string) error {
 	for file, column := range map[string]int{sysbox.SubUIDFile: 2, sysbox.SubGIDFile: 3} {
 		text, err := b.Engine.ReadFile(ctx, id, file)

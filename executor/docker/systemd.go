@@ -15,27 +15,27 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// systemdFile is systemd's configuration among a container's settings.
+// systemdFile is the name of systemd's configuration in a container's settings.
 const systemdFile = "systemd.conf"
 
-// systemdRuns tells whether c boots systemd.
+// systemdRuns reports whether c boots systemd.
 func systemdRuns(c engine.Container) bool {
 	return len(c.Entrypoint) > 0 && c.Entrypoint[0] == sysbox.Init
 }
 
-// firstProcess is what a job or a service says of its container's first process.
+// firstProcess describes the first process that a job or a service asks for.
 type firstProcess struct {
-	Name       string   // of a service, as the job log names it; empty for the job
-	Systemd    *bool    // nil when it says nothing
-	Entrypoint []string // nil keeps the image's own
-	Command    []string // none keeps the image's own, unless there is an entrypoint
+	Name       string   // of a service in the job log; empty for the job
+	Systemd    *bool    // nil if not set
+	Entrypoint []string // nil keeps the image's
+	Command    []string // empty keeps the image's, unless Entrypoint is set
 }
 
-// tell begins a message about it.
-func (f firstProcess) tell(text string) string { return aboutService(f.Name) + text }
+// message prefixes text with the service's name.
+func (f firstProcess) message(text string) string { return aboutService(f.Name) + text }
 
-// aboutService begins a message about what a service's container is like, and
-// nothing for the job's.
+// aboutService is the prefix of messages about a service's container; empty for the job
+// container.
 func aboutService(name string) string {
 	if name == "" {
 		return ""
@@ -43,12 +43,11 @@ func aboutService(name string) string {
 	return "Service " + name + ": "
 }
 
-// systemdArgs are systemd's own arguments where it is to be the first process:
-// the word of the job, or of the service, counts most, then the image's label,
-// then what the command is.
+// systemdArgs decides whether systemd is the first process, and returns its arguments.
+// The setting of the job or service comes first, then the image's label, then the command.
 func (b *Backend) systemdArgs(f firstProcess, img engine.Image) (args []string, wanted bool) {
 	command := f.Command
-	if f.Entrypoint == nil && len(command) == 0 { // an entrypoint replaces both of the image's
+	if f.Entrypoint == nil && len(command) == 0 { // an entrypoint replaces the image's entrypoint and command
 		command = img.Cmd
 	}
 	entry := entrypoint(f.Entrypoint, img.Entrypoint)
@@ -59,20 +58,19 @@ func (b *Backend) systemdArgs(f firstProcess, img engine.Image) (args []string, 
 		return nil, false
 	case f.Systemd != nil, label == "true":
 		if len(entry) > 0 && !found.Systemd {
-			b.Log.Info(f.tell(fmt.Sprintf("The entrypoint %s is not run: systemd is the first process.", fault.Quote(entry[0]))))
+			b.Log.Info(f.message(fmt.Sprintf("The entrypoint %s is not run: systemd is the first process.", fault.Quote(entry[0]))))
 		}
 		return found.Args, true
 	case found.Behind != "":
-		b.Log.Info(f.tell(fmt.Sprintf("The image's command is %s behind the entrypoint %s: systemd does not boot. (The variable EXECUTOR_SYSTEMD=true boots it, without the entrypoint.)", sysbox.Init, fault.Quote(found.Behind))))
+		b.Log.Info(f.message(fmt.Sprintf("The image's command is %s behind the entrypoint %s: systemd does not boot. (The variable EXECUTOR_SYSTEMD=true boots it, without the entrypoint.)", sysbox.Init, fault.Quote(found.Behind))))
 	case found.Systemd && found.Corrected:
-		b.Log.Info(f.tell(fmt.Sprintf("The command %s starts systemd in a way that Sysbox does not see; %s is started directly instead.", fault.Quote(strings.Join(slices.Concat(entry, command), " ")), sysbox.Init)))
+		b.Log.Info(f.message(fmt.Sprintf("The command %s starts systemd in a way that Sysbox does not see; %s is started directly instead.", fault.Quote(strings.Join(slices.Concat(entry, command), " ")), sysbox.Init)))
 	}
 	return found.Args, found.Systemd
 }
 
-// arrangeSystemd makes c boot systemd where the job, the service or the image asks
-// for it. Our agent is not the first process then. Where the plan refuses systemd,
-// that is the job's fault.
+// arrangeSystemd makes c boot systemd if the job, the service or the image asks for it.
+// The agent is not PID 1 then. If the plan does not allow systemd, the job is at fault.
 func (b *Backend) arrangeSystemd(p job.Plan, f firstProcess, img engine.Image, c *engine.Container) error {
 	args, wanted := b.systemdArgs(f, img)
 	if !wanted {
@@ -82,7 +80,7 @@ func (b *Backend) arrangeSystemd(p job.Plan, f firstProcess, img engine.Image, c
 		return fault.Jobf("%ssystemd as the first process runs as root, which this runner does not allow: %s; set EXECUTOR_SYSTEMD to \"false\", or take an image that starts another program",
 			aboutService(f.Name), p.SystemdRefused)
 	}
-	b.Log.Info(f.tell("Booting systemd as the container's first process ..."))
+	b.Log.Info(f.message("Booting systemd as the container's first process ..."))
 	c.Entrypoint, c.Cmd, c.StopSignal, c.User = sysbox.InitArgs(args), nil, sysbox.StopSignal, "0:0"
 	file := filepath.Join(b.settingsPath(p.Identity, c.Name), systemdFile)
 	for _, target := range []string{sysbox.SystemConfigFile, sysbox.UserConfigFile} {
@@ -102,20 +100,20 @@ func (b *Backend) arrangeSystemd(p job.Plan, f firstProcess, img engine.Image, c
 	return nil
 }
 
-// explainSystemd says in plain words that an image has no systemd to boot. The
-// runtime's message (runc 1.1 and later, Sysbox):
+// explainSystemd replaces the runtime's error if the image has no systemd to boot. The
+// error (runc 1.1 and later, Sysbox):
 //
 //	exec: "/sbin/init": stat /sbin/init: no such file or directory
 func explainSystemd(image string, c engine.Container, err error) error {
 	text := err.Error()
 	if systemdRuns(c) && strings.Contains(text, `"`+sysbox.Init+`"`) &&
 		(strings.Contains(text, "no such file or directory") || strings.Contains(text, "executable file not found")) {
-		return fault.Jobf("image %s has no %s, which systemd as the first process needs: install systemd-sysv (or your distribution's package with it) in the image, or take EXECUTOR_SYSTEMD=true away", image, sysbox.Init)
+		return fault.Jobf("image %s has no %s, which systemd as the first process needs: install systemd-sysv (or your distribution's package with it) in the image, or remove EXECUTOR_SYSTEMD=true", image, sysbox.Init)
 	}
 	return err
 }
 
-// reportSystemd reports what did not come up in a service's container, or in the job's.
+// reportSystemd logs systemd's state and the units that failed or are still starting.
 func (b *Backend) reportSystemd(service string, timeout time.Duration, s *agent.Systemd) {
 	if s == nil {
 		return

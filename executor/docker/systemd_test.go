@@ -15,7 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// The word of the job or service, then the image's label, then the command.
+// The setting of the job or service comes first, then the image's label, then the command.
 func TestSystemdArgs(t *testing.T) {
 	yes, no := true, false
 	boots := engine.Image{Cmd: []string{"/sbin/init"}}
@@ -51,8 +51,8 @@ func TestSystemdArgs(t *testing.T) {
 	}
 }
 
-// systemd runs as root: where the rules for users keep jobs from root, no word of the
-// job, label or command boots it, neither in its container nor in a service's.
+// systemd runs as root. If the configuration does not allow root, no setting, label or
+// command boots systemd, neither in the job container nor in a service.
 func TestSystemdNeedsRoot(t *testing.T) {
 	yes := true
 	for name, c := range map[string]struct {
@@ -76,14 +76,14 @@ func TestSystemdNeedsRoot(t *testing.T) {
 			t.Errorf("%s, as root: %v", name, err)
 		}
 	}
-	// A job that boots none is not concerned.
+	// A job that does not boot systemd is not affected.
 	b := &Backend{Log: logrus.New()}
 	if err := b.arrangeSystemd(job.Plan{SystemdRefused: "why"}, firstProcess{}, engine.Image{Cmd: []string{"sh"}}, &engine.Container{}); err != nil {
 		t.Error(err)
 	}
 }
 
-// What is to be found in a container that boots systemd has a second place.
+// In a container that boots systemd, each mount has a second target.
 func TestWantedMounts(t *testing.T) {
 	c := engine.Container{
 		Mounts: []engine.Mount{{Kind: engine.Bind, Source: "/", Target: "/run/secrets/x"}, {Kind: engine.Volume, Source: "v", Target: "/builds"}},

@@ -10,8 +10,8 @@ import (
 	"gitlab-sysbox-executor/executor/known"
 )
 
-// reportVersions warns of tools in the image, and of a Sysbox on this machine, that
-// are known to fail.
+// reportVersions warns of programs in the image, and of a Sysbox on this machine, that
+// are known to be faulty.
 func (b *Backend) reportVersions(ctx context.Context, image string, r agent.Report) {
 	found := maps.Clone(r.Versions)
 	if found == nil {
@@ -29,7 +29,7 @@ func (b *Backend) reportVersions(ctx context.Context, image string, r agent.Repo
 	}
 }
 
-// sysboxVersion is empty where Sysbox is not installed.
+// sysboxVersion is empty if Sysbox is not installed.
 func sysboxVersion(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

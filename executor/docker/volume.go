@@ -17,19 +17,19 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// admitted is a job for which there is room.
+// admitted is a job that fits on the disk.
 type admitted struct {
 	backend storage.Backend
-	why     string // that backend
+	why     string // the reason for this backend
 	state   storage.State
-	// engineFolder is on the engine's disk, where that is seen from here.
+	// engineFolder is the engine's data folder; empty if this process cannot see it.
 	engineFolder string
-	// again looks once more whether there is room: pulls have taken some.
+	// again repeats the check after the pulls, which take space.
 	again func(context.Context) error
 }
 
-// admit chooses what the job's storage volume consists of, and writes down what the job
-// may take of the disk, or refuses it. Where there is no room, it makes some first.
+// admit chooses the backend of the job's storage volume, and records how much of the disk
+// the job may use. If there is not enough space, it frees some first, or refuses the job.
 func (b *Backend) admit(ctx context.Context, p job.Plan, info engine.Info) (*admitted, error) {
 	host := storage.Host{Folder: p.Volume.Folder}
 	engines := b.Room.EngineFolder(info)
@@ -61,14 +61,14 @@ func (b *Backend) admit(ctx context.Context, p job.Plan, info engine.Info) (*adm
 	return a, a.again(ctx)
 }
 
-// there tells whether there is something at the path.
+// there reports whether path exists.
 func there(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// makeVolume makes the job's storage volume and says in one line which. Until release
-// is called the volume is held; from then on the job's containers hold it.
+// makeVolume makes the job's storage volume and logs its properties in one line. The
+// volume is held until release is called; from then on the job's containers hold it.
 func (b *Backend) makeVolume(ctx context.Context, p job.Plan, a *admitted, j *journal.Journal) (release func(), err error) {
 	folder := b.Dir.Job(p.Identity.Name())
 	v, err := a.backend.Make(ctx, storage.Request{Folder: folder, Size: p.Volume.Size})
@@ -91,8 +91,8 @@ func (b *Backend) makeVolume(ctx context.Context, p job.Plan, a *admitted, j *jo
 	return func() { _ = v.Release() }, nil
 }
 
-// claim writes down what the job may take, or refuses it with a *storage.NoRoom. One job
-// at a time is looked at, so that two do not get the same room.
+// claim records how much of the disk the job may use, or returns a *storage.NoRoom. It
+// holds a lock, so that two jobs do not claim the same space.
 func (b *Backend) claim(ctx context.Context, p job.Plan, volumes storage.Backend, engines string, state *storage.State) error {
 	unlock, err := b.Dir.LockAdmission(ctx)
 	if err != nil {
@@ -127,9 +127,9 @@ func (b *Backend) claim(ctx context.Context, p job.Plan, volumes storage.Backend
 	return state.Write(b.Dir.Job(p.Identity.Name()))
 }
 
-// settled are the settings of the job's own container after the look at it: native
-// overlay where it was asked for and passed the trial. The agent has written the
-// same. What services have stays as they were started.
+// settled are the settings of the job container after its inspection: native overlay
+// if it was requested and its trial succeeded. The agent has written the same settings
+// in the container. Services keep the settings that they were started with.
 func (b *Backend) settled(m *made, r agent.Report) storage.Settings {
 	if m.Volume.Overlay && r.OverlayFault != "" {
 		b.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
@@ -137,22 +137,22 @@ func (b *Backend) settled(m *made, r agent.Report) storage.Settings {
 	return m.Storage.Settle(m.Volume.Overlay && r.OverlayFault == "", r.UID, m.generation.Stores())
 }
 
-// noteVolume notes what the look at the job's container found of its volume.
+// noteVolume records what the inspection of the job container found about its volume.
 func (b *Backend) noteVolume(m *made, driver string, r agent.Report) error {
 	s := m.state
 	s.Driver = driver
 	s.Used = r.VolumeUsed
-	s.Used = s.Possible().Now() // what can be seen from here counts more
+	s.Used = s.Possible().Now() // prefer what this process can measure itself
 	s.Base, s.Peak = s.Used, s.Used
 	return s.Write(b.Dir.Job(m.Identity.Name()))
 }
 
-// makeFolders makes TMPDIR in a container that has not been started, before its
-// first process looks for it. To do so the engine makes the places of all mounts,
-// with parents that are its own root's: in those a remapped container's runtime
-// can make no place for a tmpfs, so it has to be there as well. The engine makes
-// folders as root: it makes no TMPDIR of the job's choice for other users of the
-// container, and leaves one that is there as it is.
+// makeFolders makes TMPDIR in a container that has not been started, before its first
+// process needs it. For this, the engine also makes the mount points of all mounts, and
+// their parents belong to root on the host. In such a parent the runtime of a remapped
+// container cannot make the mount point of a tmpfs, so it is made here, too. The engine
+// makes folders as root: it does not make a TMPDIR that the job chose if the container
+// runs as another user, and does not change one that exists.
 func (b *Backend) makeFolders(ctx context.Context, id string, m *made, c engine.Container, user string) error {
 	paths := slices.Sorted(maps.Keys(c.Tmpfs))
 	if t := tmpdir(m.Storage); !t.ByUser {
@@ -174,8 +174,8 @@ func (b *Backend) makeFolders(ctx context.Context, id string, m *made, c engine.
 	return nil
 }
 
-// remakeTMPDIR makes TMPDIR again in a service that has just been started: a
-// volume in memory lost what was made in it before.
+// remakeTMPDIR makes TMPDIR again in a service that has just been started: if the volume
+// is a tmpfs, the first one is lost at the start.
 func (b *Backend) remakeTMPDIR(ctx context.Context, id string, m *made) error {
 	if m.backend.Name() != storage.Tmpfs || tmpdir(m.Storage).ByUser {
 		return nil

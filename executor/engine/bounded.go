@@ -12,21 +12,21 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 )
 
-// tooLarge says that the engine's answer is larger than is read of it. What an image
-// says of itself is whatever its author wrote, and so are a registry's messages.
+// tooLarge is the error for an answer of the engine that exceeds the size limit. Image
+// authors and registries choose the size of descriptions and messages.
 type tooLarge struct{ most int }
 
 func (e *tooLarge) Error() string {
 	return "the answer is larger than " + format.Bytes(e.most)
 }
 
-// IsTooLarge says that an answer was not read to its end because of its size.
+// IsTooLarge reports whether an answer exceeded the size limit.
 func IsTooLarge(err error) bool {
 	_, is := errors.AsType[*tooLarge](err)
 	return is
 }
 
-// bounded reads at most so many bytes, until left is set again.
+// bounded reads at most left bytes.
 type bounded struct {
 	io.Reader
 	most, left int
@@ -41,8 +41,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// boundedTransport bounds the body of each answer; of a list of containers it keeps
-// what we read.
+// boundedTransport limits the size of each answer. Of a list of containers it keeps
+// only the fields that we read.
 type boundedTransport struct {
 	http.RoundTripper
 	most int
@@ -63,19 +63,19 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// newBounded makes a client whose answers are bounded.
+// newBounded makes a client with limited answers.
 func newBounded(most int, options []client.Opt) (*client.Client, error) {
 	return newThrough(func(t http.RoundTripper) http.RoundTripper { return boundedTransport{t, most} }, options)
 }
 
-// newThrough makes a client whose answers come through a transport around its own. It is
-// for single questions: the client cannot attach to a process through such a transport.
+// newThrough makes a client that wraps its own transport with around. The client is only
+// for single requests: it cannot attach to a process through a wrapped transport.
 func newThrough(around func(http.RoundTripper) http.RoundTripper, options []client.Opt) (*client.Client, error) {
 	inner := &http.Transport{}
 	plain := &http.Client{Transport: inner, CheckRedirect: client.CheckRedirect}
 	options = append([]client.Opt{client.WithHTTPClient(plain)}, options...)
 	options = append(options, func(c *client.Client) error {
-		if inner.TLSClientConfig != nil { // the client itself does not see it any more
+		if inner.TLSClientConfig != nil { // the client no longer sees this itself
 			if err := client.WithScheme("https")(c); err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// An image's labels and a registry's messages are as long as their authors like.
+// The authors of an image's labels and of a registry's messages choose their size.
 func TestHostileImages(t *testing.T) {
 	labels := func(length int) string {
 		return `{"Id":"sha256:1","Config":{"Labels":{"x":"` + strings.Repeat("y", length) + `"}}}`
@@ -48,8 +48,8 @@ func TestHostilePull(t *testing.T) {
 	}
 }
 
-// Lists of containers hold all labels of their images, and come to every process of
-// ours.
+// A list of containers contains all labels of their images. Several processes of ours
+// read such lists.
 func TestHostileLabelsInLists(t *testing.T) {
 	one := `{"Id":"id","Names":["/name"],"Image":"x","Created":7,"Labels":{"x":"` + strings.Repeat("y", 900_000) + `","io.gitlab-sysbox-executor.name":"gsx-7"},"State":"running"}`
 	found, err := answering(t, "1.41", "["+one+","+one+"]").FindContainers(t.Context(), LabelPrefix+"name", "")
@@ -57,7 +57,7 @@ func TestHostileLabelsInLists(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(found, []Found{want, want}) {
 		t.Errorf("%+v %v", found, err)
 	}
-	// As many as ten jobs with some services have: 135 MB.
+	// This is the size for ten jobs with some services: 135 MB.
 	const many = 150
 	parts := []io.Reader{strings.NewReader("[" + one)}
 	for range many - 1 {
@@ -67,7 +67,7 @@ func TestHostileLabelsInLists(t *testing.T) {
 	if err := slim(io.MultiReader(append(parts, strings.NewReader("]"))...), &out); err != nil || out.written < 50*many || out.most > 48<<20 {
 		t.Errorf("%v; %d bytes of heap were in use", err, out.most)
 	}
-	// An image may have labels that begin as ours do. None of ours is long.
+	// An image may have labels with our prefix. Our own labels are short.
 	foreign := strings.Replace(one, `"Labels":{`, `"Labels":{"`+LabelPrefix+`x":"`+strings.Repeat("y", 900_000)+`",`, 1)
 	found, err = answering(t, "1.41", "["+foreign+"]").FindContainers(t.Context(), LabelPrefix+"name", "")
 	if err != nil || !reflect.DeepEqual(found, []Found{want}) {
@@ -88,14 +88,14 @@ func TestHostileLabelsInLists(t *testing.T) {
 	}
 }
 
-// heapWriter notes how much of the heap is in use when it is written to.
+// heapWriter records the heap in use at each write.
 type heapWriter struct {
 	written int
 	most    uint64
 }
 
 func (w *heapWriter) Write(p []byte) (int, error) {
-	if w.written += len(p); w.written%10 == 0 { // now and then
+	if w.written += len(p); w.written%10 == 0 { // at some writes only
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		w.most = max(w.most, m.HeapInuse)
@@ -103,7 +103,7 @@ func (w *heapWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TLS goes on behind such a transport.
+// TLS works through such a transport.
 func TestBoundedOverTLS(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ID":"it"}`) }))
 	defer server.Close()

@@ -18,11 +18,11 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Container is what we ask for when a container is made.
+// Container describes a container to be made.
 type Container struct {
 	Name       string
-	Image      string // an image ID or reference that the engine holds
-	Platform   string // os/arch[/variant]; empty for the engine's own
+	Image      string // ID or reference of a local image
+	Platform   string // os/arch[/variant]; empty for the engine's default
 	Runtime    string
 	Hostname   string
 	User       string
@@ -33,48 +33,47 @@ type Container struct {
 	Labels     map[string]string
 	Mounts     []Mount
 	Tmpfs      map[string]string // path: mount options
-	Network    string            // name of the network it joins
-	Aliases    []string          // its names there
+	Network    string            // name of its network
+	Aliases    []string          // its names in that network
 	Names      Names
 	Resources  Resources
 	Rights     Rights
-	LogOptions map[string]string // of the JSONFile driver; none leave the engine's own
-	// Keep leaves the container, its log and its exit code in place when it stops.
-	// Otherwise the engine removes it then, which also spares Sysbox the copying
-	// back of inner data.
+	LogOptions map[string]string // of the JSONFile driver; empty keeps the engine's default
+	// Keep keeps the container, its log and its exit code after it stops. Otherwise
+	// the engine removes the container then, and Sysbox does not copy its inner data
+	// back.
 	Keep       bool
 	Health     *HealthPace
-	StopSignal string // what asks its first process to end; empty for the image's own
+	StopSignal string // empty keeps the image's signal
 }
 
-// JSONFile is the name of the log driver that is the engine's own unless its
-// configuration names another.
+// JSONFile is the engine's default log driver.
 const JSONFile = "json-file"
 
-// Names says where a container looks names up.
+// Names are the DNS settings of a container.
 type Names struct {
 	Servers []string // addresses
 	Search  []string // domains
 	Hosts   []string // name:address
 }
 
-// Rights are what a container may do and use of the machine.
+// Rights are a container's permissions and its access to the machine.
 type Rights struct {
-	SecurityOpt     []string // as the engine takes them: a seccomp profile is its text
+	SecurityOpt     []string // in the engine's format; a seccomp profile is its JSON text
 	CapAdd, CapDrop []string
 	Sysctls         map[string]string
 	Devices         []Device
 	GPUs            string // "all", a number, or "device=" with numbers or names; empty for none
 }
 
-// Device is one of the host's in a container.
+// Device is a host device in a container.
 type Device struct{ Path, Rights string }
 
-// HealthPace makes the engine run an image's own health check often until it
-// first succeeds, for Period at most, in which its failures do not count.
+// HealthPace makes the engine run the image's health check at the interval Every until
+// it first succeeds. Failures during Period do not count.
 type HealthPace struct{ Every, Period time.Duration }
 
-// MountKind is how a mount gets its content.
+// MountKind is the source type of a mount.
 type MountKind string
 
 // The kinds of mounts.
@@ -89,10 +88,10 @@ type Mount struct {
 	Source   string // host path or volume name
 	Target   string
 	ReadOnly bool
-	Labels   map[string]string // of a volume that the engine lacks, and makes for the mount
+	Labels   map[string]string // of a volume that the engine makes for the mount
 }
 
-// Resources are the limits of a container; zero values set none. Sizes are bytes.
+// Resources are the limits of a container; zero means no limit. Sizes are in bytes.
 type Resources struct {
 	CPUs              float64
 	CpusetCPUs        string
@@ -127,7 +126,7 @@ func (r Resources) host() (container.Resources, error) {
 	return res, nil
 }
 
-// CreateContainer makes a container; anonymous volumes go with it.
+// CreateContainer makes a container. Its anonymous volumes are removed with it.
 func (e *Engine) CreateContainer(ctx context.Context, c Container) (id string, err error) {
 	ctx, cancel, err := e.creating(ctx)
 	if err != nil {
@@ -198,8 +197,8 @@ func (c Container) host() (*container.HostConfig, error) {
 	for _, m := range c.Mounts {
 		made := mount.Mount{Type: mount.Type(m.Kind), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
 		if m.Kind == Volume {
-			// What the image has there would be copied in, a store of another
-			// storage driver with its database for one.
+			// Without NoCopy the engine would copy the image's files into the volume,
+			// for example the database of another storage driver.
 			made.VolumeOptions = &mount.VolumeOptions{NoCopy: true, Labels: m.Labels}
 		}
 		host.Mounts = append(host.Mounts, made)
@@ -207,7 +206,7 @@ func (c Container) host() (*container.HostConfig, error) {
 	return host, nil
 }
 
-// gpus asks for GPUs as docker's --gpus does (docker/cli, opts/gpus.go).
+// gpus parses text as docker's --gpus does (docker/cli, opts/gpus.go).
 func gpus(text string) container.DeviceRequest {
 	r := container.DeviceRequest{Capabilities: [][]string{{"gpu"}}}
 	if ids, ok := strings.CutPrefix(text, "device="); ok {
@@ -220,7 +219,7 @@ func gpus(text string) container.DeviceRequest {
 	return r
 }
 
-// platform is what the text says, as the engine takes it; nil for none.
+// platform parses a platform; nil for the empty text.
 func platform(text string) (*ocispec.Platform, error) {
 	if text == "" {
 		return nil, nil
@@ -239,8 +238,8 @@ func (e *Engine) StartContainer(ctx context.Context, id string) error {
 	return e.wrap("starting container "+id, e.client.ContainerStart(ctx, id, container.StartOptions{}))
 }
 
-// StopContainer asks the container's first process to end and kills it after
-// grace. A container that does not exist is an IsNotFound error.
+// StopContainer sends the stop signal to the container's first process, and kills it
+// after grace. If the container does not exist, the error is IsNotFound.
 func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Duration) error {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -255,26 +254,26 @@ func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	return e.wrap("removing container "+id, e.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
 }
 
-// Found is a resource that the engine holds.
+// Found is a resource on the engine.
 type Found struct {
 	ID     string
 	Name   string
 	Labels map[string]string
 	Made   time.Time
-	// Paths are the host's folders and devices behind it, as far as a list tells.
+	// Paths are the host's folders and devices behind it, if the list contains them.
 	Paths []string
 }
 
-// Details are what belongs to a container without being it.
+// Details are the resources that belong to a container.
 type Details struct {
-	Volumes []string // by name
-	// Anonymous are those of Volumes that nobody asked for: the engine made them
-	// because the image declares them.
+	Volumes []string // names
+	// Anonymous are the volumes that were not requested: the engine made them because
+	// the image declares them.
 	Anonymous []string
-	Paths     []string // the host's folders of its root file system
+	Paths     []string // host folders of its root file system
 }
 
-// Look asks for a container's details.
+// Look returns a container's details.
 func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -302,11 +301,11 @@ func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
 	return d, nil
 }
 
-// randomName is what the engine calls a volume that it makes for an image's VOLUME.
+// randomName matches the engine's names for volumes that it makes for an image's VOLUME.
 var randomName = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// askedFor tells whether a container was asked for with the volume: such a one is
-// somebody's, whatever its name looks like.
+// askedFor reports whether the volume was requested for the container. Such a volume is not
+// anonymous, whatever its name looks like.
 func askedFor(host *container.HostConfig, volume string) bool {
 	if host == nil {
 		return true
@@ -315,7 +314,7 @@ func askedFor(host *container.HostConfig, volume string) bool {
 		slices.ContainsFunc(host.Binds, func(b string) bool { return strings.HasPrefix(b, volume+":") })
 }
 
-// Users names the containers that use a volume or a network.
+// Users lists the containers that use a volume or a network.
 func (e *Engine) Users(ctx context.Context, kind, id string) ([]string, error) {
 	if kind != "volume" && kind != "network" {
 		return nil, nil
@@ -333,7 +332,7 @@ func (e *Engine) Users(ctx context.Context, kind, id string) ([]string, error) {
 	return users, nil
 }
 
-// FindContainers lists containers, running or not, that carry label=value.
+// FindContainers lists containers, running or not, with the label label=value.
 func (e *Engine) FindContainers(ctx context.Context, label, value string) ([]Found, error) {
 	return e.containers(ctx, labelled(label, value))
 }

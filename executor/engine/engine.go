@@ -1,9 +1,9 @@
-// Package engine speaks to the Docker Engine. It is the only package that names
-// the engine's client library: its types stop here.
+// Package engine is the client of the Docker Engine. Only this package uses the engine's
+// client library and its types.
 //
-// Every call is safe for concurrent use. Calls other than Pull and Exec are
-// bounded by the time-out given to New. The client negotiates the API version,
-// so engines from 20.10 (API 1.41) on are served.
+// Every call is safe for concurrent use. Every call except Pull and Exec is limited by
+// the timeout given to New. The client negotiates the API version, so engines from 20.10
+// (API 1.41) on are supported.
 package engine
 
 import (
@@ -27,23 +27,23 @@ type Engine struct {
 	host    string
 	timeout time.Duration
 	client  *client.Client
-	asking  *client.Client // for answers that hold what images say of themselves
-	names   *client.Client // for what the engine calls images
-	// oneImage keeps that of one image in memory at a time.
+	asking  *client.Client // for answers with image descriptions
+	names   *client.Client // for the names of images
+	// oneImage limits the memory to one image description at a time.
 	oneImage sync.Mutex
 }
 
-// TLS names files in PEM form: who signs the engine's certificate (empty: whom the
-// system trusts), and our own certificate with its key.
+// TLS names PEM files: the CA of the engine's certificate (empty: the system's CAs), and
+// our certificate with its key.
 type TLS struct{ CA, Cert, Key string }
 
-// New makes the client; it does not yet connect. Host is a URL: unix:///path,
+// New makes the client and does not connect yet. Host is a URL: unix:///path,
 // tcp://host:port or ssh://[user@]host[:port][/path].
 func New(host string, timeout time.Duration) (*Engine, error) {
 	return NewTLS(host, timeout, TLS{})
 }
 
-// NewTLS is New with TLS to a tcp:// host; the zero TLS is none.
+// NewTLS is New with TLS for a tcp:// host; the zero TLS means none.
 func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 	options := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation()}
 	if path, ok := strings.CutPrefix(host, "unix://"); ok {
@@ -53,8 +53,8 @@ func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 		options = append(options, client.WithTLSClientConfig(tls.CA, tls.Cert, tls.Key))
 	}
 	if strings.HasPrefix(host, "ssh://") {
-		// As the Docker CLI does: each connection is an ssh that runs `docker system
-		// dial-stdio` there.
+		// As in the Docker CLI, each connection is an ssh process that runs `docker system
+		// dial-stdio` on the other machine.
 		ssh, err := connhelper.GetConnectionHelper(host)
 		if err != nil {
 			return nil, fmt.Errorf("engine %s: %w", host, err)
@@ -76,9 +76,9 @@ func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 	return &Engine{host: host, timeout: timeout, client: c, asking: asking, names: names}, nil
 }
 
-// dialer connects to the socket at path as the client itself does. The client takes
-// any trouble in "dial unix" for an engine that is not there: one of our own
-// machine's is told without these words.
+// dialer connects to the socket at path as the client does. The client treats every error
+// with the text "dial unix" as an engine that is not reachable. So this dialer returns
+// errors of our own machine (too many open files) without that text.
 func dialer(path string) func(context.Context, string, string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second}
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -102,9 +102,9 @@ func (e *Engine) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, e.timeout)
 }
 
-// creating bounds a call that makes something. Such a call is not given up half-way:
-// the engine would go on making what nobody waits for, and a removal that comes
-// meanwhile would not find it yet.
+// creating limits the time of a call that makes something, independent of ctx. If such a
+// call were cancelled, the engine would continue to make the resource, and a removal at
+// that moment would not find it.
 func (e *Engine) creating(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -113,20 +113,20 @@ func (e *Engine) creating(ctx context.Context) (context.Context, context.CancelF
 	return ctx, cancel, nil
 }
 
-// Info is what we ask of an engine before using it.
+// Info are the properties of an engine.
 type Info struct {
 	Version  string
 	Runtimes []string
 	RootDir  string
-	// LogDriver is the log driver of containers that ask for none.
+	// LogDriver is the default log driver.
 	LogDriver string
-	// IPv6Apart tells that the engine keeps the IPv6 of different networks apart, as
-	// engines do from 27 (API 1.46) on unless they are configured otherwise
+	// IPv6Apart is true if the engine isolates the IPv6 of different networks. Engines
+	// from 27 (API 1.46) on do so unless they are configured otherwise
 	// (https://docs.docker.com/engine/release-notes/27/#ipv6).
 	IPv6Apart bool
 }
 
-// Info asks the engine about itself.
+// Info returns the properties of the engine.
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// wrap says what was being done, and names the socket when nobody answers on it.
+// wrap adds the operation to an error, and the engine's address if it is unreachable.
 func (e *Engine) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -24,55 +24,55 @@ func (e *Engine) wrap(doing string, err error) error {
 		return fmt.Errorf("%s: the Docker Engine at %s: %s (%w)", doing, e.host, advice, err)
 	}
 	if client.IsErrConnectionFailed(err) {
-		// The client's own message names the host and asks whether the daemon runs.
+		// The client's message names the host and asks whether the daemon runs.
 		return fmt.Errorf("%s: the Docker Engine at %s cannot be reached (%w)", doing, e.host, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// tlsAdvice says what is wrong where TLS failed; empty where it did not.
+// tlsAdvice explains a TLS error; empty for other errors.
 func tlsAdvice(err error) string {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "its certificate is not signed by engine.tls_ca, or is for another name or time"
 	}
-	// The engine's refusal of ours; with TLS 1.3 it comes with the first answer.
-	if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "remote error" { // an alert (crypto/tls)
-		return "it refuses our certificate: engine.tls_cert and engine.tls_key must be what the engine's own CA has signed for clients"
+	// The engine refuses our certificate. With TLS 1.3 the alert comes with the first answer.
+	if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "remote error" { // a TLS alert (crypto/tls)
+		return "it refuses our certificate: engine.tls_cert and engine.tls_key must be a client certificate that the engine's CA has signed"
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return "it does not speak TLS: take engine.tls_ca, tls_cert and tls_key away, or have it speak TLS"
+		return "it does not speak TLS: remove engine.tls_ca, tls_cert and tls_key, or enable TLS on the engine"
 	}
 	// Client sent an HTTP request to an HTTPS server.
 	if strings.Contains(err.Error(), "HTTP request to an HTTPS server") {
-		return "it speaks TLS only: write engine.tls_ca, tls_cert and tls_key"
+		return "it speaks TLS only: set engine.tls_ca, tls_cert and tls_key"
 	}
 	return ""
 }
 
-// IsNotFound tells that the thing named does not exist (any more).
+// IsNotFound reports whether the resource does not exist.
 func IsNotFound(err error) bool { return err != nil && cerrdefs.IsNotFound(err) }
 
-// IsConflict tells that the thing is in use, or that its name is taken.
+// IsConflict reports whether the resource is in use, or its name is taken.
 func IsConflict(err error) bool { return err != nil && cerrdefs.IsConflict(err) }
 
-// IsImpossible tells that the engine or the runtime takes what it was asked for as
-// impossible, such as a command that is not in the image.
+// IsImpossible reports whether the engine or the runtime rejects the request itself, for
+// example because the image does not have the command.
 func IsImpossible(err error) bool { return err != nil && cerrdefs.IsInvalidArgument(err) }
 
-// IsWithoutCommand tells that neither the image nor we say what to run.
+// IsWithoutCommand reports whether neither the image nor the request has a command.
 func IsWithoutCommand(err error) bool {
 	// Error response from daemon: No command specified (later: no command specified)
 	return IsImpossible(err) && strings.Contains(strings.ToLower(err.Error()), "no command specified")
 }
 
-// IsUnreachable tells that no engine answered, or that its answer broke off: what
-// was asked may have been done or not.
+// IsUnreachable reports whether the engine did not answer completely. The engine may or
+// may not have carried out the request.
 func IsUnreachable(err error) bool {
 	if err == nil {
 		return false
 	}
-	// A call bounded by its own time, and what a connection that breaks in the
-	// middle of an answer leaves the client's decoder with.
+	// A timeout of the call itself, and the errors of the client's decoder when the
+	// connection breaks during an answer.
 	for _, lost := range []error{context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, lost) {
 			return true
@@ -82,7 +82,7 @@ func IsUnreachable(err error) bool {
 	return broken || client.IsErrConnectionFailed(err)
 }
 
-// busyTexts are messages of daemons that give a busy resource no class of its own.
+// busyTexts are messages of daemons that return no error class for a busy resource.
 var busyTexts = []string{
 	// error while removing network: network X id ... has active endpoints
 	// (403 from 20.10 on: libnetwork's ActiveEndpointsError is Forbidden)
@@ -101,8 +101,8 @@ var busyTexts = []string{
 	"volume is in use",
 }
 
-// IsBusy tells that a removal failed only because something still uses the thing,
-// or because the daemon was too slow to answer: it is worth another try.
+// IsBusy reports whether a removal failed only because the resource is still in use, or
+// because the daemon was too slow. Another attempt may succeed.
 func IsBusy(err error) bool {
 	if err == nil {
 		return false
@@ -118,8 +118,8 @@ func IsBusy(err error) bool {
 	return false
 }
 
-// IsRefused tells that the daemon will give the same answer however often it is
-// asked: it does not take the request, or not from us.
+// IsRefused reports whether the daemon rejects the request or the client. Another attempt
+// cannot succeed.
 func IsRefused(err error) bool {
 	return err != nil && (cerrdefs.IsInvalidArgument(err) || cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) || cerrdefs.IsNotImplemented(err))
 }

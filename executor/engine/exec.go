@@ -9,8 +9,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
-// Exec is a process started beside a container's first one, its standard
-// streams attached.
+// Exec is an additional process in a container, with its standard streams attached.
 type Exec struct {
 	engine *Engine
 	id     string
@@ -19,9 +18,8 @@ type Exec struct {
 	output io.Reader
 }
 
-// Exec starts cmd as user (empty: the container's) with dir as its working
-// folder. It is not bounded in time; end it by closing its input. Not found
-// means that the container is gone.
+// Exec starts cmd as user (empty: the container's user) in the working folder dir. It has
+// no time limit; closing its input ends it. IsNotFound means that the container is gone.
 func (e *Engine) Exec(ctx context.Context, id, user, dir string, cmd []string) (*Exec, error) {
 	short, cancel := e.bounded(ctx)
 	defer cancel()
@@ -42,23 +40,22 @@ func (e *Engine) Exec(ctx context.Context, id, user, dir string, cmd []string) (
 // Write writes to the process's standard input.
 func (x *Exec) Write(p []byte) (int, error) { return x.conn.Write(p) }
 
-// Copy copies the process's output until both streams end. Whatever else stops
-// it, Close does too.
+// Copy copies the process's output until both streams end or Close is called.
 func (x *Exec) Copy(stdout, stderr io.Writer) error {
 	_, err := stdcopy.StdCopy(stdout, stderr, x.output)
 	return err
 }
 
-// Close drops the connection; the process sees the end of its input.
+// Close closes the connection; the process reads the end of its input.
 func (x *Exec) Close() { x.close() }
 
-// Ended tells whether the process has ended, and its exit code.
+// Ended reports whether the process has ended, and its exit code.
 func (x *Exec) Ended(ctx context.Context) (bool, int, error) {
 	ctx, cancel := x.engine.bounded(ctx)
 	defer cancel()
 	i, err := x.engine.client.ContainerExecInspect(ctx, x.id)
 	if err != nil {
-		return false, 0, x.engine.wrap("asking after a process", err)
+		return false, 0, x.engine.wrap("inspecting a process", err)
 	}
 	return !i.Running, i.ExitCode, nil
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
-// maxFile bounds what ReadFile reads, in bytes: it is there for files of some lines, such
-// as /etc/passwd, and all services of a job are asked at once.
+// maxFile limits what ReadFile reads, in bytes. ReadFile is for small files such as
+// /etc/passwd, and reads from all services of a job at once.
 const maxFile = 64 << 10
 
-// ReadFile reads a plain file in a container that need not be running. Nil
-// without an error means that there is none: no such path, or something else there.
+// ReadFile reads a plain file in a container, which need not run. It returns nil without
+// an error if the path does not exist or is not a plain file.
 func (e *Engine) ReadFile(ctx context.Context, id, file string) ([]byte, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -34,8 +34,8 @@ func (e *Engine) ReadFile(ctx context.Context, id, file string) ([]byte, error) 
 	return text, nil
 }
 
-// fileIn is the content of the plain file that an archive begins with; nil where
-// something else is there, or a file that is too large.
+// fileIn returns the content of the plain file at the start of an archive. It returns nil
+// for another type of file, or for a file that is too large.
 func fileIn(archive io.Reader) ([]byte, error) {
 	r := tar.NewReader(archive)
 	h, err := r.Next()
@@ -49,8 +49,8 @@ func fileIn(archive io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// WriteFile writes a file that belongs to the container's root, readable for
-// everyone, in a container that need not be running. Its folder exists.
+// WriteFile writes a file that belongs to the container's root and is readable for
+// everyone. The container need not run. The folder must exist.
 func (e *Engine) WriteFile(ctx context.Context, id, file string, text []byte) error {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()

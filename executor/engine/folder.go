@@ -9,8 +9,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
-// HasPath tells whether there is anything at path in a container that need not be
-// running.
+// HasPath reports whether path exists in a container, which need not run.
 func (e *Engine) HasPath(ctx context.Context, id, path string) (bool, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -21,9 +20,9 @@ func (e *Engine) HasPath(ctx context.Context, id, path string) (bool, error) {
 	return err == nil, err
 }
 
-// MakeFolder makes the folder path, with the permission bits and sticky bit of
-// mode, in a container that need not be running. Parents that are missing are
-// made; those that exist are left as they are.
+// MakeFolder makes the folder path in a container, which need not run. Mode has the
+// permission bits and the sticky bit. Missing parents are made; existing parents are not
+// changed.
 func (e *Engine) MakeFolder(ctx context.Context, id, path string, mode int64) error {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -38,8 +37,8 @@ func (e *Engine) MakeFolder(ctx context.Context, id, path string, mode int64) er
 	var err error
 	for range folderTries {
 		// Error processing tar file(exit status 1): mkdir /x: file exists
-		// The engine looks, then makes it. On a volume that several containers share,
-		// another one's may come in between; the next look finds it.
+		// The engine checks whether the folder exists, then makes it. On a shared volume
+		// another container may make it in between; the next attempt finds it.
 		err = e.client.CopyToContainer(ctx, id, "/", bytes.NewReader(b.Bytes()), container.CopyToContainerOptions{})
 		if err == nil || !strings.Contains(err.Error(), "file exists") {
 			break
@@ -48,5 +47,5 @@ func (e *Engine) MakeFolder(ctx context.Context, id, path string, mode int64) er
 	return e.wrap("making folder "+path+" in container "+id, err)
 }
 
-// folderTries bounds how often: a folder with parents may be raced for at each of them.
+// folderTries limits the attempts. There may be a race for each of the folder's parents.
 const folderTries = 10

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Containers of one job make the same folder on the volume that they share.
+// Several containers of a job make the same folder on a shared volume.
 func TestMakeFolderBesideAnother(t *testing.T) {
 	for answer, c := range map[string]struct{ fails, tries int }{
 		"Error processing tar file(exit status 1): mkdir /var/lib/containers/tmp: file exists": {1, 2},

@@ -12,7 +12,7 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// What a container writes to its log arrives in lines that are not long.
+// Lines of a container's log have limited length.
 func FuzzLogLines(f *testing.F) {
 	const stamp = "2026-03-01T12:00:00.123456789Z "
 	for _, text := range []string{stamp + "a line\n" + stamp + "another\r\n", stamp, "no time\n", "\n\n" + stamp + "\x1b[1m\x00", stamp + strings.Repeat("x", 40<<10) + "\n" + stamp + "y\n"} {
@@ -41,14 +41,14 @@ func FuzzLogLines(f *testing.F) {
 	})
 }
 
-// A file of a container's is one that is not large, or none.
+// A file in a container is either small enough, or is not read.
 func FuzzFileInArchive(f *testing.F) {
 	add := func(h tar.Header, content string) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		h.Size = int64(len(content))
 		if w.WriteHeader(&h) == nil {
-			_, _ = w.Write([]byte(content)) // a bytes.Buffer's: no error
+			_, _ = w.Write([]byte(content)) // a bytes.Buffer returns no error
 			_ = w.Close()
 		}
 		f.Add(b.Bytes())
@@ -66,8 +66,8 @@ func FuzzFileInArchive(f *testing.F) {
 	})
 }
 
-// An engine's answers on images and containers hold what their authors wrote. Each text
-// is read as either.
+// Answers about images and containers contain text of their authors. Each text is read
+// as both kinds of answer.
 func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
 		"[]", `[{"Id":"a","Names":["/b"],"Created":1,"Labels":{"x":"y","io.gitlab-sysbox-executor.name":"z"}},{}]`, `[{"Labels":{"x":{}}}]`, "[{", "null", `[1]`, `[{"Id":"\ud800"}]`,

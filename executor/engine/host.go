@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SameHost tells whether two addresses are one engine's: /var/run is a link to
-// /run nearly everywhere.
+// SameHost reports whether two addresses are of the same engine. /var/run is a link to
+// /run on nearly every system.
 func SameHost(a, b string) bool {
 	resolve := func(host string) string {
 		if path, ok := strings.CutPrefix(host, "unix://"); ok {

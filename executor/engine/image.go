@@ -18,7 +18,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 )
 
-// Image is what we need to know of an image that the engine holds.
+// Image describes a local image.
 type Image struct {
 	ID         string
 	Digests    []string // name@sha256:...
@@ -30,28 +30,28 @@ type Image struct {
 	Env        []string
 	Labels     map[string]string
 	Ports      []string // exposed, number/protocol
-	// HasHealthcheck tells that the image says how to find out whether it works.
+	// HasHealthcheck is true if the image has a health check.
 	HasHealthcheck bool
-	// Length is that of the engine's description of the image, in bytes. Most of it is
-	// what its author chose: labels and variables, which each container of it has.
+	// Length is the size of the engine's description of the image, in bytes. Labels and
+	// variables make up most of it, and every container of the image has them, too.
 	Length int
 }
 
-// mostOfImage bounds that description, in bytes. The largest of images in use have some
-// hundred kilobytes of labels (those of buildpacks).
+// mostOfImage limits that description, in bytes. The largest known images (of buildpacks)
+// have some hundred kilobytes of labels.
 const mostOfImage = 1 << 20
 
-// mostOfPull bounds each of the engine's messages on a pull, in bytes: one may hold an
-// answer of the registry's.
+// mostOfPull limits each message of the engine during a pull, in bytes. A message may
+// contain an answer of the registry.
 const mostOfPull = 1 << 20
 
-// platformInspect is the first API version in which an image's lookup takes a
-// platform; older engines refuse the parameter.
+// platformInspect is the first API version with a platform parameter for image lookup.
+// Older engines reject the parameter.
 const platformInspect = "1.49"
 
-// InspectImage looks an image up in the engine's store; IsNotFound when it is not
-// there. Platform (os/architecture[/variant], or empty) picks one of several
-// under one name; engines that hold only one give that one whatever it is for.
+// InspectImage looks up a local image; the error is IsNotFound if there is none. Platform
+// (os/architecture[/variant], or empty) selects one of several images with the same name.
+// Engines that hold only one image per name return it whatever its platform is.
 func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image, error) {
 	e.oneImage.Lock()
 	defer e.oneImage.Unlock()
@@ -79,28 +79,28 @@ func (e *Engine) InspectImage(ctx context.Context, ref, platform string) (Image,
 	return found, nil
 }
 
-// ofPlatform asks c for one of several images under a name, where the engine can tell.
+// ofPlatform selects one of several images with the same name, if the engine supports it.
 func ofPlatform(ctx context.Context, c *client.Client, text string) ([]client.ImageInspectOption, error) {
 	p, err := platform(text)
 	if p == nil || err != nil {
 		return nil, err
 	}
-	c.NegotiateAPIVersion(ctx) // a no-op once it is known
+	c.NegotiateAPIVersion(ctx) // does nothing if the version is known
 	if versions.LessThan(c.ClientVersion(), platformInspect) {
 		return nil, nil
 	}
 	return []client.ImageInspectOption{client.ImageInspectWithPlatform(p)}, nil
 }
 
-// Progress is one report on one layer of a pull. Sizes are bytes, 0 when unknown.
+// Progress is one progress report for one layer of a pull. Sizes are in bytes, 0 if unknown.
 type Progress struct {
 	Layer          string
 	Status         string
 	Current, Total int64
 }
 
-// Pull pulls an image and hands every report to progress, from one goroutine. It
-// ends only with ctx or the pull itself.
+// Pull pulls an image and calls progress for every report, from one goroutine. It has no
+// time limit except ctx.
 func (e *Engine) Pull(ctx context.Context, ref, platform string, c image.Credentials, progress func(Progress)) error {
 	options := dockerimage.PullOptions{Platform: platform}
 	if !c.Empty() {
@@ -132,7 +132,7 @@ func (e *Engine) Pull(ctx context.Context, ref, platform string, c image.Credent
 			return e.wrap("pulling image "+ref, m.Error)
 		}
 		p := Progress{Layer: m.ID, Status: m.Status}
-		if m.Progress != nil && m.Progress.Units == "" { // else they are seconds
+		if m.Progress != nil && m.Progress.Units == "" { // otherwise the numbers are seconds
 			p.Current, p.Total = m.Progress.Current, m.Progress.Total
 		}
 		progress(p)

@@ -13,7 +13,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
-// Logs returns the last lines that the container's first process wrote.
+// Logs returns the last lines of the container's output.
 func (e *Engine) Logs(ctx context.Context, id string, lines int) (string, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -25,17 +25,17 @@ func (e *Engine) Logs(ctx context.Context, id string, lines int) (string, error)
 	}
 	defer r.Close()
 	var b strings.Builder
-	// A job may write a line of any length: what is kept is bounded.
+	// A job may write lines of any length, so limit what is kept.
 	if _, err := stdcopy.StdCopy(&b, &b, io.LimitReader(r, 64<<10)); err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 		return b.String(), e.wrap("reading the log of container "+id, err)
 	}
 	return b.String(), nil
 }
 
-// EachLog hands every line of a container's log that is younger than since to
-// each, in order, with its time; zero means all. With follow it goes on until the
-// container stops or ctx ends, which is no error; otherwise it ends with what
-// there is, within the engine's time-out.
+// EachLog calls each for every line of a container's log that is newer than since, in
+// order, with its time; zero means all lines. With follow it continues until the container
+// stops or ctx ends, which is no error. Otherwise it ends with the last line, within the
+// engine's timeout.
 func (e *Engine) EachLog(ctx context.Context, id string, since time.Time, follow bool, each func(at time.Time, line string)) error {
 	if !follow {
 		var cancel context.CancelFunc
@@ -44,7 +44,7 @@ func (e *Engine) EachLog(ctx context.Context, id string, since time.Time, follow
 	}
 	o := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
 	if !since.IsZero() {
-		since = since.Add(1) // the engine counts since's own moment in
+		since = since.Add(1) // the engine includes lines at exactly since
 		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	}
 	r, err := e.client.ContainerLogs(ctx, id, o)
@@ -66,11 +66,11 @@ func (e *Engine) EachLog(ctx context.Context, id string, since time.Time, follow
 	return nil
 }
 
-// longestLine is how much of a line of a log is kept, in bytes, its time included.
+// longestLine is the limit for one log line, in bytes, including its time.
 const longestLine = 32 << 10
 
-// eachLine hands every line that begins with a time to each. A line that the engine
-// took in pieces, each with a time, is one with times in the middle.
+// eachLine calls each for every line that begins with a time. If the engine has stored a
+// line in several parts, the line also contains the times of the later parts.
 func eachLine(r io.Reader, each func(at time.Time, line string)) error {
 	for lines := bufio.NewReaderSize(r, longestLine); ; {
 		text, err := readLine(lines)
@@ -87,7 +87,7 @@ func eachLine(r io.Reader, each func(at time.Time, line string)) error {
 	}
 }
 
-// readLine reads a line and keeps what fits in the reader's buffer of it.
+// readLine reads a line and keeps what fits into the reader's buffer.
 func readLine(r *bufio.Reader) (string, error) {
 	part, err := r.ReadSlice('\n')
 	text := strings.TrimRight(string(part), "\r\n")

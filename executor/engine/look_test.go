@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// answering is an engine that gives one answer to everything.
+// answering is an engine that gives the same answer to every request.
 func answering(t *testing.T, api, answer string) *Engine {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
@@ -34,7 +34,7 @@ func answering(t *testing.T, api, answer string) *Engine {
 	return e
 }
 
-// A volume that an administrator mounts goes with no job, whatever its name is.
+// A volume that an administrator mounts is not removed with a job, whatever its name is.
 func TestHostileNoAskedForVolumeIsAnonymous(t *testing.T) {
 	random := strings.Repeat("a", 64)
 	asked, bound, short := strings.Repeat("b", 64), strings.Repeat("c", 64), "data"

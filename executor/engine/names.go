@@ -11,12 +11,12 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// mostOfNames bounds what is taken of one answer on images, in bytes: a list with the
-// IDs of some 200 000 images.
+// mostOfNames limits one answer about images, in bytes: enough for a list of the IDs of
+// some 200 000 images.
 const mostOfNames = 16 << 20
 
-// namesOnly are the members that are taken of an answer, by the path of the question:
-// nothing that an image's author wrote.
+// namesOnly returns the members of an answer that are read, by the path of the request.
+// None of them has text of an image's author.
 func namesOnly(path string) []string {
 	if strings.HasSuffix(path, "/images/json") {
 		return []string{"Id"}
@@ -24,21 +24,21 @@ func namesOnly(path string) []string {
 	return []string{"Id", "RepoTags", "RepoDigests", "Size"}
 }
 
-// newNames makes a client that asks for names of images.
+// newNames makes a client for requests for the names of images.
 func newNames(options []client.Opt) (*client.Client, error) {
 	return newThrough(func(t http.RoundTripper) http.RoundTripper { return picking{t, mostOfNames, namesOnly} }, options)
 }
 
-// NamedImage is an image as the engine calls it.
+// NamedImage are the names of a local image.
 type NamedImage struct {
 	ID      string
 	Tags    []string // name:tag
 	Digests []string // name@sha256:...
-	Size    int64    // bytes, with what it shares with other images
+	Size    int64    // bytes, including layers shared with other images
 }
 
-// ImageNames looks up an image's names, however much else it says of itself; IsNotFound
-// when it is not there. Platform is as for InspectImage.
+// ImageNames looks up an image's names, whatever the size of its description; the error is
+// IsNotFound if there is no such image. Platform is as for InspectImage.
 func (e *Engine) ImageNames(ctx context.Context, ref, platform string) (NamedImage, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -53,7 +53,7 @@ func (e *Engine) ImageNames(ctx context.Context, ref, platform string) (NamedIma
 	return NamedImage{ID: i.ID, Tags: i.RepoTags, Digests: i.RepoDigests, Size: i.Size}, nil
 }
 
-// ImageIDs lists all images that the engine holds, also those without a name.
+// ImageIDs lists all local images, including those without a name.
 func (e *Engine) ImageIDs(ctx context.Context) ([]string, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -68,8 +68,8 @@ func (e *Engine) ImageIDs(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// ImageUsed tells whether a container, running or not, was made from the image, or from
-// one that was built from it on this engine.
+// ImageUsed reports whether a container, running or not, was made from the image, or from
+// an image that was built from it on this engine.
 func (e *Engine) ImageUsed(ctx context.Context, id string) (bool, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -77,12 +77,12 @@ func (e *Engine) ImageUsed(ctx context.Context, id string) (bool, error) {
 	return len(list) > 0, e.wrap("listing containers", err)
 }
 
-// RemoveImage takes a name from an image, and removes the image with its last name;
-// an ID removes one that has no more than one name. It is refused (IsConflict) where a
-// container or another image needs what would go.
+// RemoveImage removes a name of an image, and the image itself with its last name. An ID
+// removes an image that has at most one name. The error is IsConflict if a container or
+// another image needs it.
 func (e *Engine) RemoveImage(ctx context.Context, name string) error {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	_, err := e.client.ImageRemove(ctx, name, image.RemoveOptions{PruneChildren: true}) // as docker rmi
+	_, err := e.client.ImageRemove(ctx, name, image.RemoveOptions{PruneChildren: true}) // as docker rmi does
 	return e.wrap("removing image "+name, err)
 }

@@ -7,18 +7,18 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// Network is a bridge that we ask for.
+// Network describes a bridge network to be made.
 type Network struct {
 	Name   string
 	Labels map[string]string
-	MTU    int64 // bytes; 0 for the engine's own choice
-	// Subnet6 is an IPv6 subnet in CIDR form, which the network has beside that of
-	// IPv4, which is the engine's choice; empty for none.
+	MTU    int64 // bytes; 0 for the engine's default
+	// Subnet6 is an additional IPv6 subnet in CIDR form; empty for none. The engine
+	// chooses the IPv4 subnet.
 	Subnet6 string
 }
 
-// CreateNetwork makes a bridge network. The engine takes a second network of the
-// same name without complaint, so the name must be ours alone.
+// CreateNetwork makes a bridge network. Network names must be unique to this program,
+// because the engine accepts a second network with the same name.
 func (e *Engine) CreateNetwork(ctx context.Context, n Network) error {
 	ctx, cancel, err := e.creating(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	return e.wrap("removing network "+id, e.client.NetworkRemove(ctx, id))
 }
 
-// FindNetworks lists networks that carry label=value.
+// FindNetworks lists networks with the label label=value.
 func (e *Engine) FindNetworks(ctx context.Context, label, value string) ([]Found, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// pick copies from a JSON text the members with the wanted names of its object, or of
-// each object in its list, and passes over all else without holding it: an engine's
-// answer on images has what their authors wrote, of any length. At most so many bytes
-// are copied. What is passed over is not checked to be JSON.
+// pick copies the members with the wanted names from a JSON object, or from each object of
+// a JSON list. It skips all other members without storing them: answers about images
+// contain text of their authors, of any length. At most so many bytes are copied. Skipped
+// text is not checked for valid JSON.
 func pick(text io.Reader, most int, wanted ...string) ([]byte, error) {
 	p := &picker{in: bufio.NewReader(text), most: most, wanted: wanted}
 	if err := p.top(); err != nil {
@@ -26,13 +26,13 @@ func pick(text io.Reader, most int, wanted ...string) ([]byte, error) {
 type picker struct {
 	in     *bufio.Reader
 	out    bytes.Buffer
-	most   int // bytes of out
+	most   int // limit for out, in bytes
 	wanted []string
 }
 
 var errNotJSON = errors.New("it is not JSON")
 
-// next is the next byte that is no white space, which is still to be read.
+// next returns the next byte that is not white space, without consuming it.
 func (p *picker) next() (byte, error) {
 	for {
 		c, err := p.in.ReadByte()
@@ -47,7 +47,7 @@ func (p *picker) next() (byte, error) {
 	}
 }
 
-// take reads one byte, and copies it if it is to be kept.
+// take reads one byte, and copies it if keep is set.
 func (p *picker) take(keep bool) error {
 	c, err := p.in.ReadByte()
 	if errors.Is(err, io.EOF) {
@@ -127,12 +127,12 @@ func (p *picker) object() error {
 	}
 }
 
-// longestName is more than the name of any member that somebody wants, in quotes.
+// longestName is longer than any wanted member name with its quotes.
 const longestName = 64
 
-// isWanted tells whether the name that is to be read next is wanted.
+// isWanted reports whether the name that is read next is wanted.
 func (p *picker) isWanted() bool {
-	head, _ := p.in.Peek(longestName) // an error says that less is left
+	head, _ := p.in.Peek(longestName) // an error only means that less text is left
 	return slices.ContainsFunc(p.wanted, func(name string) bool { return bytes.HasPrefix(head, []byte(`"`+name+`"`)) })
 }
 
@@ -154,7 +154,7 @@ func (p *picker) member(keep bool) error {
 
 // text reads a string.
 func (p *picker) text(keep bool) error {
-	if err := p.take(keep); err != nil { // its quote
+	if err := p.take(keep); err != nil { // the opening quote
 		return err
 	}
 	for {
@@ -221,7 +221,7 @@ func (p *picker) word(keep bool) error {
 	}
 }
 
-// picking leaves of each answer what is wanted of it.
+// picking is a transport that keeps only the wanted members of each answer.
 type picking struct {
 	http.RoundTripper
 	most   int

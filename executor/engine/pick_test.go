@@ -36,7 +36,7 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// What nobody wants takes no memory, and what is wanted is bounded.
+// Unwanted members take no memory, and wanted members are limited in size.
 func TestPickIsBounded(t *testing.T) {
 	long := func() io.Reader { return io.LimitReader(repeat("x"), 8<<20) }
 	text := io.MultiReader(strings.NewReader(`[{"`), long(), strings.NewReader(`": "`), long(), strings.NewReader(`", "Id": "1", "Labels": [`), io.LimitReader(repeat("[]"), 8<<20), strings.NewReader(`]}]`))
@@ -59,7 +59,7 @@ func TestPickIsBounded(t *testing.T) {
 	}
 }
 
-// repeat reads a text over and over.
+// repeat is a reader that repeats a text.
 type repeat string
 
 func (r repeat) Read(p []byte) (int, error) {
@@ -73,11 +73,11 @@ func (r repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// checkPick compares with a decoder that takes everything.
+// checkPick compares pick with a decoder that reads everything.
 func checkPick(t *testing.T, text string) {
 	got, err := pick(strings.NewReader(text), 1<<20, "Id", "RepoTags")
 	if !json.Valid([]byte(text)) {
-		return // no crash
+		return // it is enough that pick does not crash
 	}
 	if err != nil {
 		t.Fatalf("%q: %v", text, err)
@@ -90,14 +90,14 @@ func checkPick(t *testing.T, text string) {
 		t.Fatal(err)
 	}
 	if strings.Contains(text, `\u`) {
-		return // a name may be written in another way, which no engine does
+		return // the text escapes a member name, which no engine does
 	}
 	if want := only(all); !reflect.DeepEqual(picked, want) {
 		t.Errorf("%q: got %v, want %v", text, picked, want)
 	}
 }
 
-// only is the same of what was decoded.
+// only keeps the same members of decoded JSON.
 func only(all any) any {
 	object := func(o map[string]any) map[string]any {
 		maps.DeleteFunc(o, func(name string, _ any) bool { return name != "Id" && name != "RepoTags" })

@@ -6,10 +6,10 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 )
 
-// Engines give most failures of a pull no class of their own, and word them by
-// the registry's answer.
+// Engines return no error class for most failures of a pull. The text depends on the
+// registry's answer.
 
-// passing are messages of a registry, or of the way to it, that is out of order.
+// passing are messages about temporary failures of a registry or of the network.
 var passing = []string{
 	// dial tcp 127.0.0.1:5000: connect: connection refused
 	// dial tcp: lookup registry.example on 127.0.0.53:53: no such host
@@ -27,7 +27,7 @@ var passing = []string{
 	"unexpected http status: 5",
 }
 
-// refused are messages that a registry's answer will not change by asking again.
+// refused are messages about missing access. Another attempt cannot succeed.
 var refused = []string{
 	// Get "http://127.0.0.1:5000/v2/": unauthorized: authentication required
 	"unauthorized",
@@ -42,7 +42,7 @@ var refused = []string{
 	"403 forbidden",
 }
 
-// absent are messages for what a registry does not have.
+// absent are messages about an image that the registry does not have.
 var absent = []string{
 	// manifest for x:y not found: manifest unknown: manifest unknown
 	"manifest unknown",
@@ -64,7 +64,7 @@ func says(err error, texts []string) bool {
 	return false
 }
 
-// IsPullRefused tells that the registry wants other credentials than it was shown.
+// IsPullRefused reports whether the registry does not accept the credentials.
 func IsPullRefused(err error) bool {
 	if err == nil || IsUnreachable(err) || says(err, passing) {
 		return false
@@ -72,8 +72,8 @@ func IsPullRefused(err error) bool {
 	return cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) || says(err, refused)
 }
 
-// IsPullAbsent tells that the registry has no such image, not for this platform,
-// or that there can be none of that name.
+// IsPullAbsent reports whether the registry has no such image, or none for this platform,
+// or the name is invalid.
 func IsPullAbsent(err error) bool {
 	if err == nil || IsUnreachable(err) || says(err, passing) {
 		return false
@@ -81,8 +81,8 @@ func IsPullAbsent(err error) bool {
 	return cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) || says(err, absent)
 }
 
-// IsPullLasting tells that asking again at once is no use, although nothing is
-// wrong with the image: this machine or the registry's quota is exhausted.
+// IsPullLasting reports whether an immediate second attempt cannot succeed, although the
+// image exists: the disk is full, or the registry's rate limit is reached.
 func IsPullLasting(err error) bool {
 	return err != nil && says(err, []string{
 		// failed to register layer: ... no space left on device

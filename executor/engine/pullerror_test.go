@@ -8,7 +8,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 )
 
-// Messages of engines from 20.10 to 29, word for word.
+// Messages of engines from 20.10 to 29, verbatim.
 func TestPullErrors(t *testing.T) {
 	const again, refused, absent, lasting = "again", "refused", "absent", "lasting"
 	for _, tt := range []struct {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ExplainRuntime adds what to do to the engine's refusal to make or start a container,
-// where the engine does not know the container's runtime.
+// ExplainRuntime adds advice to the engine's error if the engine does not know the
+// container's runtime.
 func (e *Engine) ExplainRuntime(ctx context.Context, runtime string, err error) error {
 	if IsUnreachable(err) {
 		return err

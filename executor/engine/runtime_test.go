@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Only a runtime that the engine does not have is said to be missing.
+// Only a runtime that the engine does not have is reported as missing.
 func TestExplainRuntime(t *testing.T) {
 	refused := errors.New("the engine's own words")
 	e := answering(t, "1.41", `{"Runtimes":{"runc":{}}}`)

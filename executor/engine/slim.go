@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// LabelPrefix is what labels begin with that we set. A list of containers holds no
-// others: a container has all labels of its image, which are as long as their author
-// likes, and a list may be of many jobs' containers.
+// LabelPrefix is the prefix of our labels. A list of containers keeps only these: a
+// container also has all labels of its image, whose author chose their size, and a list
+// may contain the containers of many jobs.
 const LabelPrefix = "io.gitlab-sysbox-executor."
 
-// longestLabel is more than any label of ours has, in bytes. An image's labels may
-// begin as ours do.
+// longestLabel is longer than any label that we set, in bytes. An image may have labels
+// with our prefix.
 const longestLabel = 4 << 10
 
-// mostOfContainer bounds what is read at a time of a list of containers, in bytes: one
-// container.
+// mostOfContainer limits the memory for reading a list of containers, in bytes. The list
+// is read one container at a time.
 const mostOfContainer = 4 << 20
 
-// slimContainer is what we read of a container in a list (types/container, Summary).
+// slimContainer are the fields that we read of a container in a list (types/container, Summary).
 type slimContainer struct {
 	ID      string   `json:"Id"`
 	Names   []string `json:"Names"`
@@ -28,7 +28,7 @@ type slimContainer struct {
 	Labels  map[string]string
 }
 
-// slim copies a list of containers with what we read of each, one after the other.
+// slim copies a list of containers one by one, with only the fields that we read.
 func slim(from io.Reader, to io.Writer) error {
 	body := &bounded{Reader: from, most: mostOfContainer, left: mostOfContainer}
 	d := json.NewDecoder(body)
@@ -58,14 +58,14 @@ func slim(from io.Reader, to io.Writer) error {
 		}
 		separator = ","
 	}
-	if _, err := d.Token(); err != nil { // the end of the list
+	if _, err := d.Token(); err != nil { // end of the list
 		return err
 	}
 	_, err := io.WriteString(to, strings.TrimPrefix(separator, ",")+"]")
 	return err
 }
 
-// slimBody is the body of an answer that is a list of containers.
+// slimBody wraps the body of an answer that is a list of containers.
 func slimBody(body io.ReadCloser) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(slim(body, w)) }()
@@ -78,6 +78,6 @@ type slimReader struct {
 }
 
 func (s slimReader) Close() error {
-	_ = s.PipeReader.Close() // gives none
+	_ = s.PipeReader.Close() // never fails
 	return s.body.Close()
 }

@@ -9,20 +9,20 @@ import (
 	"github.com/docker/docker/api/types/versions"
 )
 
-// State is what a container is at.
+// State is the state of a container.
 type State struct {
 	Running   bool
-	PID       int // of the first process on the engine's machine; 0 when it does not run
+	PID       int // of the first process, on the engine's machine; 0 if it does not run
 	ExitCode  int
-	OutOfMem  bool // the kernel killed a process of it for want of memory
+	OutOfMem  bool // the kernel killed a process because memory ran out
 	Health    Health
-	HealthLog string // what the last health check wrote
+	HealthLog string // output of the last health check
 }
 
-// Health is what an image's own health check says.
+// Health is the result of an image's health check.
 type Health string
 
-// The states of health; NoHealth is that of an image without a check.
+// The states of health. NoHealth is that of an image without a health check.
 const (
 	NoHealth  Health = ""
 	Starting  Health = "starting"
@@ -30,7 +30,7 @@ const (
 	Unhealthy Health = "unhealthy"
 )
 
-// State looks at a container.
+// State returns the state of a container.
 func (e *Engine) State(ctx context.Context, id string) (State, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
@@ -48,7 +48,7 @@ func (e *Engine) State(ctx context.Context, id string) (State, error) {
 	return s, nil
 }
 
-// AwaitStop waits until a container does not run, or ctx ends.
+// AwaitStop waits until a container has stopped, or ctx ends.
 func (e *Engine) AwaitStop(ctx context.Context, id string) error {
 	stopped, failed := e.client.ContainerWait(ctx, id, container.WaitConditionNotRunning)
 	select {
@@ -59,8 +59,8 @@ func (e *Engine) AwaitStop(ctx context.Context, id string) error {
 	}
 }
 
-// health is the pace as the engine takes it; what it leaves out is the image's
-// own. Engines before 25 know one interval only.
+// health converts pace to the engine's type. Fields that are not set keep the image's
+// values. Engines before 25 have only one interval.
 func (e *Engine) health(ctx context.Context, pace *HealthPace) *container.HealthConfig {
 	if pace == nil {
 		return nil

@@ -30,7 +30,7 @@ func files(a *pki.Authority) TLS {
 	return TLS{CA: a.Path("ca"), Cert: a.Path("cert"), Key: a.Path("key")}
 }
 
-// behindTLS is an engine that wants a certificate of a's.
+// behindTLS is an engine that requires a certificate of a.
 func behindTLS(t *testing.T, a *pki.Authority) (address string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func behindTLS(t *testing.T, a *pki.Authority) (address string) {
 	if s.TLS, err = a.Server(); err != nil {
 		t.Fatal(err)
 	}
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // what the client says is looked at
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the test checks the client's error
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return strings.TrimPrefix(s.URL, "https://")
