@@ -31,28 +31,28 @@ lint: ## Run gofmt, go vet and staticcheck
 	$(GO) tool staticcheck ./...
 
 test-unit: ## Run the unit tests
-	$(GO) test -race $$($(GO) list ./... | grep -v /integration$$)
+	$(GO) test -race $$($(GO) list ./... | grep -vxF "$$(GO=$(GO) scripts/integration.sh packages)")
 
 test-integration: ## Run the integration tests
-	$(GO) test -race -parallel 3 -count=1 -timeout 60m -v ./integration
+	GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 test-engine-29: packages ## Run the integration tests on a Docker Engine 29, built from its module
-	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 $(GO) test -race -parallel 3 -count=1 -timeout 60m -v ./integration
+	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 # Sysbox must be installed and running.
 test-sysbox: ## Run the integration tests under the real Sysbox
 	@scripts/engine.sh sysbox
-	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox $(GO) test -race -parallel 3 -count=1 -timeout 60m -v ./integration
+	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 # On the stand-in, or under the real Sysbox where it runs. Afterwards: how long a job takes beside hostile ones.
 test-hostile: packages ## Run the attacks of docs/security.md
-	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration)
-	$(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration
+	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration/)
+	$(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration/hostile
 
 # Forty jobs leave 80 GiB on a disk of 20 GiB; `make test` does a twentieth of that. It
 # needs 30 GiB of free space, and at least ten minutes.
 test-disk: packages ## Fill a disk of 20 GiB four times over
-	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileDiskFillsUp ./integration
+	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileDiskFillsUp ./integration/hostile
 
 # 10 million inputs each take hours; `make fuzz FUZZ=100000x ONLY=agentclient` takes minutes.
 FUZZ ?= 10000000x
@@ -62,13 +62,13 @@ fuzz: ## Run every fuzz target of the repository
 
 # `make test` tries some of them.
 test-lies: packages ## Test every fault of a lying engine at every call
-	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration
+	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration/removal
 
 bench-storage: packages ## Measure what storage costs: the figures of docs/storage.md
-	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration
+	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration/storage
 
 bench: ## Measure what a stage call costs, beside a plain exec
-	$(GO) test -run '^$$' -bench BenchmarkRunEmptyScript -benchtime 30x -count 3 ./integration
+	$(GO) test -run '^$$' -bench BenchmarkRunEmptyScript -benchtime 30x -count 3 ./integration/jobs
 
 clean: ## Stop the tests' engine and remove it, the binary and the cache
 	scripts/engine.sh stop "$$(scripts/engine.sh place)"

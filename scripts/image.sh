@@ -6,14 +6,14 @@
 #   image.sh NAME         build its tarball only, and print the tarball's path
 #   image.sh --list       name the images there are
 #
-# A recipe is integration/images/NAME.bash, sourced here. It may set
+# A recipe is integration/recipes/NAME.bash, sourced here. It may set
 #   suite     the Debian release of a root made anew, or
 #   from      the image it starts from
 #   packages  what to install into it
 #   changes   lines of a Dockerfile for the image's configuration
 #   setup     a function that works on the tree in $root; $work is a scratch folder, $recipes the
 #             folder of the recipes
-# and may have further files in integration/images/NAME/, of which those in NAME/root/ go into the
+# and may have further files in integration/recipes/NAME/, of which those in NAME/root/ go into the
 # image as they are.
 #
 # The tarballs stay in ${GSX_CACHE_DIR:-.cache}/images, named by a hash of the recipe, and an image
@@ -26,7 +26,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 format=1
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-recipes=$repo/integration/images
+recipes=$repo/integration/recipes
 cache=${GSX_CACHE_DIR:-$repo/.cache}/images
 
 die() {

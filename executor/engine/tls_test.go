@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/integration/pki"
+	"gitlab-sysbox-executor/integration/harness/pki"
 )
 
 func authority(t *testing.T) *pki.Authority {

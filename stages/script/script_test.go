@@ -20,7 +20,7 @@ var enforced = Adaptation{
 func samples(t testing.TB) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
-	const pattern = "../../integration/runner/testdata/generated-scripts/*.sh"
+	const pattern = "../../integration/harness/runner/testdata/generated-scripts/*.sh"
 	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no samples in %s (%v)", pattern, err)

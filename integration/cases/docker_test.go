@@ -1,0 +1,59 @@
+package cases
+
+import (
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/runner"
+)
+
+// It builds and runs, with its data on
+// the job's storage volume, and ends within ten seconds.
+func TestDockerInTheJob(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{})
+	scripts := documented(t, "docker")
+	j := harness.Job(t, "docker", builtContext(), scripts[0]+" || { cat dockerd.log; exit 1; }", scripts[1],
+		"ls -d /var/lib/containers/docker/overlay2",
+		"docker run --detach --interactive --init built sh -c 'read line' >/dev/null",
+		`before=$(date +%s); kill %1; wait %1 || true; took=$(($(date +%s) - before))`,
+		`[ $took -le 10 ] && echo stopped in time || echo "stopped in $took s"`)
+	harness.WantLines(t, p.Succeed(t, j), "ran: a step with /bin/sh", "overlay2 in /var/lib/docker", "/var/lib/containers/docker/overlay2", "stopped in time")
+}
+
+// An inner Docker engine as a service like docker:dind: without TLS, its
+// data on the job's storage volume, and with the certificates that it makes for its
+// clients. Nothing is configured.
+func TestDockerAsService(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{})
+	for name, variables := range map[string][]runner.Variable{
+		"plain": {runner.Var("DOCKER_HOST", "tcp://docker:2375"), runner.Var("DOCKER_TLS_CERTDIR", "")},
+		"TLS": {runner.Var("DOCKER_HOST", "tcp://docker:2376"), runner.Var("DOCKER_TLS_CERTDIR", "/certs"),
+			runner.Var("DOCKER_TLS_VERIFY", "1"), runner.Var("DOCKER_CERT_PATH", "/certs/client")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := harness.With(harness.Job(t, "docker", builtContext(),
+				"timeout 60 sh -c 'until docker version >version.log 2>&1; do sleep 0.2; done' || { cat version.log; exit 1; }",
+				"docker build --tag built context", "docker run --rm built",
+				"docker run --detach --interactive built sh -c 'read line' >/dev/null", // as first process it is deaf to TERM
+				"echo as $(docker info --format '{{.Driver}}')",
+			), variables...)
+			j.Services = []runner.Image{{Name: harness.Image(t, "dind"), Alias: "docker", PullPolicies: []string{"if-not-present"}}}
+			if name == "plain" {
+				j.Services[0].Command = []string{"--data-root=/var/lib/containers/dind"}
+				j.Script = append(j.Script, "ls -d /var/lib/containers/dind/overlay2")
+			}
+			r := p.Succeed(t, j)
+			harness.WantLines(t, r, "ran: a step with /bin/sh", "as overlay2")
+			if name == "plain" {
+				harness.WantLines(t, r, "/var/lib/containers/dind/overlay2")
+			}
+			if took := r.Call("cleanup").Duration; took > 10*time.Second {
+				t.Errorf("cleanup took %s\n%s", took, r)
+			}
+		})
+	}
+}

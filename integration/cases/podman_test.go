@@ -1,0 +1,142 @@
+package cases
+
+import (
+	"sync"
+	"testing"
+
+	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/runner"
+)
+
+// cacheContext writes one whose last step uses a cache mount, so that it tells what
+// was there before.
+func cacheContext() string {
+	return harness.BusyboxContext(
+		"ARG TURN",
+		"ARG MARK",
+		`RUN --mount=type=cache,target=/var/cache/test echo "before $TURN: [$(cat /var/cache/test/mark 2>/dev/null)]" && echo $MARK >/var/cache/test/mark`,
+		"CMD echo in the built image",
+	)
+}
+
+// Build and run without any flag, as the container's root and as
+// another user of the image.
+func TestPodmanBuildsAndRuns(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"buildah", "buildah-trixie"} {
+		for _, user := range []string{"root", "builder"} {
+			t.Run(name+" as "+user, func(t *testing.T) {
+				t.Parallel()
+				p := harness.NewPlace(t, harness.Settings{})
+				j := harness.Job(t, name, cacheContext(),
+					"podman build --tag built --build-arg TURN=first context",
+					`echo "ran: $(podman run --rm built)"`,
+					`[ "$(podman run --rm built sh -c 'ulimit -Hn')" = "$(ulimit -Hn)" ] && echo same limit`,
+					`echo "its own: $(podman run --rm built sh -c 'cat /proc/self/comm; ls /sys/class >/dev/null && touch /sys/mine 2>/dev/null || echo no writing')"`,
+				)
+				want := []string{"before first: []", "ran: in the built image", "same limit", "its own: cat", "no writing"}
+				if user == "root" { // without the environment the two have one configuration
+					j.Script = append(j.Script, `echo "bare: $(env -i HOME="$HOME" PATH="$PATH" podman run --rm built)"`)
+					want = append(want, "bare: in the built image")
+				}
+				j.Image.User = user
+				harness.WantLines(t, p.Succeed(t, j), want...)
+			})
+		}
+	}
+}
+
+// Two jobs of one project that run at the same time, with one
+// Dockerfile, see nothing of each other's cache mounts, in local builds and in
+// remote ones; a job's second build sees its own. Remotely they lie below the
+// job's TMPDIR, which the client does not forward.
+func TestCacheMountsOfParallelJobs(t *testing.T) {
+	t.Parallel()
+	remote := func(url string) string {
+		return harness.Lines("for i in $(seq 150); do podman --remote --url "+url+" version >/dev/null 2>&1 && break; sleep 0.2; done",
+			"TMPDIR=/tmp podman --remote --url "+url+" build --tag built --build-arg TURN=$TURN --build-arg MARK=$MARK context",
+			`ls -d "$TMPDIR"/buildah-cache* >/dev/null && echo cache below TMPDIR`,
+			`echo "ran: $(podman --remote --url `+url+` run --rm built)"`)
+	}
+	for name, c := range map[string]struct {
+		build   string
+		service bool
+	}{
+		"local":     {build: "buildah build --build-arg TURN=$TURN --build-arg MARK=$MARK context"},
+		"in a job":  {build: "podman system service --time 0 unix:///tmp/podman.sock &\n" + remote("unix:///tmp/podman.sock")},
+		"a service": {build: remote("tcp://podman:8080"), service: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{})
+			var jobs [2]*runner.Session
+			for n := range jobs {
+				j := harness.Job(t, "buildah", "true")
+				j.ConcurrentID = n
+				if c.service {
+					s := harness.Service(t, "buildah", "podman", "podman", "system", "service", "--time=0", "tcp:0.0.0.0:8080")
+					s.Variables = []runner.Variable{runner.Var("HEALTHCHECK_TCP_PORT", "8080")}
+					j.Services = []runner.Image{s}
+				}
+				jobs[n] = p.Ready(t, j)
+			}
+			if a, b := jobs[0].Job, jobs[1].Job; a.ProjectID != b.ProjectID || a.ID == b.ID {
+				t.Fatalf("jobs %d and %d of projects %d and %d", a.ID, b.ID, a.ProjectID, b.ProjectID)
+			}
+			for _, turn := range []string{"first", "second"} {
+				var calls [2]*runner.Call
+				var wg sync.WaitGroup
+				for n, mark := range []string{"one", "two"} {
+					wg.Go(func() {
+						calls[n] = jobs[n].RunScript(t.Context(), runner.StageBuild, harness.Lines("#!/usr/bin/env bash", "set -e",
+							"mkdir -p /tmp/work", "cd /tmp/work", "export TURN="+turn+" MARK="+mark, cacheContext(), c.build))
+					})
+				}
+				wg.Wait()
+				for n, mark := range []string{"one", "two"} {
+					want := []string{"before first: []"}
+					if turn == "second" {
+						want = []string{"before second: [" + mark + "]"}
+					}
+					if name != "local" {
+						want = append(want, "cache below TMPDIR", "ran: in the built image")
+					}
+					for _, line := range want {
+						if calls[n].Err != nil || !calls[n].Output.Has(line) {
+							t.Errorf("no line %q in\n%s", line, calls[n])
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// A job without variables builds what its repository holds, pushes it
+// and runs what it pushed.
+func TestBuildPushRun(t *testing.T) {
+	t.Parallel()
+	g := harness.NewGitLab(t)
+	sha := g.Commit(t, "group/project", map[string]string{"Dockerfile": harness.Lines("FROM scratch", "COPY busybox /bin/busybox",
+		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`, "CMD echo in the built image", "")})
+	for _, user := range []string{"root", "builder"} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{})
+			j := g.Job(harness.Job(t, "buildah-registry",
+				harness.Lines(
+					"printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: 127.0.0.1:5000}\n' \"$TMPDIR/registry\" >registry.yml",
+					"docker-registry serve registry.yml >registry.log 2>&1 &",
+					"until (: </dev/tcp/127.0.0.1/5000) 2>/dev/null; do sleep 0.1; done",
+				),
+				"cp /bin/busybox .",
+				"buildah build --tag 127.0.0.1:5000/built .",
+				"buildah push --tls-verify=false 127.0.0.1:5000/built",
+				"buildah rmi --all --force",
+				`echo "ran: $(podman run --rm --tls-verify=false 127.0.0.1:5000/built)"`,
+			), sha)
+			j.Image.User, j.Variables = user, nil
+			harness.WantLines(t, p.Succeed(t, j), "ran: in the built image")
+		})
+	}
+}

@@ -1,4 +1,0 @@
-# As escape, with the Buildah and Podman of Debian 13.
-# shellcheck source=integration/images/escape.bash
-. "$recipes/escape.bash"
-from=buildah-trixie

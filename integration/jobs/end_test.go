@@ -1,0 +1,87 @@
+package jobs
+
+import (
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/runner"
+)
+
+// TERM ends what runs in the container within the grace, and the
+// container goes on.
+func TestTerminatedRun(t *testing.T) {
+	t.Parallel()
+	const grace = 2 * time.Second
+	p := harness.NewPlace(t, harness.Settings{Run: `kill_grace = "2s"`})
+	s, process := p.RunStubborn(t)
+	sent := time.Now()
+	if err := process.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	call, err := process.Wait(grace + 10*time.Second) // what comes on top is the engine's own time
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("run ended %s after SIGTERM, exit %d", time.Since(sent).Round(time.Millisecond), call.Exit)
+	s.SetStatus("canceled")
+	if call := s.Run(t.Context(), runner.StageAfter); call.Err != nil || !call.Output.Has("sleeping 0") {
+		t.Errorf("after_script saw the script's processes\n%s", call)
+	}
+}
+
+// A driver that is killed leaves no process behind either.
+func TestKilledRun(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{Run: `kill_grace = "2s"`})
+	s, process := p.RunStubborn(t)
+	killed := time.Now()
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := process.Wait(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		call := s.Run(t.Context(), runner.StageAfter)
+		if call.Err != nil {
+			t.Fatal(call)
+		}
+		if call.Output.Has("sleeping 0") {
+			t.Logf("no process %s after SIGKILL", time.Since(killed).Round(time.Millisecond))
+			return
+		}
+		if time.Since(killed) > 20*time.Second {
+			t.Fatalf("20 s after SIGKILL:\n%s", call)
+		}
+	}
+}
+
+// A whole job whose cancel button is pressed: the later stages see no process
+// of the script's.
+func TestRowCancel(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{Run: `kill_grace = "2s"`})
+	j := harness.Job(t, "bookworm", harness.Stubborn...)
+	j.AfterScript = append([]string{`echo "status $CI_JOB_STATUS"`}, harness.CountSleeps...)
+	play := p.Runner.Start(j)
+	if _, err := play.Log.WaitFor("ready", time.Minute); err != nil {
+		play.Abort()
+		t.Fatal(err, play.Wait())
+	}
+	play.Cancel()
+	r := play.Wait()
+	if r.Outcome != runner.Canceled || !r.Log.Has("status canceled") || !r.Log.Has("sleeping 0") || len(r.Abandoned) > 0 {
+		t.Error(r)
+	}
+}
+
+// What outlives a script that ended by itself does not hold up the stage.
+func TestBackgroundProcessDoesNotHoldTheStage(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{Run: `kill_grace = "2s"`})
+	r := p.Succeed(t, harness.Job(t, "bookworm", "sleep 3600 & echo started"))
+	if d := r.Call(runner.StageBuild).Duration; d > 20*time.Second {
+		t.Errorf("the stage took %s\n%s", d, r)
+	}
+}
