@@ -5,35 +5,35 @@ import (
 	"gitlab-sysbox-executor/executor/cgroup"
 )
 
-// Environment is what prepare learnt of a job's containers and later stages need. It
-// is in the job's journal.
+// Environment is what later stages need to know of a job's containers. The prepare stage
+// writes it to the job's journal.
 type Environment struct {
 	Container   string `json:"container"` // ID
-	Image       string `json:"image"`     // as the job named it
+	Image       string `json:"image"`     // as written in the job
 	Shell       string `json:"shell"`
 	ANSIQuoting bool   `json:"ansi_quoting"`
 	User        string `json:"user"`
 	WorkingDir  string `json:"working_dir"`
 	Init        bool   `json:"init"`
 	NoFile      uint64 `json:"nofile,omitempty"` // as in agent.ExecOrder
-	// Enforced are the variables that a job's script must not change.
+	// Enforced are the variables that a job's script cannot change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`
 	Watch    agent.Watch       `json:"watch"`
 	Limits   Limits            `json:"limits"`
-	// Builds is the kept volume with the job's builds folder; empty where it is not kept.
+	// Builds is the kept volume with the job's builds folder; empty if it is not kept.
 	Builds   string    `json:"builds,omitempty"`
 	Services []Running `json:"services,omitempty"`
-	// Tools is a folder on the PATH of the stages that a helper can do.
+	// Tools is a folder on the PATH of stages that can run in a helper container.
 	Tools string `json:"tools,omitempty"`
-	// EngineFolder is on the engine's disk, where that is seen from here.
+	// EngineFolder is the engine's data folder; empty if this process cannot see it.
 	EngineFolder string `json:"engine_folder,omitempty"`
-	// Helper is where those stages run, when not in the job's container.
+	// Helper is the environment of those stages; nil if they run in the job container.
 	Helper *Environment `json:"helper,omitempty"`
 }
 
-// Of is the environment of one stage: of one that a helper can do, or of one with
-// the author's script.
+// Of returns the environment of a stage. Helper is true for a stage that can run in a
+// helper container, and false for a stage with the author's script.
 func (e Environment) Of(helper bool) Environment {
 	switch {
 	case !helper:
@@ -44,12 +44,12 @@ func (e Environment) Of(helper bool) Environment {
 	return e
 }
 
-// Limits are those of a container that a script may reach.
+// Limits are the limits of a container that a script can reach.
 type Limits struct {
-	Memory int64 `json:"memory,omitempty"` // bytes; not positive for none
-	Pids   int64 `json:"pids,omitempty"`   // processes and threads; not positive for none
+	Memory int64 `json:"memory,omitempty"` // bytes; no limit unless positive
+	Pids   int64 `json:"pids,omitempty"`   // processes and threads; no limit unless positive
 	Volume int64 `json:"volume,omitempty"` // bytes of the storage volume
-	// Group counts what the kernel did because of them.
+	// Group counts the kernel's actions because of these limits.
 	Group cgroup.Group `json:"group"`
 }
 
@@ -57,10 +57,10 @@ type Limits struct {
 type Running struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`  // of the container
-	Image string `json:"image"` // as the job log names it
+	Image string `json:"image"` // its name in the job log
 	Label string `json:"label"`
-	// Ports are those of which one that accepts a connection says that it is ready.
+	// Ports are TCP ports. The service is ready when one of them accepts a connection.
 	Ports []int `json:"ports,omitempty"`
-	// Health says that the image's own health check is to be asked instead.
+	// Health means that the image's health check is used instead of Ports.
 	Health bool `json:"health,omitempty"`
 }

@@ -1,22 +1,22 @@
 package job
 
-// Folders are the job's folders as its scripts see them, and how long they last.
+// Folders are the job's folders as its scripts see them, and how long they are kept.
 type Folders struct {
 	Builds string
 	Cache  string
-	// Temp is where the Runner's scripts put file variables, below Builds; each job
-	// gets it empty. It may be empty for none.
+	// Temp is where the Runner's scripts put file variables, below Builds. It is empty
+	// at the start of each job. There may be none.
 	Temp string
 
-	// KeepBuilds hands Builds on to the next job of the same Runner, project,
-	// slot and protection; KeepCache shares Cache among the jobs of the same
-	// project and protection.
+	// KeepBuilds keeps Builds for the next job of the same Runner, project, slot and
+	// protection. KeepCache shares Cache among the jobs of the same project and
+	// protection.
 	KeepBuilds, KeepCache bool
-	// Slot is one that no other job of the Runner's has in this project meanwhile.
+	// Slot is used by only one job of the Runner in this project at a time.
 	Slot int64
-	// Protected jobs, those on protected refs, share nothing with others.
+	// Protected jobs run on protected refs. They share nothing with other jobs.
 	Protected bool
-	// KeepCacheMounts shares cache mounts of image builds among the jobs of the same
-	// project, apart as builds are for protected refs; else each job has its own.
+	// KeepCacheMounts shares the cache mounts of image builds among the jobs of the same
+	// project and protection. Otherwise each job has its own.
 	KeepCacheMounts bool
 }

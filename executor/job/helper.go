@@ -5,30 +5,30 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 )
 
-// HelperMode says where the scripts run that a helper container can run.
+// HelperMode selects the container for scripts that a helper container can run.
 type HelperMode string
 
 // The modes of a helper.
 const (
-	HelperAuto      HelperMode = "auto"      // in a container of its own when the job's lacks git
-	HelperJob       HelperMode = "job"       // always in the job's container
-	HelperContainer HelperMode = "container" // always in a container of its own
+	HelperAuto      HelperMode = "auto"      // in a helper container if the job's image has no git
+	HelperJob       HelperMode = "job"       // always in the job container
+	HelperContainer HelperMode = "container" // always in a helper container
 )
 
-// Helper is what does the work with git, caches and artifacts.
+// Helper are the settings of the work with git, caches and artifacts.
 type Helper struct {
 	Mode  HelperMode
 	Image image.Request
-	// Optional lets a job go on where the helper's image cannot be had.
+	// Optional lets a job continue if the helper's image is not available.
 	Optional bool
-	// NeedsGit and NeedsTool tell what those of the job's scripts use.
+	// NeedsGit and NeedsTool are true if the job's scripts use git or the runner binary.
 	NeedsGit, NeedsTool bool
-	// Tool is a static executable on the host that those scripts find as
-	// ToolName; empty when there is none, and the image has to bring it.
+	// Tool is the runner binary, a static executable on the host. Scripts find it under
+	// ToolName. It is empty if there is none; the image then has to contain it.
 	Tool, ToolName string
 }
 
-// Why tells why the job gets a helper container; empty when it gets none.
+// Why returns the reason for a helper container; empty if the job gets none.
 func (h Helper) Why(job agent.Report) string {
 	switch {
 	case h.Mode == HelperContainer:

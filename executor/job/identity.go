@@ -1,5 +1,5 @@
-// Package job is one job as plain data: who it is, what it is to have, and what
-// prepare learnt of it. Nothing in it belongs to an engine.
+// Package job describes one job as plain data: its identity, its plan, and what the prepare
+// stage learnt about it. It does not depend on an engine.
 package job
 
 import (
@@ -11,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/owner"
 )
 
-// Identity tells one job from every other on this machine.
+// Identity distinguishes a job from every other job on this machine.
 type Identity struct {
 	Server     string `json:"server"` // host[:port] of the GitLab instance
 	RunnerID   int64  `json:"runner_id"`
@@ -20,31 +20,30 @@ type Identity struct {
 	JobID      int64  `json:"job_id"`
 }
 
-// Name is what all names of the job's resources derive from. It is fit for a
-// file name and for every name the engine takes: nothing in it is the job
-// author's choice. Two GitLab instances may use the same job number on one
-// machine, hence the hash of the server.
+// Name is the prefix of all names of the job's resources. It is valid as a file name and
+// as a name on the engine. The author of the job cannot choose any part of it. Two GitLab
+// instances may use the same job number on one machine, so it has a hash of the server.
 func (i Identity) Name() string {
 	sum := sha256.Sum256([]byte(i.Server))
 	return fmt.Sprintf("gsx-%s-p%d-j%d", hex.EncodeToString(sum[:4]), i.ProjectID, i.JobID)
 }
 
-// Role is what a container, a network or a volume is to its job.
+// Role is the purpose of a container, network or volume of a job.
 type Role string
 
 // The roles.
 const (
-	RoleBuild   Role = "build" // the job's own container
+	RoleBuild   Role = "build" // the job container
 	RoleHelper  Role = "helper"
 	RoleService Role = "service"
 	RoleNetwork Role = "network"
 	RoleStorage Role = "storage"
-	RoleBuilds  Role = "builds" // volumes that go with the job
+	RoleBuilds  Role = "builds" // volumes that are removed with the job
 	RoleCache   Role = "cache"
 	RoleShared  Role = "shared" // a volume that the job shares with its services
 )
 
-// Labels are the identity as labels of a resource in the given role.
+// Labels returns the labels of a resource with this identity and role.
 func (i Identity) Labels(role Role) map[string]string {
 	return map[string]string{
 		LabelName:     i.Name(),

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// engineName is what the Docker Engine takes as a name of a container or volume.
+// engineName matches the names that the Docker Engine accepts for containers and volumes.
 var engineName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 func TestIdentityName(t *testing.T) {

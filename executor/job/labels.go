@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// LabelPrefix begins every label of ours. It is not the Runner's own
-// com.gitlab.gitlab-runner: the Runner's clean-up tools prune by that.
+// LabelPrefix is the prefix of all our labels. It is not the Runner's
+// com.gitlab.gitlab-runner, because the Runner's clean-up scripts remove resources with that.
 const LabelPrefix = "io.gitlab-sysbox-executor."
 
-// The labels that every resource of a job carries.
+// The labels of every resource of a job.
 const (
 	LabelName     = LabelPrefix + "name"
 	LabelServer   = LabelPrefix + "server"
@@ -19,39 +19,39 @@ const (
 	LabelPipeline = LabelPrefix + "pipeline"
 	LabelJob      = LabelPrefix + "job"
 	LabelRole     = LabelPrefix + "role"
-	// LabelOwner is the owner process, as owner.Process writes it.
+	// LabelOwner is the owner process in the format of owner.Process.
 	LabelOwner = LabelPrefix + "owner"
-	// LabelState tells which state folder has the job's journal.
+	// LabelState names the state folder with the job's journal.
 	LabelState = LabelPrefix + "state"
 )
 
-// LabelKept marks a volume that outlives its jobs and says what is in it: builds,
-// cache or cache-mounts. Such a volume has no LabelName: no job's cleanup removes it.
+// LabelKept marks a volume that outlives its jobs. Its value is the content: builds, cache
+// or cache-mounts. Such a volume has no LabelName, so no job's cleanup removes it.
 const LabelKept = LabelPrefix + "kept"
 
-// The labels, beside those of an Identity, of a volume that is kept.
+// The labels of a kept volume, in addition to those of an Identity.
 const (
 	LabelProtected = LabelPrefix + "protected"
 	LabelSlot      = LabelPrefix + "slot"
 )
 
-// LabelImages marks the volumes with generations of shared images, and the container
-// that fills one, with the state folder that they belong to.
+// LabelImages marks volumes with generations of shared images, and fill containers. Its
+// value is the state folder that they belong to.
 const LabelImages = LabelPrefix + "images"
 
-// LabelSystemd is an image's own label: "true" or "false" says whether systemd is
-// to be the first process of its containers.
+// LabelSystemd is a label that images may have: "true" or "false" sets whether systemd is
+// the first process of their containers.
 const LabelSystemd = LabelPrefix + "systemd"
 
-// Labels are all labels that we read from a resource. A container has its image's
-// labels, too, where it has no label of that name itself.
+// Labels are all labels that we read from a resource. A container also has the labels of
+// its image that it does not set itself.
 var Labels = []string{
 	LabelName, LabelServer, LabelRunner, LabelProject, LabelPipeline, LabelJob, LabelRole, LabelOwner, LabelState,
 	LabelImages, LabelKept, LabelProtected, LabelSlot,
 }
 
-// ContainerLabels are labels with every one that we read: those that are not given
-// are empty, whatever the image's say.
+// ContainerLabels adds every label that we read, with an empty value if labels does not
+// have it. So the image cannot set them.
 func ContainerLabels(labels map[string]string) map[string]string {
 	all := map[string]string{}
 	for _, label := range Labels {
@@ -61,16 +61,16 @@ func ContainerLabels(labels map[string]string) map[string]string {
 	return all
 }
 
-// name is the form of what Identity.Name gives.
+// name matches the names that Identity.Name returns.
 var name = regexp.MustCompile(`^gsx-[0-9a-f]{8}-p[0-9]{1,19}-j[0-9]{1,19}$`)
 
-// ValidName tells whether a job's name is one that Identity gives: it becomes
-// part of a path, and is printed.
+// ValidName reports whether text can be a job's name. Such a name is used in paths and is
+// printed.
 func ValidName(text string) bool { return name.MatchString(text) }
 
-// Owns tells whether a resource of that name and with these labels is the named
-// job's. The label alone does not tell: a container of somebody else has it where its
-// image has. All names of our resources begin with the job's.
+// Owns reports whether a resource with this name and these labels belongs to the job. The
+// label is not enough: another user's container has it if its image has it. The names of
+// our resources also begin with the job's name.
 func Owns(job, resource string, labels map[string]string) bool {
 	return ValidName(job) && labels[LabelName] == job && (resource == job || strings.HasPrefix(resource, job+"-"))
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A name becomes a path, and what it is the name of is removed.
+// A name is used in a path, and the resource with this name is removed.
 func TestHostileNames(t *testing.T) {
 	good := Identity{Server: "gitlab.example.com", ProjectID: 1, JobID: 9223372036854775807}.Name()
 	for name, valid := range map[string]bool{
@@ -33,11 +33,11 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// What an image's labels say never counts for a container of ours.
+// The labels of an image must not be taken for labels of our container.
 func TestHostileLabelsOfAnImageDoNotCount(t *testing.T) {
 	image := map[string]string{LabelImages: "01234567", LabelKept: "builds", LabelName: "gsx-0123abcd-p1-j2", LabelState: "1-2", LabelOwner: "1/1////1", "com.example.other": "x"}
 	ours := ContainerLabels(map[string]string{LabelRole: "build", LabelName: "gsx-0123abcd-p3-j4"})
-	merged := maps.Clone(image) // as the engine does
+	merged := maps.Clone(image) // the engine merges them this way
 	maps.Copy(merged, ours)
 	for _, label := range Labels {
 		if merged[label] != ours[label] {

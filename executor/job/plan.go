@@ -8,23 +8,23 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Plan is what one job is to have, as plain data. It is read-only.
+// Plan describes the resources and settings of a job, as plain data. It is read-only.
 type Plan struct {
 	Identity Identity
-	Runtime  string // OCI runtime, by the name under which the backend has it
+	Runtime  string // name of the OCI runtime on the backend
 	Hostname string
 
 	Image image.Request
-	// Entrypoint replaces the image's own: nil keeps it, one empty string clears it.
+	// Entrypoint replaces the image's. Nil keeps it, and one empty string clears it.
 	Entrypoint []string
-	// User is user[:group], names or numbers; empty for the image's own.
+	// User is user[:group], names or numbers; empty for the image's user.
 	User string
-	// Environment holds NAME=value. The storage settings are added to it.
+	// Environment is a list of NAME=value, without the storage settings.
 	Environment []string
-	// Systemd says whether systemd is the first process; nil leaves it to the image.
+	// Systemd sets whether systemd is the first process; nil leaves it to the image.
 	Systemd *bool
-	// SystemdRefused says why none of the job's containers may boot systemd, which
-	// runs as root; empty when they may.
+	// SystemdRefused is the reason why none of the job's containers may boot systemd, which
+	// runs as root; empty if they may.
 	SystemdRefused string
 
 	Resources config.Resources
@@ -33,24 +33,24 @@ type Plan struct {
 	Network   config.Network
 	Storage   storage.Settings
 	Volume    Volume
-	// SharedImages offers the job the images that all jobs share.
+	// SharedImages gives the job access to the shared images.
 	SharedImages bool
 	Folders      Folders
 	Helper       Helper
 
 	Services []Service
-	// ServiceLogs shows the services' logs in the job's.
+	// ServiceLogs adds the logs of the services to the job log.
 	ServiceLogs bool
 
 	EntrypointTimeout time.Duration
-	// InspectTimeout bounds a look at a container that was started, apart from the
-	// waiting for its entrypoint and for systemd.
+	// InspectTimeout limits the inspection of a started container, without the time for
+	// its entrypoint and for systemd.
 	InspectTimeout time.Duration
 	SystemdTimeout time.Duration
-	ServiceTimeout time.Duration // for all services together; none when not positive
+	ServiceTimeout time.Duration // for all services together; do not wait unless positive
 }
 
-// Images are the images that the job needs: its own, then those of its services.
+// Images are the images that the job needs: its own first, then those of its services.
 func (p Plan) Images() []image.Request {
 	all := []image.Request{p.Image}
 	for _, s := range p.Services {
@@ -59,15 +59,15 @@ func (p Plan) Images() []image.Request {
 	return all
 }
 
-// Service is a container that runs beside the job's, on its network, with its
+// Service is a container that runs beside the job container, on its network, with its
 // volumes and its storage settings.
 type Service struct {
 	Image       image.Request
-	Aliases     []string // all its names on the job's network
-	Label       string   // what its lines in the job log begin with
-	Entrypoint  []string // nil keeps the image's own
-	Command     []string // nil keeps the image's own
-	Systemd     *bool    // as the Plan's
+	Aliases     []string // its names on the job's network
+	Label       string   // prefix of its lines in the job log
+	Entrypoint  []string // nil keeps the image's
+	Command     []string // nil keeps the image's
+	Systemd     *bool    // as in Plan
 	User        string
 	Environment []string // NAME=value
 	Runtime     string

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// IsRoot tells whether user[:group] is a container's root, as far as it can be
-// told without looking into the container.
+// IsRoot reports whether user[:group] is root. It does not read the container's user
+// database, so it does not recognise other names for root.
 func IsRoot(user string) bool {
 	name, _, _ := strings.Cut(user, ":")
 	id, err := strconv.Atoi(name)

@@ -1,12 +1,12 @@
 package job
 
-// Volume is what a job's storage volume is to be like. Sizes are bytes.
+// Volume are the settings of a job's storage volume. Sizes are in bytes.
 type Volume struct {
-	Backend    string // one of storage's, or storage.Auto
-	Folder     string // on the host, for images of file systems
+	Backend    string // a backend of package storage, or storage.Auto
+	Folder     string // on the host, for file system images
 	Size       int64
-	MinFree    int64   // what admission leaves free on the host
-	Overcommit float64 // what sparse volumes may grow to is divided by it
-	// Overlay asks for native overlay in place of vfs, where it works.
+	MinFree    int64   // space that admission keeps free on the host
+	Overcommit float64 // divides the size that sparse volumes may grow to
+	// Overlay asks for native overlay instead of vfs, if it works.
 	Overlay bool
 }

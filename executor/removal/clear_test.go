@@ -29,8 +29,8 @@ func begin(t *testing.T, e *Engine, intended ...journal.Resource) {
 	}
 }
 
-// Kinds go in their order, and what one removal brings to light goes with the next
-// look.
+// Kinds are removed in their order. Resources that a removal reveals are removed after the
+// next list.
 func TestClearInOrder(t *testing.T) {
 	containers, volumes := asked(journal.Container), asked(journal.Volume)
 	var gone []string
@@ -56,7 +56,7 @@ func TestClearInOrder(t *testing.T) {
 	}
 }
 
-// What was asked for and not answered is waited for, and nothing else is.
+// A removal waits for requests that were not answered, and for nothing else.
 func TestClearAwaitsTheUnanswered(t *testing.T) {
 	volumes := asked(journal.Volume)
 	e := testEngine(t, volumes)
@@ -70,8 +70,8 @@ func TestClearAwaitsTheUnanswered(t *testing.T) {
 	}
 }
 
-// A leftover is written down with its users, is in the way of another attempt if an
-// engine made it, and is taken up by the next removal.
+// A leftover is recorded with its users and is removed by the next removal. It prevents
+// another attempt if an engine made it.
 func TestLeftover(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		t.Run(fmt.Sprintf("made by an engine %t", made), func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestLeftover(t *testing.T) {
 	}
 }
 
-// Busy resources are tried again for as long as the kind's patience, others not.
+// Busy resources are tried again for the kind's Patience. Other failures are not repeated.
 func TestPatience(t *testing.T) {
 	busy := &teardown.StillBusy{}
 	for name, c := range map[string]struct {
@@ -124,7 +124,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// However the users of leftovers are found out, a removal ends with its time.
+// A removal ends in time even if it takes long to find the users of leftovers.
 func TestLeftoversAreReportedInTime(t *testing.T) {
 	t.Parallel()
 	volumes := asked(journal.Volume)
@@ -144,7 +144,7 @@ func TestLeftoversAreReportedInTime(t *testing.T) {
 	}
 }
 
-// The resources of a job on another engine are not looked for on this one.
+// The resources of a job on another engine are not searched for on this one.
 func TestClearOfAnotherEngine(t *testing.T) {
 	e := testEngine(t, asked(journal.Volume))
 	j, _, err := journal.Open(e.Dir.Journals(), aJob)
@@ -159,8 +159,8 @@ func TestClearOfAnotherEngine(t *testing.T) {
 	}
 }
 
-// A journal that cannot be read for the moment is neither taken for an empty one nor
-// written: a removal says so and gc keeps the job, until it can be read again.
+// A journal that cannot be read temporarily must not count as empty and must not be
+// written. A removal reports it, and gc keeps the job until the journal can be read again.
 func TestJournalUnreadForTheMoment(t *testing.T) {
 	t.Parallel()
 	var mend sync.Once
@@ -194,7 +194,7 @@ func TestJournalUnreadForTheMoment(t *testing.T) {
 	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSymlink {
 		t.Errorf("the journal was written: %v %v", info, err)
 	}
-	// The moment passes while the removal is at work.
+	// The journal becomes readable during the removal.
 	now = func() {
 		mend.Do(func() {
 			if err := os.Rename(path+".good", path); err != nil {

@@ -15,17 +15,17 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 )
 
-// ErrBusy tells that another gc is at work.
+// ErrBusy means that another gc is running.
 var ErrBusy = errors.New("another gc is at work on this machine")
 
-// Options say what gc is to do.
+// Options are the settings of a gc.
 type Options struct {
 	DryRun    bool          // only report
-	OlderThan time.Duration // what was used within this time is kept
-	Each      time.Duration // bounds the removal of one job; zero: as a cleanup
+	OlderThan time.Duration // keep what was used within this time
+	Each      time.Duration // limit for the removal of one job; zero: the same as a cleanup's
 }
 
-// Action is what gc did.
+// Action is what gc did with a job or resource.
 type Action string
 
 // The actions.
@@ -36,20 +36,20 @@ const (
 	LeftOver    Action = "left"
 )
 
-// Collected is one job, or one resource that is no job's, as gc found it.
+// Collected is the result of gc for one job, or for one resource that belongs to no job.
 type Collected struct {
 	Name      string   `json:"name"`
 	Action    Action   `json:"action"`
 	Reason    string   `json:"reason"`
-	Resources []string `json:"resources,omitempty"` // kind and name
+	Resources []string `json:"resources,omitempty"` // kind and name of each
 }
 
-// Remover removes one thing that jobs can do without, and returns its size in bytes as
-// far as that is known. In a dry run it only says what it would do.
+// Remover removes a resource that jobs do not need, and returns its size in bytes if it is
+// known. In a dry run it only returns what it would do.
 type Remover func(context.Context) (c Collected, size int64)
 
-// Collect removes the jobs that run no more: a job runs while its owner process
-// lives or one of its stages does. The caller holds the lock of gc.
+// Collect removes jobs that no longer run. A job runs while its owner process lives or one
+// of its stages runs. The caller holds the lock of gc.
 func (e *Engine) Collect(ctx context.Context, o Options) ([]Collected, error) {
 	if !o.DryRun {
 		e.Dir.CorrectTimes()
@@ -64,13 +64,13 @@ func (e *Engine) Collect(ctx context.Context, o Options) ([]Collected, error) {
 	}
 	for name := range found {
 		if _, written := names[name]; !written {
-			names[name] = false // there is nothing of it below our state folder
+			names[name] = false // it has no files in our state folder
 		}
 	}
 	var all []Collected
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if ctx.Err() != nil {
-			return all, fmt.Errorf("gc was ended: %w", context.Cause(ctx))
+			return all, fmt.Errorf("gc was stopped: %w", context.Cause(ctx))
 		}
 		collect := e.collect
 		if !names[name] {
@@ -83,7 +83,7 @@ func (e *Engine) Collect(ctx context.Context, o Options) ([]Collected, error) {
 	return all, nil
 }
 
-// Written are the jobs that have something below the state folder.
+// Written returns the jobs that have files in the state folder.
 func (e *Engine) Written() (map[string]bool, error) {
 	written, err := journal.Names(e.Dir.Journals())
 	if err != nil {
@@ -105,8 +105,8 @@ func (e *Engine) Written() (map[string]bool, error) {
 	return names, nil
 }
 
-// collectUnwritten is collect for a job that has nothing below the state folder. One
-// that lives gets no lock, which would be a file there.
+// collectUnwritten is collect for a job without files in the state folder. The lock is a
+// file there, so a job that still runs is not locked.
 func (e *Engine) collectUnwritten(ctx context.Context, name string, _ []Resource, o Options) *Collected {
 	found, err := e.All(ctx, name)
 	if err != nil {
@@ -121,22 +121,22 @@ func (e *Engine) collectUnwritten(ctx context.Context, name string, _ []Resource
 	return e.collect(ctx, name, found[name], o)
 }
 
-// collect removes one job that runs no more; nil when there is nothing to report.
+// collect removes one job if it no longer runs; nil if there is nothing to report.
 func (e *Engine) collect(ctx context.Context, name string, found []Resource, o Options) *Collected {
 	c := &Collected{Name: name, Action: Kept}
-	// From here on no prepare of this job begins, and no cleanup is at work on it.
+	// While the lock is held, no prepare of this job begins and no cleanup of it runs.
 	unlock, ok, err := e.Dir.TryLock(name)
 	switch {
 	case err != nil:
 		c.Reason = err.Error()
 		return c
 	case !ok:
-		c.Reason = "a cleanup of it is at work"
+		c.Reason = "a cleanup of it is running"
 		return c
 	}
 	defer unlock()
 	written := exists(e.Dir.Journal(name))
-	if !written { // a cleanup may have ended since the list was made
+	if !written { // a cleanup may have ended since the resources were listed
 		all, err := e.All(ctx, name)
 		if err != nil {
 			c.Reason = err.Error()
@@ -149,7 +149,7 @@ func (e *Engine) collect(ctx context.Context, name string, found []Resource, o O
 		return c
 	}
 	c.Resources = e.held(name, found)
-	// What a cleanup leaves that dies in its last step is removed without a report.
+	// The remains of a cleanup that was killed in its last step are removed without a report.
 	nothing := !written && len(c.Resources) == 0
 	switch {
 	case o.DryRun && nothing:
@@ -186,7 +186,7 @@ func (e *Engine) clearCollected(ctx context.Context, c *Collected, nothing bool,
 	return c
 }
 
-// held names what there is of a job.
+// held names the resources and files of a job.
 func (e *Engine) held(name string, found []Resource) []string {
 	var all []string
 	add := func(kind journal.Kind, name string) { all = append(all, string(kind)+" "+name) }

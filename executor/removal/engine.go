@@ -13,28 +13,28 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// Backend is what has the resources that are made when asked for.
+// Backend is the engine that has the jobs' containers, networks and volumes.
 type Backend interface {
-	// Host is its address.
+	// Host is the backend's address.
 	Host() string
-	// Same tells whether an address is this backend's, too.
+	// Same reports whether an address is of this backend.
 	Same(host string) bool
-	// Meaning is what the outcome of a request to it means.
+	// Meaning classifies the error of a request.
 	Meaning(err error) teardown.Meaning
 }
 
-// Engine removes jobs. Its methods may be called concurrently, also by several
+// Engine removes jobs. Its methods are safe for concurrent use, also by several
 // processes.
 type Engine struct {
 	Dir     statedir.Dir
 	Backend Backend
-	Timeout time.Duration // of the whole removal of one job
+	Timeout time.Duration // for the complete removal of one job
 	Log     logrus.FieldLogger
-	// Kinds are in the order of removal: what uses a resource goes before it.
+	// Kinds are in the order of removal: a user of a resource comes before the resource.
 	Kinds []Kind
 }
 
-// holderTime is how much of the time of a removal is for finding out who holds the
+// holderTime is the part of the removal's time that is reserved to find the holders of
 // leftovers.
 func (e *Engine) holderTime() time.Duration { return min(3*time.Second, e.Timeout/5) }
 
@@ -46,18 +46,18 @@ func (e *Engine) kind(name journal.Kind) (Kind, bool) {
 	return e.Kinds[n], true
 }
 
-// asked tells whether the kind is of those that are made when asked for.
+// asked reports whether resources of the kind are made by an engine on request.
 func (e *Engine) asked(name journal.Kind) bool {
 	k, ok := e.kind(name)
 	return ok && k.Traits().Asked
 }
 
-// Blocks tells whether a leftover is in the way of the job's next attempt.
+// Blocks reports whether a leftover prevents the job's next attempt.
 func (e *Engine) Blocks(left journal.Resource) bool { return e.asked(left.Kind) }
 
-// Clear removes what the named job has, within e.Timeout, and returns the leftovers.
-// Where none of them is in the way of another attempt it calls then, still under the
-// job's lock; then may be nil. An error says that it could not do its work.
+// Clear removes the resources of the named job, within e.Timeout, and returns the
+// leftovers. If none of them prevents another attempt, it calls then while it holds the
+// job's lock; then may be nil. An error means that the removal was not possible.
 func (e *Engine) Clear(ctx context.Context, job string, then func() error) ([]journal.Resource, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout-e.holderTime())
 	defer cancel()
@@ -67,7 +67,7 @@ func (e *Engine) Clear(ctx context.Context, job string, then func() error) ([]jo
 		defer unlock()
 	case ctx.Err() != nil:
 		return nil, err
-	default: // a state folder that cannot be written keeps nobody from removing
+	default: // continue: a removal does not need to write to the state folder
 		e.Log.Warnf("%v; the cleanup goes on without the lock", err)
 	}
 	return e.clearLocked(ctx, job, then)
@@ -89,7 +89,7 @@ func (e *Engine) clearLocked(ctx context.Context, job string, then func() error)
 		p.note(j.End())
 	}
 	if on := j.Content().Engine; on != "" && !e.Backend.Same(on) {
-		return nil, fmt.Errorf("the resources of %s are on the engine at %s, and the configuration names %s: run gc with a configuration that names the former", job, on, e.Backend.Host())
+		return nil, fmt.Errorf("the resources of %s are on the engine at %s, but the configuration names %s: run gc with a configuration that names %[2]s", job, on, e.Backend.Host())
 	}
 	left, err := p.run(ctx, quarantined != "" || unread != nil)
 	if err != nil {
@@ -97,7 +97,7 @@ func (e *Engine) clearLocked(ctx context.Context, job string, then func() error)
 	}
 	if unread != nil {
 		if _, _, err := journal.Read(e.Dir.Journals(), job); err != nil {
-			return left, unread // what only the journal knows is still there
+			return left, unread // resources that only the journal names still exist
 		}
 		return e.clearLocked(ctx, job, then)
 	}
@@ -112,8 +112,8 @@ func (e *Engine) clearLocked(ctx context.Context, job string, then func() error)
 	return left, then()
 }
 
-// All lists the resources of the named job, or of all jobs, of the kinds that are
-// made when asked for, by the jobs' names.
+// All lists the resources of the named job, or of all jobs, by job name. It lists only
+// kinds that an engine makes on request.
 func (e *Engine) All(ctx context.Context, job string) (map[string][]Resource, error) {
 	all := map[string][]Resource{}
 	for _, k := range e.Kinds {

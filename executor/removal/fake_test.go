@@ -21,9 +21,9 @@ type memory struct {
 
 	mu     sync.Mutex
 	there  []Resource
-	listed func(job string)            // is called before each list
-	remove func(Resource) error        // nil: it goes
-	adopt  func(journal.Resource) bool // whether it is still there, unlisted
+	listed func(job string)            // called before each list
+	remove func(Resource) error        // nil: the removal succeeds
+	adopt  func(journal.Resource) bool // reports whether an unlisted resource still exists
 	users  func(context.Context) []string
 }
 
@@ -81,7 +81,7 @@ func (k *memory) count() int {
 	return len(k.there)
 }
 
-// asked is a memory of a kind that an engine makes.
+// asked is a memory for a kind that an engine makes on request.
 func asked(name journal.Kind) *memory {
 	return &memory{name: name, traits: Traits{Asked: true, Round: time.Second}}
 }

@@ -10,9 +10,9 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// leave writes down the leftovers and who holds them, and quarantines what can be.
+// leave records the leftovers with their holders, and quarantines those of kinds that allow it.
 func (p *pass) leave() []journal.Resource {
-	ctx, cancel := context.WithTimeout(context.Background(), p.holderTime()) // the cleanup's own time is up
+	ctx, cancel := context.WithTimeout(context.Background(), p.holderTime()) // the cleanup's time has passed
 	defer cancel()
 	all := slices.Clone(p.failed)
 	for n, f := range all {
@@ -39,8 +39,8 @@ func (p *pass) leave() []journal.Resource {
 	return left
 }
 
-// holders says who holds each of the resources, as far as that is known. The host's
-// processes are looked through once for all of them.
+// holders returns a text with the known holders of each resource. It reads the host's
+// process list only once.
 func (p *pass) holders(ctx context.Context, all []failure) []string {
 	var paths []string
 	for _, f := range all {
@@ -63,7 +63,7 @@ func (p *pass) holders(ctx context.Context, all []failure) []string {
 	return texts
 }
 
-// grip looks, once for each, who has the paths behind what is to be removed.
+// grip records, once for each resource, which processes have its paths before it is removed.
 func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
 	var paths []string
 	for _, all := range have {
@@ -83,12 +83,12 @@ func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
 		p.grips[g.Path] = g
 	}
 	if gaps != "" {
-		p.Log.Debugf("Who else holds what is to be removed is not known in full: %s.", gaps)
+		p.Log.Debugf("The list of processes that hold the resources may be incomplete: %s.", gaps)
 	}
 }
 
-// released records the processes that still hold a path which is gone for all
-// others: its disk space and its devices stay in use unseen.
+// released logs the processes that still hold a path which has been removed. Its disk
+// space and devices stay in use, and no other process can see them.
 func (p *pass) released(ctx context.Context, r Resource) {
 	for _, path := range r.Paths {
 		if g, held := p.grips[path].Still(ctx); held {

@@ -12,17 +12,17 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// unsureTime is how long a job has to lie still before it counts as dead when its
-// owner process cannot be seen from here: no GitLab job lasts longer than its
-// time-out, and hardly one's is longer than this.
+// unsureTime is how long a job must be unused before it counts as over if its owner process
+// cannot be seen from here. A GitLab job ends at its timeout, which is rarely longer than
+// this.
 const unsureTime = 24 * time.Hour
 
-// lives tells whether the named job still runs, or is too young to be sure, and why.
+// lives reports whether the named job still runs, or was used too recently, and why.
 //
-//  1. A stage of it runs: it lives.
-//  2. Its journal or, without one, its labels name its owner process and its last use.
-//  3. The owner process lives: so does the job. It has ended: the job is over.
-//  4. The owner process cannot be seen from here: it is over after unsureTime.
+//  1. If one of its stages runs, the job lives.
+//  2. Read its owner process and last use from its journal or, without one, its labels.
+//  3. If the owner process lives, so does the job. If it has ended, the job is over.
+//  4. If the owner process cannot be seen from here, the job is over after unsureTime.
 func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (bool, string) {
 	if e.Dir.Used(name) {
 		return true, "one of its stages runs"
@@ -31,7 +31,7 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 	if err != nil && !there {
 		return true, err.Error()
 	}
-	// An owner process of another boot has ended with it, if this state folder is its own.
+	// If the state folder is the job's, an owner process from before a reboot has ended.
 	ours := there || exists(e.Dir.Job(name))
 	var by owner.Process
 	var last time.Time
@@ -47,12 +47,12 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 		}
 	} else {
 		by, last = fromLabels(found, ours)
-		switch { // a journal comes first
+		switch { // a journal takes precedence over labels
 		case len(found) == 0:
-			over = "it has no journal that can be read, and nothing on the engine"
+			over = "it has no readable journal and no resources on the engine"
 		case ours || slices.ContainsFunc(found, e.othersState):
-		case by.State(ours) == owner.Alive: // else the number of our folder may be another machine's
-			over = "its cleanup has ended, and the engine made it later"
+		case by.State(ours) == owner.Alive: // otherwise another machine may have a state folder with the same ID
+			over = "the engine made it after its cleanup had ended"
 		}
 	}
 	idle := idleSince(last, by)
@@ -73,14 +73,14 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 	return false, over
 }
 
-// othersState tells whether a resource may be another state folder's.
+// othersState reports whether a resource may belong to another state folder.
 func (e *Engine) othersState(r Resource) bool {
 	state := r.Labels[job.LabelState]
 	return state == "" || state != e.Dir.ID()
 }
 
-// fromLabels is the owner process that the resources name, one that lives before
-// others, and the time of the newest resource.
+// fromLabels returns the owner process in the labels of the resources, preferably one that
+// lives, and the time of the newest resource.
 func fromLabels(found []Resource, ours bool) (by owner.Process, last time.Time) {
 	for _, r := range found {
 		if r.Made.After(last) {
@@ -93,8 +93,8 @@ func fromLabels(found []Resource, ours bool) (by owner.Process, last time.Time) 
 	return by, last
 }
 
-// idleSince is how long ago last was, and no longer than the job has been there by
-// a clock that nobody sets: one that was set ahead makes everything look old.
+// idleSince is the time since last, but at most the job's age by the monotonic clock. If
+// the clock was set forward, everything would look old otherwise.
 func idleSince(last time.Time, by owner.Process) time.Duration {
 	idle := time.Since(last)
 	if age, known := by.Age(); known && (idle < 0 || idle > age) {

@@ -14,12 +14,12 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// A clock that is set back or ahead by years makes no job that may live look dead,
-// and nothing that is dead look new for long.
+// If the clock is set back or ahead by years, no job that may live counts as over, and no
+// job that is over counts as new for long.
 func TestLivenessWhenTheClockJumps(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	here := owner.Current()
-	unseen := func(age time.Duration) owner.Process { // of another PID name space
+	unseen := func(age time.Duration) owner.Process { // in another PID namespace
 		p := here
 		p.Space, p.At = "1", p.At-int64(age/time.Second)
 		return p
@@ -38,11 +38,11 @@ func TestLivenessWhenTheClockJumps(t *testing.T) {
 		"ended, clock back":                     {ended, -5 * year, 0, false},
 		"unseen, new, clock ahead":              {unseen(time.Hour), 5 * year, 0, true},
 		"unseen, new, clock back":               {unseen(time.Hour), -5 * year, 0, true},
-		"unseen, old, clock back":               {unseen(25 * time.Hour), -5 * year, 0, true}, // for a day from now
+		"unseen, old, clock back":               {unseen(25 * time.Hour), -5 * year, 0, true}, // stays alive for a day
 		"unseen, begun long ago, used lately":   {unseen(72 * time.Hour), time.Hour, 0, true},
 		"unseen, begun long ago, used long ago": {unseen(72 * time.Hour), 48 * time.Hour, 0, false},
 		"ended, clock back, older than an hour": {ended, -5 * year, time.Hour, true},
-		"ended long ago, older than an hour":    {ended, 2 * time.Hour, time.Hour, true}, // it was begun just now
+		"ended long ago, older than an hour":    {ended, 2 * time.Hour, time.Hour, true}, // the test has begun it just now
 		"elsewhere, clock back":                 {elsewhere, -5 * year, 0, true},
 		"elsewhere, used long ago":              {elsewhere, 48 * time.Hour, 0, false},
 	} {
@@ -67,8 +67,8 @@ func TestLivenessWhenTheClockJumps(t *testing.T) {
 	}
 }
 
-// What is in quarantine goes with a stamp from the future, too; a journal that could
-// not be read begins its week.
+// Quarantined folders with a time in the future are removed, too. For an unreadable journal
+// the week begins now.
 func TestQuarantineFromTheFuture(t *testing.T) {
 	e := testEngine(t)
 	folder := filepath.Join(e.Dir.Aside(), "gsx-1-1")
@@ -100,7 +100,7 @@ func TestQuarantineFromTheFuture(t *testing.T) {
 	}
 }
 
-// Where a job has labels only, those of this state folder tell that it is over.
+// If a job has only labels, those of this state folder prove that it is over.
 func TestLivenessOfLabelsAlone(t *testing.T) {
 	e, other := testEngine(t), testEngine(t)
 	here := owner.Current()
@@ -148,8 +148,8 @@ func TestLivenessOfLabelsAlone(t *testing.T) {
 	}
 }
 
-// Another state folder's job that lives leaves no trace in this one, not even for the
-// moment in which a kill would make it last.
+// A living job of another state folder must not leave files in this one, not even for a
+// moment: after a kill they would stay.
 func TestCollectWritesNothingForAnothersJob(t *testing.T) {
 	networks := asked(journal.Network)
 	networks.add(aJob, aJob, map[string]string{job.LabelOwner: owner.Current().String()})
@@ -170,8 +170,8 @@ func TestCollectWritesNothingForAnothersJob(t *testing.T) {
 	}
 }
 
-// A job that is over is removed, in a dry run it is only named, and a job whose
-// cleanup is at work is left to it.
+// A job that is over is removed, or only named in a dry run. A job whose cleanup is running
+// is left alone.
 func TestCollect(t *testing.T) {
 	ended := owner.Current()
 	ended.Started++
@@ -199,8 +199,8 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// FuzzLiveness gives gc any labels of an owner process: a job lives only for a reason,
-// and one whose owner process lives is never over.
+// FuzzLiveness gives gc arbitrary owner labels. A job lives only with a reason, and is never
+// over if its owner process lives.
 func FuzzLiveness(f *testing.F) {
 	f.Add(owner.Current().String(), "")
 	f.Add("1/2/b/s/m/3", "1-2")

@@ -11,34 +11,34 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// settleTime is how long a creation may take that was asked for by a process which
-// died before it was answered.
+// settleTime is how long an engine may need to make a resource if the process that requested
+// it died before the answer.
 const settleTime = 5 * time.Second
 
-// pass is one removal of what one job has.
+// pass is one removal of a job's resources.
 type pass struct {
 	*Engine
 	job     string
 	journal *journal.Journal
-	known   bool // something was written down of the job
+	known   bool // the job has or had a journal
 
-	// grips are who had the paths behind the resources when they were first seen.
+	// grips are the processes that had the resources' paths when these were first listed.
 	grips map[string]teardown.Grip
 
 	mu     sync.Mutex
-	noted  bool // it was logged that the journal cannot be written
+	noted  bool // a failure to write the journal was logged
 	failed []failure
 }
 
-// failure is a resource that this round did not remove.
+// failure is a resource that this round could not remove.
 type failure struct {
 	Resource
 	kind Kind
 	err  error
 }
 
-// note logs, once, that the journal cannot be written. A removal goes on: what is
-// not struck is found gone by the next one.
+// note logs once that the journal cannot be written. The removal continues: the next one
+// finds that the resources are gone.
 func (p *pass) note(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,16 +54,16 @@ func (p *pass) fail(k Kind, r Resource, err error) {
 	p.failed = append(p.failed, failure{r, k, err})
 }
 
-// run lists and removes until a list is empty and nothing can still come into being,
-// or the time is up. An answer that a resource is gone is not taken for it, and what
-// is in use may be so by something that has only just come into being.
+// run lists and removes until a list is empty and no resource can still appear, or until
+// the time is up. It always lists again, because the engine's answer that a resource is gone
+// may be wrong, and because the user of a busy resource may have appeared after the list.
 //
 //  1. List everything, by labels and by the journal.
-//  2. Done if there is nothing, and no request is unanswered for less than settleTime.
+//  2. Done if there are none, and no request is unanswered for less than settleTime.
 //  3. Remove kind by kind, each in parallel.
-//  4. Give up if all that failed would fail again.
+//  4. Give up if another attempt cannot succeed for any failure.
 func (p *pass) run(ctx context.Context, unsure bool) ([]journal.Resource, error) {
-	began := time.Now() // monotonic: a clock that is set does not matter
+	began := time.Now() // monotonic, so independent of changes of the clock
 	for {
 		have, err := p.list(ctx)
 		if err != nil && len(p.failed) > 0 {
@@ -101,36 +101,36 @@ func (p *pass) run(ctx context.Context, unsure bool) ([]journal.Resource, error)
 	}
 }
 
-// unanswered tells whether a resource may still come into being.
+// unanswered reports whether a resource may still appear.
 func (p *pass) unanswered(s journal.Resource) bool { return !s.Answered && p.asked(s.Kind) }
 
-// mayPass tells whether another attempt may succeed.
+// mayPass reports whether another attempt may succeed.
 func (f failure) mayPass(tried time.Duration) bool {
 	_, busy := errors.AsType[*teardown.StillBusy](f.err)
 	patience := f.kind.Traits().Patience
 	return busy && (patience == 0 || tried < patience)
 }
 
-// timeUp counts as failed what was removed without a list that confirms it, and what
-// may still come into being.
+// timeUp adds to the failures the resources whose removal no list has confirmed, and those
+// that may still appear.
 func (p *pass) timeUp(have map[journal.Kind][]Resource) {
 	if len(p.failed) > 0 {
 		return
 	}
 	for _, k := range p.Kinds {
 		for _, r := range have[k.Name()] {
-			p.fail(k, r, errors.New("the time was up before it was seen to be gone"))
+			p.fail(k, r, errors.New("timed out before a list confirmed its removal"))
 		}
 	}
 	for _, s := range p.journal.Resources() {
 		if k, ok := p.kind(s.Kind); ok && p.unanswered(s) {
-			p.fail(k, Resource{Resource: s, Job: p.job, ID: s.Name}, errors.New("the engine was asked for it and has not answered"))
+			p.fail(k, Resource{Resource: s, Job: p.job, ID: s.Name}, errors.New("the engine has not answered the request to make it"))
 		}
 	}
 }
 
-// list is what the labels and the journal say the job has. The backend is asked also
-// for a job without a journal, which may have been lost.
+// list returns the job's resources according to the labels and the journal. The backend is
+// asked even if the job has no journal, because the journal may have been lost.
 func (p *pass) list(ctx context.Context) (map[journal.Kind][]Resource, error) {
 	have := map[journal.Kind][]Resource{}
 	for _, k := range p.Kinds {
@@ -156,7 +156,7 @@ func (p *pass) list(ctx context.Context) (map[journal.Kind][]Resource, error) {
 			return nil, err
 		case found:
 			have[s.Kind] = append(have[s.Kind], r)
-		case !p.unanswered(s): // else the next list has it
+		case !p.unanswered(s): // otherwise the next list will contain it
 			p.note(p.journal.Strike(s.Kind, s.Name))
 		}
 	}
@@ -169,8 +169,7 @@ func (p *pass) list(ctx context.Context) (map[journal.Kind][]Resource, error) {
 	return have, nil
 }
 
-// listKind waits for a backend that is just restarting, where there is something to
-// wait for.
+// listKind waits for a backend that is restarting, if the job may have resources on it.
 func (p *pass) listKind(ctx context.Context, k Kind) (found []Resource, err error) {
 	ask := func(ctx context.Context) error {
 		found, err = k.List(ctx, p.job)
@@ -187,7 +186,7 @@ func (p *pass) listKind(ctx context.Context, k Kind) (found []Resource, err erro
 		defer cancel()
 		ctx = short
 	}
-	// A list is no removal, but what is worth another attempt is the same.
+	// The rules for repeating a removal also apply to a list.
 	if err := teardown.RetryAs(ctx, p.Backend.Meaning, ask); err != nil {
 		return nil, err
 	}

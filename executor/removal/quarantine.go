@@ -12,14 +12,14 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// unreadTime is how long a journal that could not be read is kept for a person.
+// unreadTime is how long an unreadable journal is kept for an administrator.
 const unreadTime = 7 * 24 * time.Hour
 
-// CollectQuarantine removes what is in quarantine and in no journal: folders whose
-// journal was lost, and journals that could not be read.
+// CollectQuarantine removes quarantined files that no journal names: folders whose journal
+// was lost, and journals that could not be read.
 func (e *Engine) CollectQuarantine(ctx context.Context, o Options) []Collected {
 	mentioned := map[string]bool{}
-	names, _ := journal.Names(e.Dir.Journals()) // what cannot be read is reported by Collect
+	names, _ := journal.Names(e.Dir.Journals()) // Collect reports an error
 	for _, name := range names {
 		if content, there, err := journal.Read(e.Dir.Journals(), name); err == nil && there {
 			for _, r := range content.Resources {

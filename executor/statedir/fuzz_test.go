@@ -8,7 +8,7 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// A journal names what is to be removed. No path outside the state folder is.
+// A journal names resources to remove. None of them may be a path outside the state folder.
 func FuzzHolds(f *testing.F) {
 	const dir = "/var/lib/gitlab-sysbox-executor"
 	for _, name := range []string{dir + "/jobs/gsx-1", dir + "/../x", "/", "", "..", dir, dir + "//x", "/dev/loop0"} {

@@ -12,9 +12,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Lock keeps two processes from changing one job's journal and removing its
-// things at a time. Its file lives as long as the journal, so that a full disk does
-// not keep a cleanup from locking.
+// Lock prevents two processes from changing a job's journal and removing its resources at
+// the same time. The lock file is kept as long as the journal, so that a cleanup does not
+// have to make a file on a full disk.
 func (d Dir) Lock(ctx context.Context, job string) (unlock func(), err error) {
 	for {
 		unlock, ok, err := d.TryLock(job)
@@ -23,13 +23,13 @@ func (d Dir) Lock(ctx context.Context, job string) (unlock func(), err error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("another clean-up of %s does not end: %w", job, context.Cause(ctx))
+			return nil, fmt.Errorf("timed out waiting for another cleanup of %s: %w", job, context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// TryLock is Lock without waiting; false when somebody else has it.
+// TryLock is Lock without waiting; it returns false if another process has the lock.
 func (d Dir) TryLock(job string) (unlock func(), ok bool, err error) {
 	if err := d.make(private, d.Journals()); err != nil {
 		return nil, false, fmt.Errorf("the lock: %w", err)
@@ -49,8 +49,8 @@ func (d Dir) TryLock(job string) (unlock func(), ok bool, err error) {
 	}, true, nil
 }
 
-// lockFile locks a file that others remove while they have its lock; nil when
-// somebody else has it now.
+// lockFile locks a file that others remove while they hold its lock. It returns nil if
+// another process has the lock.
 func lockFile(path string, try func(*flock.Flock) (bool, error)) (*flock.Flock, error) {
 	for {
 		l := flock.New(path)
@@ -64,25 +64,25 @@ func lockFile(path string, try func(*flock.Flock) (bool, error)) (*flock.Flock, 
 				return l, nil
 			}
 		}
-		l.Close() // it was removed before the lock was ours
+		l.Close() // the file was removed before this process got the lock
 	}
 }
 
-// Use marks the job as being worked on until the process ends or calls done: gc
-// leaves it alone meanwhile. It keeps nobody from removing the job.
+// Use marks the job as used until the process ends or calls done. gc leaves such a job
+// alone. It does not prevent a cleanup of the job.
 func (d Dir) Use(job string) (done func()) {
-	_ = os.Mkdir(d.use(job), private) // it is there, unless an older version made the job's folder
+	_ = os.Mkdir(d.use(job), private) // missing only if an older version made the job's folder
 	l := openFolder(d.use(job))
-	// Whoever asks whether the job is used has it for a moment.
+	// Used takes the lock for a moment, so wait for it.
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if ok, err := l.TryRLockContext(ctx, 2*time.Millisecond); err != nil || !ok {
-		return func() {} // there is no folder
+		return func() {} // the job has no folder
 	}
 	return func() { l.Close() }
 }
 
-// Used tells whether a process has marked the job so, or may have.
+// Used reports whether a process has marked the job as used, or may have.
 func (d Dir) Used(job string) bool {
 	l := openFolder(d.use(job))
 	defer l.Close()
@@ -90,10 +90,10 @@ func (d Dir) Used(job string) bool {
 	return !ok && !errors.Is(err, fs.ErrNotExist)
 }
 
-// openFolder is for the lock of a folder: there is no file to be left.
+// openFolder opens a folder to lock it, so that no lock file is left behind.
 func openFolder(path string) *flock.Flock { return flock.New(path, flock.SetFlag(os.O_RDONLY)) }
 
-// tryFolder locks a folder of ours, which it makes; false when somebody else has it.
+// tryFolder makes and locks a folder; it returns false if another process has the lock.
 func (d Dir) tryFolder(path string) (unlock func(), ok bool, err error) {
 	if err := d.make(private, path); err != nil {
 		return nil, false, err
@@ -106,42 +106,40 @@ func (d Dir) tryFolder(path string) (unlock func(), ok bool, err error) {
 	return func() { l.Close() }, true, nil
 }
 
-// TryLockGC is the lock of gc; false when another gc has it.
+// TryLockGC takes the lock of gc; it returns false if another gc has it.
 func (d Dir) TryLockGC() (unlock func(), ok bool, err error) {
 	if unlock, ok, err = d.tryFolder(d.GC()); ok {
 		now := time.Now()
-		_ = os.Chtimes(d.GC(), now, now) // at worst the next prepare does it again
+		_ = os.Chtimes(d.GC(), now, now) // if this fails, the next prepare only starts another gc
 	}
 	return unlock, ok, err
 }
 
-// admissionTime is how long one waits for the admission of other jobs, each of which
-// takes milliseconds.
+// admissionTime limits the wait for the admission of other jobs. Each takes milliseconds.
 const admissionTime = time.Minute
 
-// LockAdmission waits until no other job's claim on the disk is being looked at.
+// LockAdmission takes the lock for claims on the disk.
 func (d Dir) LockAdmission(ctx context.Context) (unlock func(), err error) {
 	return d.lockShared(ctx, "admission", admissionTime)
 }
 
-// roomTime is how long one waits for whoever makes room on a disk.
+// roomTime limits the wait for another process that frees disk space.
 const roomTime = 3 * time.Minute
 
-// LockRoom waits until nobody else makes room on a disk.
+// LockRoom takes the lock for freeing disk space.
 func (d Dir) LockRoom(ctx context.Context) (unlock func(), err error) {
 	return d.lockShared(ctx, "room", roomTime)
 }
 
-// pulledTime is how long one waits for whoever notes an image, a matter of
-// milliseconds.
+// pulledTime limits the wait for processes that record an image, which takes milliseconds.
 const pulledTime = 10 * time.Second
 
-// LockPulled waits until nobody changes what is in the files of pulled images.
+// LockPulled takes the lock for the files of pulled images.
 func (d Dir) LockPulled(ctx context.Context) (unlock func(), err error) {
 	return d.lockShared(ctx, "pulled", pulledTime)
 }
 
-// lockShared waits for one of the locks that all jobs share.
+// lockShared waits for a lock that all jobs share.
 func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration) (unlock func(), err error) {
 	path := filepath.Join(d.locks(), name)
 	ctx, cancel := context.WithTimeout(ctx, longest)
@@ -161,8 +159,8 @@ func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration)
 	}
 }
 
-// TryLockImages is the lock of whoever changes the images that all jobs share;
-// false when somebody else has it.
+// TryLockImages takes the lock for changes of the shared images; it returns false if another
+// process has it.
 func (d Dir) TryLockImages() (unlock func(), ok bool, err error) {
 	if err := d.make(passable, d.Images()); err != nil {
 		return nil, false, err
@@ -170,7 +168,7 @@ func (d Dir) TryLockImages() (unlock func(), ok bool, err error) {
 	return d.tryShared(filepath.Join(d.locks(), "images"))
 }
 
-// tryShared is tryFolder for one of the locks that all jobs share.
+// tryShared is tryFolder for a lock that all jobs share.
 func (d Dir) tryShared(path string) (unlock func(), ok bool, err error) {
 	if err := d.make(private, d.locks()); err != nil {
 		return nil, false, err
@@ -178,14 +176,14 @@ func (d Dir) tryShared(path string) (unlock func(), ok bool, err error) {
 	return d.tryFolder(path)
 }
 
-// Hold is a hold on a volume that is kept, or on an image that a job pulled.
+// Hold is a lock on a kept volume, or on an image that a job pulled.
 type Hold struct{ lock *flock.Flock }
 
-// Release lets others take it. It may be called again.
+// Release releases the lock. It may be called more than once.
 func (h *Hold) Release() { h.lock.Close() }
 
-// Hold locks the file of a volume that is kept, with others or, where exclusive,
-// alone; nil when that is not possible now.
+// Hold locks the file of a kept volume, shared or exclusive. It returns nil if another lock
+// prevents that.
 func (d Dir) Hold(volume string, exclusive bool) (*Hold, error) {
 	h, err := d.hold(d.Kept(volume), exclusive)
 	if err != nil {
@@ -194,8 +192,8 @@ func (d Dir) Hold(volume string, exclusive bool) (*Hold, error) {
 	return h, nil
 }
 
-// HoldImage is Hold for the file of an image that a job pulled. The file is made where
-// there is none.
+// HoldImage is Hold for the file of an image that a job pulled. It makes the file if it
+// does not exist.
 func (d Dir) HoldImage(number string, exclusive bool) (*Hold, error) {
 	h, err := d.hold(d.PulledImage(number), exclusive)
 	if err != nil {

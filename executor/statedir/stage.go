@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stageNote is in a job's folder while it has one.
+// stageNote is the content of a file in the job's folder.
 type stageNote struct {
 	Stage string    `json:"stage"`
 	Since time.Time `json:"since"`
@@ -15,8 +15,8 @@ type stageNote struct {
 
 func (d Dir) stagePath(name string) string { return filepath.Join(d.Job(name), "stage.json") }
 
-// SetStage notes which stage of the named job begins. It is for people to see: nothing
-// depends on it, so it is not flushed, and a disk that is full is no trouble.
+// SetStage records which stage of the named job begins. It is information for users only, so
+// it is not flushed to disk and errors are ignored.
 func (d Dir) SetStage(name, stage string) {
 	text, err := json.Marshal(stageNote{stage, time.Now().UTC()})
 	if err == nil {
@@ -24,17 +24,17 @@ func (d Dir) SetStage(name, stage string) {
 	}
 }
 
-// Stage is the stage of the named job that runs, or ran last, and when it began; empty
-// before the first.
+// Stage returns the last stage of the named job that began, and the time; empty before the
+// first.
 func (d Dir) Stage(name string) (stage string, since time.Time) {
 	var note stageNote
 	if text, err := os.ReadFile(d.stagePath(name)); err == nil {
-		_ = json.Unmarshal(text, &note) // half written: it has just begun
+		_ = json.Unmarshal(text, &note) // incomplete if it is being written
 	}
 	return note.Stage, note.Since
 }
 
-// HasJob tells whether the named job has a folder.
+// HasJob reports whether the named job has a folder.
 func (d Dir) HasJob(name string) bool {
 	_, err := os.Lstat(d.Job(name))
 	return err == nil

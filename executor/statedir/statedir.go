@@ -1,5 +1,5 @@
-// Package statedir knows what is where below the state folder, and takes the locks
-// in it. All of them are flock(2)s, which the kernel drops when their holder dies.
+// Package statedir knows the layout of the state folder, and its locks. All locks are
+// flock(2) locks, which the kernel releases when the process dies.
 package statedir
 
 import (
@@ -16,64 +16,61 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 )
 
-// Dir is the path of a state folder, absolute.
+// Dir is the absolute path of a state folder.
 type Dir string
 
 func (d Dir) path(names ...string) string {
 	return filepath.Join(append([]string{string(d)}, names...)...)
 }
 
-// Journals is the folder with the journals of all jobs.
+// Journals is the folder of all journals.
 func (d Dir) Journals() string { return d.path("journal") }
 
-// Journal is the named job's journal.
+// Journal is the path of the named job's journal.
 func (d Dir) Journal(job string) string { return journal.Path(d.Journals(), job) }
 
-// Jobs is the folder with the folders of all jobs.
+// Jobs is the folder of all job folders.
 func (d Dir) Jobs() string { return d.path("jobs") }
 
-// Job is the named job's folder.
+// Job is the folder of the named job.
 func (d Dir) Job(job string) string { return d.path("jobs", job) }
 
-// Kept is the file of a volume that outlives its jobs: its lock is held by
-// whoever is about to use or to remove the volume, and its time of modification
-// says when a job last took it or was at its end.
+// Kept is the file of a kept volume. A process locks it before it uses or removes the
+// volume. Its modification time is the volume's last use: the start or end of a job.
 func (d Dir) Kept(volume string) string { return d.path("kept", volume) }
 
 // Pulled is the folder with a file for each image that a job pulled.
 func (d Dir) Pulled() string { return d.path("pulled") }
 
-// PulledImage is the file of an image, by the number in its ID: its lock is held by
-// whoever is about to use or to remove the image, and its time of modification says
-// when a job last took it.
+// PulledImage is the file of an image, named by the hash in its ID. A process locks it
+// before it uses or removes the image. Its modification time is the last use by a job.
 func (d Dir) PulledImage(number string) string { return filepath.Join(d.Pulled(), number) }
 
-// Aside is the folder for job folders that could not be removed.
+// Aside is the quarantine: job folders that cannot be removed yet.
 func (d Dir) Aside() string { return d.path("aside") }
 
-// GC is an empty folder: its lock is the gc's, its time of modification that of the
-// last one.
+// GC is an empty folder. gc locks it, and its modification time is the time of the last gc.
 func (d Dir) GC() string { return d.path("gc") }
 
-// locks is the folder of the locks that all jobs share: each is an empty folder.
+// locks is the folder of the locks that all jobs share. Each lock is an empty folder.
 func (d Dir) locks() string { return d.path("locks") }
 
-// use is an empty folder in the job's: whoever works on the job has its lock.
+// use is an empty folder in the job's folder. A process that works on the job locks it.
 func (d Dir) use(job string) string { return filepath.Join(d.Job(job), "use") }
 
-// Images is the folder of the images that all jobs share.
+// Images is the folder of the shared images.
 func (d Dir) Images() string { return d.path("images") }
 
-// A lock needs no more than an open for reading, so no other user of this machine may
-// open a file or a folder that is locked. Where containers need what is in a folder, it
-// is passable for everybody and readable for nobody else.
+// An open for reading is enough to lock a file. So other users of this machine must not be
+// able to open a file or a folder that is locked. If containers need files in a folder,
+// others may pass through it but not read it.
 const (
 	private  fs.FileMode = 0o700
 	passable fs.FileMode = 0o711
 )
 
-// folder makes a folder of that mode, or gives the mode to one that an older version
-// or a narrower umask made otherwise.
+// folder makes a folder with this mode. It also changes the mode of a folder that an older
+// version or a narrower umask made.
 func folder(path string, mode fs.FileMode) error {
 	if err := os.Mkdir(path, mode); err != nil && !os.IsExist(err) {
 		return err
@@ -83,7 +80,7 @@ func folder(path string, mode fs.FileMode) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is no folder: remove it", path)
+		return fmt.Errorf("%s is not a folder: remove it", path)
 	}
 	if info.Mode().Perm() == mode {
 		return nil
@@ -104,8 +101,8 @@ func (d Dir) make(mode fs.FileMode, paths ...string) error {
 	return nil
 }
 
-// MakeJob makes the named job's folder, which a container's remapped root can pass
-// through.
+// MakeJob makes the named job's folder. The remapped root of a container can pass through
+// it.
 func (d Dir) MakeJob(job string) error {
 	if err := d.make(passable, d.Jobs(), d.Job(job)); err != nil {
 		return err
@@ -113,13 +110,12 @@ func (d Dir) MakeJob(job string) error {
 	return d.make(private, d.use(job))
 }
 
-// imagesID begins the name of an empty folder in Images; the rest is the number.
+// imagesID is the prefix of the name of an empty folder in Images; the ID follows.
 const imagesID = "id-"
 
-// ImagesID is a number by which an engine that serves several state folders knows whose
-// shared images are this one's; empty where there is none. It is taken at random and
-// stays with the folder: neither its path nor its device and inode tell it from
-// another's for as long as the images last.
+// ImagesID identifies the owner of shared images on an engine that serves several state
+// folders; empty if there is none. It is a random number that stays with the folder. Its
+// path, device and inode would not be unique for as long as the images exist.
 func (d Dir) ImagesID() string {
 	all, _ := filepath.Glob(filepath.Join(d.Images(), imagesID+strings.Repeat("[0-9a-f]", 16)))
 	if len(all) == 0 {
@@ -128,16 +124,16 @@ func (d Dir) ImagesID() string {
 	return strings.TrimPrefix(filepath.Base(all[0]), imagesID)
 }
 
-// MakeImagesID makes that number. The images' lock is held.
+// MakeImagesID makes that number. The caller holds the lock of the images.
 func (d Dir) MakeImagesID() error {
 	var number [8]byte
-	_, _ = rand.Read(number[:]) // it never fails (crypto/rand)
+	_, _ = rand.Read(number[:]) // crypto/rand.Read never fails
 	return os.Mkdir(filepath.Join(d.Images(), imagesID+hex.EncodeToString(number[:])), private)
 }
 
-// ID tells this state folder from every other on a running machine, whatever
-// paths lead to it: two containers may have different folders at one path. It is
-// empty where there is none.
+// ID distinguishes this state folder from every other on a running machine, independent of
+// its path: two containers may have different folders at one path. It is empty if the folder
+// does not exist.
 func (d Dir) ID() string {
 	var s unix.Stat_t
 	if unix.Stat(string(d), &s) != nil {
@@ -146,7 +142,7 @@ func (d Dir) ID() string {
 	return fmt.Sprintf("%d-%d", s.Dev, s.Ino)
 }
 
-// Holds tells whether a path, in its shortest form, is below the state folder.
+// Holds reports whether a cleaned path is below the state folder.
 func (d Dir) Holds(path string) bool {
 	inside, err := filepath.Rel(string(d), path)
 	return err == nil && filepath.Clean(path) == path && inside != "." && filepath.IsLocal(inside)

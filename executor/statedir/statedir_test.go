@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// reachable is a state folder that other users could get to.
+// reachable is a state folder that other users can access.
 func reachable(t *testing.T) Dir {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "gsx-state-")
@@ -27,7 +27,7 @@ func reachable(t *testing.T) Dir {
 	return Dir(dir)
 }
 
-// takeAll takes and gives back every lock there is for the job.
+// takeAll takes and releases every lock of the job.
 func takeAll(ctx context.Context, d Dir, job string) error {
 	if err := d.MakeJob(job); err != nil {
 		return err
@@ -48,7 +48,7 @@ func takeAll(ctx context.Context, d Dir, job string) error {
 	for name, try := range map[string]func() (func(), bool, error){"gc": d.TryLockGC, "images": d.TryLockImages} {
 		unlock, ok, err := try()
 		if err == nil && !ok {
-			err = errors.New("somebody else has the lock of " + name)
+			err = errors.New("another process has the lock of " + name)
 		}
 		if errs = append(errs, err); err == nil {
 			unlock()
@@ -56,7 +56,7 @@ func takeAll(ctx context.Context, d Dir, job string) error {
 	}
 	h, err := d.Hold("volume", true)
 	if err == nil && h == nil {
-		err = errors.New("somebody else has the volume")
+		err = errors.New("another process has the volume")
 	}
 	if errs = append(errs, err); err == nil {
 		h.Release()
@@ -64,7 +64,7 @@ func takeAll(ctx context.Context, d Dir, job string) error {
 	return errors.Join(errs...)
 }
 
-// Nobody but the owner can open what is locked, also where an older version or a
+// Only the owner can open files and folders that are locked, even if an older version or a
 // narrow umask made the folders.
 func TestModes(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, d Dir){
@@ -113,13 +113,13 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// Another user of the machine locks all that it can open: every lock can be had.
+// Another user locks everything that it can open. Every lock must still be available.
 func TestLocksOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}
 	d := reachable(t)
-	for _, path := range []string{d.Jobs(), d.Images()} { // as an older version made them
+	for _, path := range []string{d.Jobs(), d.Images()} { // the modes of an older version
 		if err := os.Mkdir(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestLocksOfAnotherUser(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || locked == 0 { // it can always have the state folder itself
+	if err != nil || locked == 0 { // it can always lock the state folder itself
 		t.Fatalf("the other user has %d locks: %v", locked, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -157,7 +157,7 @@ func TestLocksOfAnotherUser(t *testing.T) {
 	}
 }
 
-// What is held by one is not had by another, and is had again afterwards.
+// A lock excludes other holders, and is available again after its release.
 func TestLocksExclude(t *testing.T) {
 	d := reachable(t)
 	if err := d.MakeJob("gsx-1"); err != nil {
@@ -200,7 +200,7 @@ func TestLocksExclude(t *testing.T) {
 	}
 }
 
-// A job of an older version has no folder for the lock of its users.
+// The job folder of an older version has no folder for the use lock.
 func TestUseOfAnOlderVersionsJob(t *testing.T) {
 	d := reachable(t)
 	if err := os.MkdirAll(d.Job("gsx-1"), 0o755); err != nil {
@@ -222,7 +222,7 @@ func TestUseOfAnOlderVersionsJob(t *testing.T) {
 	}
 }
 
-// Many may be about to use a volume that is kept, one alone to remove it.
+// Several processes may be about to use a kept volume. Only one may remove it.
 func TestHold(t *testing.T) {
 	d := reachable(t)
 	hold := func(exclusive, want bool) *Hold {
@@ -242,7 +242,7 @@ func TestHold(t *testing.T) {
 	first.Release()
 	second.Release()
 	again := hold(true, true)
-	// Pruned by its holder: the next one holds a file of its own.
+	// After its holder has removed the file, the next process locks a new one.
 	if err := os.Remove(d.Kept("v")); err != nil {
 		t.Fatal(err)
 	}
@@ -250,8 +250,8 @@ func TestHold(t *testing.T) {
 	again.Release()
 }
 
-// A look at a time of use changes nothing, also where it lies ahead. gc gives such a
-// file the present time, so that it does not count as used until the clock gets there.
+// Reading a last use does not change a time in the future. gc sets it to the present, so
+// that the file does not count as used until the clock reaches that time.
 func TestTimesAhead(t *testing.T) {
 	d := Dir(t.TempDir())
 	ahead := time.Now().Add(5 * 365 * 24 * time.Hour).Truncate(time.Second)

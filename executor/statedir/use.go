@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// LastUse is a file's time of modification, or the present time if that lies ahead: it
-// was written before the clock was set back. Nothing is changed.
+// LastUse is a file's modification time. If that is in the future, the clock was set back,
+// and LastUse returns the present time. The file is not changed.
 func LastUse(path string) (time.Time, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -21,23 +21,22 @@ func LastUse(path string) (time.Time, error) {
 	return last, nil
 }
 
-// CorrectTimes gives the present time to what was used last at a time that lies ahead.
-// Otherwise it would count as used just now until the clock gets there. It is part of
-// gc.
+// CorrectTimes sets modification times in the future to the present. Otherwise these files
+// would count as just used until the clock reaches that time. It is part of gc.
 func (d Dir) CorrectTimes() {
 	for _, folder := range []string{d.Journals(), d.path("kept"), d.Pulled(), d.Aside()} {
-		entries, _ := os.ReadDir(folder) // what cannot be read is reported by gc
+		entries, _ := os.ReadDir(folder) // gc reports an error
 		for _, e := range entries {
 			now := time.Now()
 			if info, err := e.Info(); err == nil && info.ModTime().After(now) {
-				_ = os.Chtimes(filepath.Join(folder, e.Name()), now, now) // the next gc tries again
+				_ = os.Chtimes(filepath.Join(folder, e.Name()), now, now) // if this fails, the next gc tries again
 			}
 		}
 	}
 }
 
-// Overwrite replaces what is in a file that is there, and gives it that time of
-// modification. The file stays the same one: it may be locked. A reader beside it, or
+// Overwrite replaces the content of an existing file and sets its modification time. It
+// keeps the same inode, because the file may be locked. A concurrent reader, or a reader
 // after a crash, may find a mixture of both texts.
 func Overwrite(path string, text []byte, use time.Time) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
