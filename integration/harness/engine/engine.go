@@ -26,7 +26,7 @@ type Engine struct {
 func At(host string) *Engine {
 	socket := strings.TrimPrefix(host, "unix://")
 	return &Engine{Host: host, http: http.Client{
-		Timeout: 30 * time.Second,
+		Timeout: 2 * time.Minute,
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		}},
