@@ -102,6 +102,11 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 	return o.Usage, err
 }
 
+// Versions are those of the container tools in the job's container, by command.
+func (x *Executor) Versions(ctx context.Context, e job.Environment) (map[string]string, error) {
+	return x.Backend.Inside(e.Container, "the job's container").Versions(ctx, agent.VersionsOrder{User: e.User, Init: e.Init})
+}
+
 // noteUsage notes what a script used of the storage volume and, where asked to, reports
 // in the job's log what its author ought to know.
 func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {

@@ -25,6 +25,7 @@ func agentCommand() *cobra.Command {
 		}},
 		&cobra.Command{Use: "inspect", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Inspect(os.Stdin, os.Stdout) }},
 		&cobra.Command{Use: "look", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Look(os.Stdin, os.Stdout) }},
+		&cobra.Command{Use: "versions", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.Versions(os.Stdin, os.Stdout) }},
 		&cobra.Command{Use: "unmount", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return agent.UnmountNested(os.Stdin, os.Stdout) }},
 		&cobra.Command{Use: "shift DIR USER", Args: cobra.ExactArgs(2), RunE: func(_ *cobra.Command, args []string) error {
 			user, err := strconv.ParseUint(args[1], 10, 16)

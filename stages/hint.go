@@ -1,12 +1,17 @@
 package stages
 
 import (
+	"context"
+	"maps"
+	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/known"
 	"gitlab-sysbox-executor/stages/contract"
 )
@@ -22,13 +27,42 @@ func fails(c *contract.Call, stage string) bool {
 	return stage == buildStage || strings.HasPrefix(stage, "step_")
 }
 
-// hint says what the output of a script that failed by itself, and the job with
-// it, means, if that is known.
-func hint(c *contract.Call, failed *executor.ScriptError, output *known.Tail, log logrus.FieldLogger) {
-	if failed.Stopped || failed.Explained || !fails(c, failed.Stage) {
-		return
-	}
+// hint logs what the output of a failed script means, if that is known, and which tools
+// are known to fail. The tools are asked only now: a job that passes need not wait.
+func hint(ctx context.Context, x *executor.Executor, e job.Environment, output *known.Tail, log logrus.FieldLogger) {
 	if f, ok := output.Explain(); ok {
 		log.Warnf("%s %s (docs/cases/%s.md)", f.Meaning, f.Advice, f.Page)
 	}
+	versions, err := x.Versions(ctx, e)
+	if err != nil {
+		log.Debugf("The versions of the tools in the job's container are not known: %v", err)
+	}
+	reportBad(versions, sysboxVersion(ctx), e.Image, log)
+}
+
+// reportBad logs which tools of the image, by their versions, are known to fail. So may
+// Sysbox on this machine.
+func reportBad(versions map[string]string, sysbox, image string, log logrus.FieldLogger) {
+	found := map[string]string{known.Sysbox: sysbox}
+	maps.Copy(found, versions)
+	for _, h := range known.Hits(found) {
+		where := "in image " + image
+		if h.Tool == known.Sysbox {
+			where = "on this machine"
+		}
+		log.Warnf("%s %s %s is known bad: %s; %s. (%s)", h.Command, h.Number, where, h.Effect, h.Advice, h.Source)
+	}
+}
+
+// sysboxVersion is that on this machine; empty where Sysbox is not installed.
+func sysboxVersion(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, "sysbox-runc", "--version")
+	c.WaitDelay = 100 * time.Millisecond
+	out, err := c.Output()
+	if err != nil {
+		return ""
+	}
+	return known.Number(string(out))
 }

@@ -58,14 +58,17 @@ func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.
 		ServiceLogs:    plan.ServiceLogs(c, cfg),
 	}, output)
 	failed, ok := errors.AsType[*executor.ScriptError](err)
-	if ok {
-		hint(c, failed, output, log)
+	if !ok || failed.Stopped {
+		return err
 	}
-	if ok && c.ExitCodeFile != "" && !failed.Stopped {
+	if c.ExitCodeFile != "" {
 		// The first line, and a bare number: the Runner takes nothing else.
 		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {
 			return fmt.Errorf("the exit code file: %w", err)
 		}
+	}
+	if !failed.Explained && fails(c, stage) {
+		hint(ctx, x, environment, output, log)
 	}
 	return err
 }

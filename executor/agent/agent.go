@@ -133,8 +133,6 @@ type Report struct {
 	Systemd     *Systemd      `json:"systemd,omitempty"`
 	MountFaults []MountFault  `json:"mount_faults,omitempty"`
 	Limits      sysbox.Limits `json:"limits"`
-	// Versions are those of the known tools in the image, by command.
-	Versions map[string]string `json:"versions,omitempty"`
 }
 
 // ExecOrder is the line that precedes a script on the agent's standard input.

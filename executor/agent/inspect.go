@@ -63,7 +63,6 @@ func (o InspectOrder) report() Report {
 			}
 		}
 	}
-	r.Versions = toolVersions(a)
 	if r.Limits, err = hardLimits(); err != nil {
 		return Report{Error: fmt.Sprintf("the container's limits: %v", err)}
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"io"
 	"os/exec"
 	"sync"
 	"time"
@@ -9,13 +10,34 @@ import (
 	"gitlab-sysbox-executor/executor/known"
 )
 
-// versionTime bounds how long a tool may take to print its version.
-const versionTime = 3 * time.Second
+// VersionTime bounds how long all tools together may take.
+const VersionTime = 3 * time.Second
 
-// toolVersions runs the container's own tools, all at the same time, to get their versions. It
-// runs them as a, as the job would. It leaves out tools that are missing or do not answer.
-func toolVersions(a account) map[string]string {
-	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
+// VersionsOrder asks for the versions of the known tools that the container has. They
+// run as the job would run them.
+type VersionsOrder struct {
+	User string `json:"user,omitempty"` // as in ExecOrder
+	Init bool   `json:"init"`
+}
+
+// VersionsReport has those versions, by command.
+type VersionsReport struct {
+	Versions map[string]string `json:"versions,omitempty"`
+	Error    string            `json:"error,omitempty"` // why there are none
+}
+
+// Versions answers a VersionsOrder read from in with a VersionsReport written to out.
+func Versions(in io.Reader, out io.Writer) error {
+	return answer("versions", in, out, VersionsOrder.report)
+}
+
+// report runs all tools at the same time. It leaves out those that do not answer.
+func (o VersionsOrder) report() VersionsReport {
+	a, env, err := ExecOrder{User: o.User, Init: o.Init}.identity()
+	if err != nil {
+		return VersionsReport{Error: err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), VersionTime)
 	defer cancel()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -28,7 +50,7 @@ func toolVersions(a account) map[string]string {
 			}
 			wg.Go(func() {
 				c := exec.CommandContext(ctx, path, "--version")
-				c.Dir, c.SysProcAttr, c.WaitDelay = "/", a.attributes(), 100*time.Millisecond
+				c.Dir, c.Env, c.SysProcAttr, c.WaitDelay = "/", a.environ(env), a.attributes(), 100*time.Millisecond
 				out, err := c.Output()
 				if n := known.Number(string(out[:min(len(out), 4096)])); err == nil && n != "" {
 					mu.Lock()
@@ -39,5 +61,5 @@ func toolVersions(a account) map[string]string {
 		}
 	}
 	wg.Wait()
-	return found
+	return VersionsReport{Versions: found}
 }

@@ -1,6 +1,7 @@
 package agentclient
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -50,7 +51,6 @@ func checkReport(o agent.InspectOrder, r *agent.Report) error {
 	r.EntrypointFault, r.OverlayFault = fault.Brief(r.EntrypointFault), fault.Brief(r.OverlayFault)
 	r.VolumeUsed = between(0, r.VolumeUsed, mostBytes)
 	r.Limits = sysbox.Limits{NoFile: min(r.Limits.NoFile, mostFiles), NProc: min(r.Limits.NProc, mostPID)}
-	r.Versions = versions(r.Versions)
 	r.MountFaults = mountFaults(o.Mounts, r.MountFaults)
 	r.Systemd = checkSystemd(r.Systemd, o.SystemdTimeout)
 	return nil
@@ -133,17 +133,20 @@ func mountFaults(asked []agent.Mount, reported []agent.MountFault) (all []agent.
 	return all
 }
 
-// versions are those of tools that are asked for one.
-func versions(reported map[string]string) map[string]string {
+// checkVersions keeps the versions of tools that are asked for one.
+func checkVersions(r agent.VersionsReport) (map[string]string, error) {
+	if r.Error != "" {
+		return nil, errors.New(fault.Brief(r.Error))
+	}
 	all := map[string]string{}
 	for _, commands := range known.Tools {
 		for _, command := range commands {
-			if v := reported[command]; v != "" && len(v) <= longestVersion && known.Number(v) == v {
+			if v := r.Versions[command]; v != "" && len(v) <= longestVersion && known.Number(v) == v {
 				all[command] = v
 			}
 		}
 	}
-	return all
+	return all, nil
 }
 
 func briefs(texts []string, most int) (all []string) {

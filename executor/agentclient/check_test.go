@@ -29,12 +29,12 @@ func TestReports(t *testing.T) {
 			reported: agent.Report{
 				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
 				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
-				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}}, Versions: map[string]string{"runc": "1.1.12", "crun": "1.14"},
+				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}},
 			},
 			want: agent.Report{
 				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
 				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
-				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}}, Versions: map[string]string{"runc": "1.1.12", "crun": "1.14"},
+				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}},
 			},
 		},
 		"an error leaves nothing else": {
@@ -43,24 +43,22 @@ func TestReports(t *testing.T) {
 		},
 		"numbers": {
 			reported: agent.Report{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
-			want:     agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}, Versions: map[string]string{}},
+			want:     agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}},
 		},
 		"greater numbers": {
 			reported: agent.Report{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
-			want:     agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID, Versions: map[string]string{}},
+			want:     agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID},
 		},
 		"texts and lists": {
 			reported: agent.Report{
 				Entrypoint: "none", EntrypointFault: longText, OverlayFault: longText,
 				Systemd:     &agent.Systemd{State: longText, Failed: make([]string, 5000), Waiting: []string{longText}},
 				MountFaults: []agent.MountFault{{Target: "/other"}, {Target: "/a", Reason: longText, Moved: "/other", Restored: true}, {Target: "/a"}, {Target: "/c", Restored: true}},
-				Versions:    map[string]string{"runc": "1.1\x1b", "crun": strings.Repeat("1.", 500) + "1", "bash": "5.2", "podman": "no number", "buildah": "1.28.2"},
 			},
 			want: agent.Report{
 				Entrypoint: "none", EntrypointFault: longCut, OverlayFault: longCut,
 				Systemd:     &agent.Systemd{State: longCut, Failed: make([]string, agent.MostUnits), Waiting: []string{longCut}},
 				MountFaults: []agent.MountFault{{Target: "/a", Reason: longCut}, {Target: "/c"}},
-				Versions:    map[string]string{"buildah": "1.28.2"},
 			},
 		},
 		"another shell":      {reported: agent.Report{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
@@ -151,5 +149,19 @@ func TestOutcomes(t *testing.T) {
 	}
 	if checkOutcome(agent.ExecOrder{}, &many); len(many.Survivors) != mostTexts {
 		t.Errorf("%d survivors", len(many.Survivors))
+	}
+}
+
+// A version is one of a tool that was asked for.
+func TestReportedVersions(t *testing.T) {
+	got, err := checkVersions(agent.VersionsReport{Versions: map[string]string{
+		"runc": "1.1\x1b", "crun": strings.Repeat("1.", 500) + "1", "bash": "5.2", "podman": "no number", "buildah": "1.28.2", "dockerd": "28.5.2",
+	}})
+	if want := map[string]string{"buildah": "1.28.2", "dockerd": "28.5.2"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	got, err = checkVersions(agent.VersionsReport{Error: longText, Versions: map[string]string{"buildah": "1.28.2"}})
+	if err == nil || err.Error() != longCut || got != nil {
+		t.Errorf("%v, %v", got, err)
 	}
 }

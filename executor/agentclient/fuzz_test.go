@@ -60,7 +60,8 @@ func wantMounts(t *testing.T, faults []agent.MountFault) {
 // Each text is read as the answer to each question.
 func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
-		`{"nonce":"N","report":{"shell":"/bin/bash","ansi_quoting":true,"entrypoint":"ready","uid":1000,"gid":1000,"git":true,"volume_used":1,"limits":{"nofile":1048576,"nproc":32768},"versions":{"runc":"1.1.12"}}}`,
+		`{"nonce":"N","report":{"shell":"/bin/bash","ansi_quoting":true,"entrypoint":"ready","uid":1000,"gid":1000,"git":true,"volume_used":1,"limits":{"nofile":1048576,"nproc":32768}}}`,
+		`{"nonce":"N","report":{"versions":{"runc":"1.1.12","crun":"1\n","bash":"5.2"}}}`,
 		`{"nonce":"N","report":{"error":"x\n","job_fault":true}}`,
 		`{"nonce":"N","report":{"entrypoint":"exited","entrypoint_code":999,"entrypoint_fault":"\u001b","systemd":{"state":"running","failed":["a"],"waiting":["b"],"took":5},"mount_faults":[{"target":"/run/b","reason":"x","moved":"/spare/run/b","restored":true}],"overlay_fault":"y"}}`,
 		`{"nonce":"N","report":{"uid":-1}}`, `{"nonce":"N","report":{"limits":{"nofile":18446744073709551615}}}`, `[[[[`, `{"report":`, `null`, ``, "\x00",
@@ -82,6 +83,7 @@ func FuzzAnswer(f *testing.F) {
 		checkLookAnswer(t, text)
 		checkAwaitAnswer(t, text)
 		checkUnmountAnswer(t, text)
+		checkVersionsAnswer(t, text)
 	})
 }
 
@@ -99,14 +101,8 @@ func checkInspectAnswer(t *testing.T, text []byte) {
 	wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.Shell, string(r.Entrypoint))
 	wantSystemd(t, r.Systemd, order.SystemdTimeout)
 	wantMounts(t, r.MountFaults)
-	for command, version := range r.Versions {
-		wantBrief(t, command, version)
-		if known.Number(version) != version {
-			t.Errorf("version %q", version)
-		}
-	}
 	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID || r.EntrypointCode < 0 || r.EntrypointCode > 255 || r.VolumeUsed < 0 || r.VolumeUsed > mostBytes ||
-		r.Limits.NoFile > mostFiles || r.Limits.NProc > mostPID || len(r.Versions) > 20 || r.Shell != "" && !agent.IsShell(r.Shell) {
+		r.Limits.NoFile > mostFiles || r.Limits.NProc > mostPID || r.Shell != "" && !agent.IsShell(r.Shell) {
 		t.Errorf("%+v", r)
 	}
 	if r.Error != "" && !reflect.DeepEqual(r, agent.Report{Error: r.Error, JobFault: r.JobFault}) {
@@ -134,6 +130,27 @@ func checkAwaitAnswer(t *testing.T, text []byte) {
 	}
 	checkAwaitReport(&a.Report)
 	wantBrief(t, a.Report.Error)
+}
+
+func checkVersionsAnswer(t *testing.T, text []byte) {
+	var a agent.Answer[agent.VersionsReport]
+	if err := decode(text, &a); err != nil {
+		wantBrief(t, err.Error())
+		return
+	}
+	versions, err := checkVersions(a.Report)
+	if err != nil {
+		wantBrief(t, err.Error())
+	}
+	for command, version := range versions {
+		wantBrief(t, command, version)
+		if known.Number(version) != version {
+			t.Errorf("version %q", version)
+		}
+	}
+	if len(versions) > 20 {
+		t.Errorf("%d versions", len(versions))
+	}
 }
 
 func checkUnmountAnswer(t *testing.T, text []byte) {

@@ -35,6 +35,16 @@ func (c Container) Await(ctx context.Context, o agent.AwaitOrder) (agent.AwaitRe
 	return r, err
 }
 
+// Versions has the agent ask the container's tools for their versions; the answer is by
+// command.
+func (c Container) Versions(ctx context.Context, o agent.VersionsOrder) (map[string]string, error) {
+	r, err := ask[agent.VersionsOrder, agent.VersionsReport](ctx, c, "versions", agent.VersionTime+answerTime, o)
+	if err != nil {
+		return nil, err
+	}
+	return checkVersions(r)
+}
+
 // Unmount has the agent unmount what the job has mounted.
 func (c Container) Unmount(ctx context.Context, o agent.UnmountOrder) (agent.UnmountReport, error) {
 	r, err := ask[agent.UnmountOrder, agent.UnmountReport](ctx, c, "unmount", agent.UnmountTime+2*time.Second, o)

@@ -91,7 +91,6 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Rep
 	}
 	b.reportEntrypoint(ctx, s.id, m.EntrypointTimeout, r)
 	b.reportSystemd("", m.SystemdTimeout, r.Systemd)
-	b.reportVersions(ctx, m.Image.Reference, r)
 	return r, b.reportMounts(JobContainer, r.MountFaults)
 }
 
