@@ -11,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/stages/app"
 )
 
-// agentCommand holds the faces of our own binary inside the job container.
+// agentCommand has the subcommands that run inside a job's containers.
 func agentCommand() *cobra.Command {
 	c := &cobra.Command{Use: "agent", Short: "What this binary does inside a job's container", Hidden: true}
 	c.AddCommand(

@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"testing"
-	"time"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 // The memory that a trim takes does not grow with the names that a job makes.
@@ -20,28 +19,11 @@ func TestTrimCacheMountsTakesNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	done := make(chan error)
-	go func() {
-		_, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Alone: alone})
-		done <- err
-	}()
-	most := uint64(0)
-	for ended := false; !ended; {
-		select {
-		case err := <-done:
-			if ended = true; err != nil {
-				t.Error(err)
-			}
-		case <-time.After(time.Millisecond):
-			runtime.ReadMemStats(&now)
-			most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+	most := heap.Peak(func() {
+		if _, err := TrimCacheMounts(t.Context(), CacheFolders{Folder: dir, Alone: alone}); err != nil {
+			t.Error(err)
 		}
-	}
-	t.Logf("%d KiB", most>>10)
+	})
 	if most > 4<<20 { // the names alone have 8 MB
 		t.Errorf("%d bytes for %d names", most, names)
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/integration/heap"
 )
 
 func open(t *testing.T, dir string) *os.File {
@@ -132,24 +132,11 @@ func TestRemoveTakesNoMemory(t *testing.T) {
 		}
 	}
 	f := open(t, dir)
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	done := make(chan error)
-	go func() { _, err := Remove(t.Context(), f, "x"); done <- err }()
-	most := uint64(0)
-	for ended := false; !ended; {
-		select {
-		case err := <-done:
-			if ended = true; err != nil {
-				t.Error(err)
-			}
-		case <-time.After(time.Millisecond):
-			runtime.ReadMemStats(&now)
-			most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+	most := heap.Peak(func() {
+		if _, err := Remove(t.Context(), f, "x"); err != nil {
+			t.Error(err)
 		}
-	}
+	})
 	if most > 4<<20 { // the names alone have 8 MB
 		t.Errorf("%d bytes for %d names", most, names)
 	}

@@ -2,8 +2,11 @@
 package heap
 
 import (
+	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"time"
 )
 
 // Most is how many bytes one text that comes from a container or a payload may make
@@ -28,4 +31,27 @@ func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
+}
+
+// Peak is how many bytes of the heap what f does takes at the most, looked at every
+// millisecond. It counts the whole process.
+func Peak(f func()) uint64 {
+	defer debug.SetGCPercent(debug.SetGCPercent(20))
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	for most := uint64(0); ; {
+		select {
+		case <-done:
+			return most
+		case <-time.After(time.Millisecond):
+			runtime.ReadMemStats(&now)
+			most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+		}
+	}
 }

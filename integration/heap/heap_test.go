@@ -1,6 +1,9 @@
 package heap
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 type recorder struct {
 	testing.TB
@@ -31,6 +34,17 @@ func TestBounded(t *testing.T) {
 	done()
 	if !r.failed {
 		t.Error("many small objects do not count")
+	}
+}
+
+func TestPeak(t *testing.T) {
+	const size = 32 << 20
+	most := Peak(func() {
+		kept = make([]byte, size)
+		time.Sleep(100 * time.Millisecond)
+	})
+	if kept = nil; most < size || most > 2*size {
+		t.Errorf("%d bytes", most)
 	}
 }
 

@@ -42,11 +42,8 @@ func pullImages(a *app.App) *cobra.Command {
 		Use: "pull IMAGE...", Short: "Pull images into the store", Args: cobra.MinimumNArgs(1),
 		Example: "  gitlab-sysbox-executor images pull docker.io/library/debian:12",
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := wholeNames(args, "")
+			all, err := named(c, a, args)
 			if err != nil {
-				return err
-			}
-			if err := a.Load(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			return change(c, a, file, sharedfill.Change{Pull: all})
@@ -79,16 +76,22 @@ func removeImages(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove IMAGE...", Short: "Remove images from the store", Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := wholeNames(args, "")
+			all, err := named(c, a, args)
 			if err != nil {
-				return err
-			}
-			if err := a.Load(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			return change(c, a, "", sharedfill.Change{Remove: all})
 		},
 	}
+}
+
+// named are the images of a command line. The configuration is loaded, too.
+func named(c *cobra.Command, a *app.App, args []string) ([]string, error) {
+	all, err := wholeNames(args, "")
+	if err == nil {
+		err = a.Load(c.ErrOrStderr())
+	}
+	return all, err
 }
 
 func listImages(a *app.App) *cobra.Command {
