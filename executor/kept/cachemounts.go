@@ -17,11 +17,11 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// trimTime bounds how long a job's cleanup looks at its project's cache mounts.
+// trimTime limits how long a job's cleanup trims its project's cache mounts.
 const trimTime = 5 * time.Second
 
-// trimAfter keeps the cache mounts of a job's project within their limit once the
-// job is over. What it does not get done in time is done by gc.
+// trimAfter keeps the cache mounts of a job's project within their limit after the job. gc
+// does what is not finished in time.
 func (s *Store) trimAfter(ctx context.Context, i job.Identity) {
 	if s.Limits.CacheMounts <= 0 {
 		return
@@ -39,7 +39,7 @@ func (s *Store) trimAfter(ctx context.Context, i job.Identity) {
 		}
 		t, err := s.trim(ctx, v, removal.Options{})
 		if len(t.Folders) > 0 {
-			s.Log.Infof("Cache mounts of the project: of %s the longest unused %s went, to keep within %s (storage.cache_mounts_size).", format.Bytes(t.Size), format.Bytes(t.Removed), format.Bytes(s.Limits.CacheMounts))
+			s.Log.Infof("Cache mounts of the project: removed the least recently used %s of %s, to keep within %s (storage.cache_mounts_size).", format.Bytes(t.Removed), format.Bytes(t.Size), format.Bytes(s.Limits.CacheMounts))
 		}
 		if err != nil {
 			s.Log.Debugf("kept cache mounts: %v", err)
@@ -47,7 +47,7 @@ func (s *Store) trimAfter(ctx context.Context, i job.Identity) {
 	}
 }
 
-// trim keeps one volume's cache mounts within their limit, as far as o lets it.
+// trim removes cache mounts of one volume until the rest is within the limit, as far as o allows.
 func (s *Store) trim(ctx context.Context, v engine.Found, o removal.Options) (storage.Trimmed, error) {
 	if len(v.Paths) == 0 || !s.Local || !exists(v.Paths[0]) {
 		return storage.Trimmed{}, fmt.Errorf("%s is on another machine than this process", v.Name)
@@ -58,8 +58,8 @@ func (s *Store) trim(ctx context.Context, v engine.Found, o removal.Options) (st
 	})
 }
 
-// alone keeps jobs from getting a kept volume; false where a container has it or a
-// prepare is about to give it to one.
+// alone prevents jobs from taking a kept volume. It returns false if a container uses the
+// volume, or if a prepare is about to use it.
 func (s *Store) alone(ctx context.Context, volume string) (release func(), ok bool, err error) {
 	use, err := s.State.Hold(volume, true)
 	if use == nil || err != nil {
@@ -73,10 +73,10 @@ func (s *Store) alone(ctx context.Context, volume string) (release func(), ok bo
 	return use.Release, true, nil
 }
 
-// cacheTime bounds how long gc looks at the cache mounts of one project.
+// cacheTime limits how long gc trims the cache mounts of one project.
 const cacheTime = 10 * time.Minute
 
-// CollectCacheMounts keeps all projects' cache mounts within their limit.
+// CollectCacheMounts keeps the cache mounts of all projects within their limit.
 func (s *Store) CollectCacheMounts(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
 	if s.Limits.CacheMounts <= 0 {
 		return nil, nil
@@ -88,7 +88,7 @@ func (s *Store) CollectCacheMounts(ctx context.Context, o removal.Options) ([]re
 	var all []removal.Collected
 	for _, v := range found {
 		if _, err := os.Stat(s.State.Kept(v.Name)); err != nil {
-			continue // another state folder's
+			continue // of another state folder
 		}
 		short, cancel := context.WithTimeout(ctx, cmp.Or(o.Each, cacheTime))
 		t, err := s.trim(short, v, o)
@@ -105,7 +105,7 @@ func (s *Store) CollectCacheMounts(ctx context.Context, o removal.Options) ([]re
 			if o.DryRun {
 				c.Action = removal.WouldRemove
 			}
-			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the longest unused of more than %s (storage.cache_mounts_size)", format.Bytes(t.Removed), format.Bytes(t.Size), format.Bytes(s.Limits.CacheMounts))
+			c.Reason = fmt.Sprintf("cache mounts of %s of %s, the least recently used of more than %s (storage.cache_mounts_size)", format.Bytes(t.Removed), format.Bytes(t.Size), format.Bytes(s.Limits.CacheMounts))
 		}
 		c.Resources = folderNames(t.Folders)
 		all = append(all, c)
@@ -113,7 +113,7 @@ func (s *Store) CollectCacheMounts(ctx context.Context, o removal.Options) ([]re
 	return all, nil
 }
 
-// folderNames are folders that jobs named, for a person to read.
+// folderNames formats the names of folders. Jobs chose them, so they are quoted and limited.
 func folderNames(folders []string) (all []string) {
 	const most = 50
 	for _, folder := range folders[:min(most, len(folders))] {
@@ -125,7 +125,7 @@ func folderNames(folders []string) (all []string) {
 	return all
 }
 
-// exists tells whether there is something at the path.
+// exists reports whether path exists.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

@@ -16,8 +16,8 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// mounting is a store with the cache mounts of a job's project and of another's: each
-// has the caches "a" and "b" of 1 MiB, "a" unused for longer.
+// mounting is a store with the cache mounts of a job's project and of another project. Each
+// has the caches "a" and "b" of 1 MiB. "a" was used less recently.
 func mounting(t *testing.T, i job.Identity) (s *Store, e *volumes, own, others string) {
 	t.Helper()
 	e = &volumes{dir: t.TempDir(), users: map[string]bool{}}
@@ -42,7 +42,7 @@ func mounting(t *testing.T, i job.Identity) (s *Store, e *volumes, own, others s
 	return s, e, own, volume(i)
 }
 
-// caches are those that a volume has.
+// caches lists the caches of a volume.
 func (e *volumes) caches(name string) string {
 	var all []string
 	for _, cache := range []string{"a", "b"} {
@@ -65,8 +65,8 @@ func TestCollectCacheMounts(t *testing.T) {
 	}{
 		{name: "no limit", rest: "a b"},
 		{name: "they fit", limit: 3 << 20, rest: "a b"},
-		{name: "too much", limit: 3 << 19, action: removal.Removed, reason: "the longest unused of more than 1.5MiB (storage.cache_mounts_size)", resources: `folder "0/a"`, rest: "b"},
-		{name: "too much, dry run", limit: 3 << 19, o: removal.Options{DryRun: true}, action: removal.WouldRemove, reason: "the longest unused of more than 1.5MiB (storage.cache_mounts_size)", resources: `folder "0/a"`, rest: "a b"},
+		{name: "too much", limit: 3 << 19, action: removal.Removed, reason: "the least recently used of more than 1.5MiB (storage.cache_mounts_size)", resources: `folder "0/a"`, rest: "b"},
+		{name: "too much, dry run", limit: 3 << 19, o: removal.Options{DryRun: true}, action: removal.WouldRemove, reason: "the least recently used of more than 1.5MiB (storage.cache_mounts_size)", resources: `folder "0/a"`, rest: "a b"},
 		{name: "all were used lately", limit: 1, o: removal.Options{OlderThan: 5 * 24 * time.Hour}, rest: "a b"},
 		{name: "a job has them", limit: 3 << 19, used: true, action: removal.Kept, reason: "more than 1.5MiB (storage.cache_mounts_size), but jobs use them", rest: "a b"},
 		{name: "on another machine", limit: 3 << 19, elsewhere: true, action: removal.LeftOver, reason: "is on another machine than this process", rest: "a b"},
@@ -74,7 +74,7 @@ func TestCollectCacheMounts(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s, e, own, others := mounting(t, job.Identity{ProjectID: 1})
 			s.Limits.CacheMounts, s.Local, e.users[own] = tc.limit, !tc.elsewhere, tc.used
-			if err := os.Remove(s.State.Kept(others)); err != nil { // they are another state folder's
+			if err := os.Remove(s.State.Kept(others)); err != nil { // then they belong to another state folder
 				t.Fatal(err)
 			}
 			all, err := s.CollectCacheMounts(t.Context(), tc.o)
@@ -93,7 +93,7 @@ func TestCollectCacheMounts(t *testing.T) {
 	}
 }
 
-// The cleanup of a job trims the cache mounts of the job's project alone.
+// The cleanup of a job trims only the cache mounts of the job's project.
 func TestAfterTrims(t *testing.T) {
 	i := job.Identity{Server: "gitlab.example.com", ProjectID: 1, JobID: 2}
 	s, e, own, others := mounting(t, i)

@@ -12,8 +12,8 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// bounds are the limits of these volumes. A share is of the disk that they are on, which
-// is known on the engine's machine only.
+// bounds converts the limits. A share relates to the disk with these volumes. Its size is
+// only known on the engine's machine.
 func (s *Store) bounds(volumes []Volume, olderThan time.Duration) bounds {
 	var disk int64
 	if s.Local && len(volumes) > 0 {
@@ -51,7 +51,7 @@ func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Colle
 	return all, errors.Join(err, context.Cause(ctx))
 }
 
-// collect removes one of the volumes, unless a job has it.
+// collect removes one of the volumes, unless a job uses it.
 func (s *Store) collect(ctx context.Context, v Volume, reason string, dryRun bool) removal.Collected {
 	c := removal.Collected{Name: v.Name, Action: removal.Removed, Reason: reason}
 	removed, err := s.Remove(ctx, v, dryRun)
@@ -59,15 +59,15 @@ func (s *Store) collect(ctx context.Context, v Volume, reason string, dryRun boo
 	case err != nil:
 		c.Action, c.Reason = removal.LeftOver, err.Error()
 	case !removed:
-		c.Action, c.Reason = removal.Kept, "a job has it, or has just had it"
+		c.Action, c.Reason = removal.Kept, "a job uses it, or has just used it"
 	case dryRun:
 		c.Action = removal.WouldRemove
 	}
 	return c
 }
 
-// Unused are the volumes that jobs can do without, those longest unused first, except
-// what was used within o.OlderThan. The reason is reported with each that is removed.
+// Unused returns removers of the volumes that no job uses, least recently used first, except
+// those used within o.OlderThan. The reason is reported with each removed volume.
 func (s *Store) Unused(ctx context.Context, o removal.Options, reason string) ([]removal.Remover, error) {
 	volumes, err := s.List(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Store) Unused(ctx context.Context, o removal.Options, reason string) ([
 	var all []removal.Remover
 	for _, v := range volumes {
 		if v.LastUse.IsZero() || time.Since(v.LastUse) < o.OlderThan {
-			continue // a zero LastUse: it is another state folder's
+			continue // a zero LastUse means another state folder
 		}
 		all = append(all, func(ctx context.Context) (removal.Collected, int64) {
 			return s.collect(ctx, v, reason, o.DryRun), v.Size.Bytes
@@ -86,17 +86,17 @@ func (s *Store) Unused(ctx context.Context, o removal.Options, reason string) ([
 	return all, nil
 }
 
-// After keeps what a job's project keeps within its limits once the job is over. What it
-// does not get done in time is done by gc.
+// After keeps the volumes of a job's project within their limits after the job. gc does what
+// is not finished in time.
 func (s *Store) After(ctx context.Context, i job.Identity) {
 	s.trimAfter(ctx, i)
 	s.measureAfter(ctx, i)
 }
 
-// measureTime bounds how long a job's cleanup measures what its project keeps.
+// measureTime limits how long a job's cleanup measures its project's volumes.
 const measureTime = 5 * time.Second
 
-// measureAfter measures what the project keeps, and removes a volume that is too large.
+// measureAfter measures the project's volumes, and removes those that are too large.
 func (s *Store) measureAfter(ctx context.Context, i job.Identity) {
 	if !s.Limits.sized() {
 		return
@@ -122,11 +122,11 @@ func (s *Store) measureAfter(ctx context.Context, i job.Identity) {
 			s.Log.Warnf("The volume %s with the project's %s has %s (gc.volume_size), and could not be removed: %v", v.Name, v.Kind, large, err)
 		case gone:
 			s.Log.Warnf("The volume %s with the project's %s was removed and not kept: it had %s (gc.volume_size).", v.Name, v.Kind, large)
-		} // else a parallel job has it, whose cleanup looks at it again
+		} // otherwise a parallel job uses it, and its cleanup checks it again
 	}
 	if b.total > 0 && s.Total() > b.total {
 		if _, err := s.Collect(ctx, removal.Options{}); err != nil {
-			s.Log.Debugf("kept volumes: %v", err) // gc takes it up
+			s.Log.Debugf("kept volumes: %v", err) // gc tries again
 		}
 	}
 }

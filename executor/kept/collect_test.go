@@ -19,8 +19,8 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// keeping is a store on another machine than its engine. It has the volumes "old" and
-// "new" of 100 bytes each, used last 3 and 2 hours ago.
+// keeping is a store on another machine than its engine. It has the volumes "old" and "new" of
+// 100 bytes each, last used 3 and 2 hours ago.
 func keeping(t *testing.T) (*Store, *volumes) {
 	t.Helper()
 	e := &volumes{dir: t.TempDir(), users: map[string]bool{}, sizes: map[string]int64{"old": 100, "new": 100}}
@@ -32,7 +32,7 @@ func keeping(t *testing.T) (*Store, *volumes) {
 	return s, e
 }
 
-// add makes a volume that a job used so long ago.
+// add makes a volume with this idle time.
 func add(t *testing.T, s *Store, e *volumes, name string, labels map[string]string, idle time.Duration) {
 	t.Helper()
 	hold, _, err := s.takeVolume(t.Context(), name, labels, false)
@@ -46,7 +46,7 @@ func add(t *testing.T, s *Store, e *volumes, name string, labels map[string]stri
 	}
 }
 
-// there tells whether the engine has the volume.
+// there reports whether the engine has the volume.
 func (e *volumes) there(name string) bool {
 	_, err := os.Stat(e.path(name))
 	return err == nil
@@ -54,7 +54,7 @@ func (e *volumes) there(name string) bool {
 
 func TestCollect(t *testing.T) {
 	byAge, bySize := Limits{Keep: time.Hour}, Limits{Total: config.Amount{Size: 150}}
-	const age, size, used = "builds that no job has used for ", "builds of 100B, the longest unused of more than 150B (gc.most_volumes)", "a job has it, or has just had it"
+	const age, size, used = "builds that no job has used for ", "builds of 100B, the least recently used of more than 150B (gc.most_volumes)", "a job uses it, or has just used it"
 	type found struct {
 		action removal.Action
 		reason string
@@ -103,7 +103,7 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// A volume that a job has had between the list and its turn stays.
+// A volume that a job has used since it was listed stays.
 func TestCollectLooksAgain(t *testing.T) {
 	s, e := keeping(t)
 	e.removed = func(name string) { s.Used([]string{map[string]string{"old": "new", "new": "old"}[name]}) }
@@ -114,7 +114,7 @@ func TestCollectLooksAgain(t *testing.T) {
 	}
 }
 
-// A gc that is ended goes through no more volumes.
+// A gc that is stopped does not continue with further volumes.
 func TestCollectEnds(t *testing.T) {
 	s, e := keeping(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -126,7 +126,7 @@ func TestCollectEnds(t *testing.T) {
 	}
 }
 
-// Use is noted of volumes that this state folder has a file of, and of no others.
+// A use is recorded only for volumes that have a file in this state folder.
 func TestUsed(t *testing.T) {
 	s, e := keeping(t)
 	if err := e.CreateVolume(t.Context(), "another's", nil, nil); err != nil {
@@ -177,7 +177,7 @@ func TestUnused(t *testing.T) {
 	}
 }
 
-// The cleanup of a job looks at what the job's project keeps.
+// The cleanup of a job measures the volumes of the job's project.
 func TestAfterMeasures(t *testing.T) {
 	i := job.Identity{Server: "gitlab.example.com", ProjectID: 1, JobID: 2}
 	other := job.Identity{Server: "gitlab.example.com", ProjectID: 11, JobID: 2}
@@ -220,7 +220,7 @@ func TestAfterMeasures(t *testing.T) {
 				e.users[name] = tc.used
 				names[v.what] = name
 			}
-			if tc.limits.Total.Size > 0 { // the other project's was measured when its job ended
+			if tc.limits.Total.Size > 0 { // the other project's volume was measured when its job ended
 				s.After(t.Context(), other)
 			}
 			s.After(t.Context(), i)

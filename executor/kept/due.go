@@ -12,33 +12,32 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 )
 
-// Limits are how long and in what size volumes are kept. What is not positive is no
+// Limits are the time and size limits of kept volumes. A value that is not positive means no
 // limit.
 type Limits struct {
-	Keep  time.Duration // after the last use
-	Total config.Amount // of all together
+	Keep  time.Duration // since the last use
+	Total config.Amount // of all volumes together
 	Each  config.Amount
-	// CacheMounts is how many bytes the cache mounts of each project may have, apart for
-	// protected refs.
+	// CacheMounts is the limit in bytes for the cache mounts of each project. Those of
+	// protected refs count separately.
 	CacheMounts int64
 }
 
-// sized tells whether the size of a volume matters.
+// sized reports whether a limit depends on the size of a volume.
 func (l Limits) sized() bool { return l.Total != (config.Amount{}) || l.Each != (config.Amount{}) }
 
 // bounds are Limits on a disk of known size, in bytes.
 type bounds struct {
 	keep        time.Duration
 	total, each int64
-	// olderThan keeps what was used within this time, whatever the limits.
+	// olderThan keeps volumes that were used within this time, whatever the limits.
 	olderThan time.Duration
 }
 
-// due has those removed that no job has used for as long as they are kept, those that
-// are too large and, of the others, those longest unused until the rest is within
-// b.total. One of whose use nothing is known stays: it is another state folder's. What
-// remove returns false for stays, too, and its size counts. One whose size is not
-// known counts as empty.
+// due calls remove for volumes that no job has used for b.keep, and for those that are too
+// large. Then it calls remove for the least recently used of the others until the rest is
+// within b.total. A volume without a last use stays: it belongs to another state folder. If
+// remove returns false, the volume stays and its size counts. An unknown size counts as 0.
 func due(volumes []Volume, now time.Time, b bounds, remove func(v Volume, reason string) bool) {
 	var rest []Volume
 	var total int64
@@ -71,7 +70,7 @@ func due(volumes []Volume, now time.Time, b bounds, remove func(v Volume, reason
 		if v.Size.Bytes <= 0 || now.Sub(v.LastUse) < b.olderThan {
 			continue
 		}
-		if remove(v, fmt.Sprintf("%s of %s, the longest unused of more than %s (gc.most_volumes)", v.Kind, v.Size, format.Bytes(b.total))) {
+		if remove(v, fmt.Sprintf("%s of %s, the least recently used of more than %s (gc.most_volumes)", v.Kind, v.Size, format.Bytes(b.total))) {
 			total -= v.Size.Bytes
 		}
 	}

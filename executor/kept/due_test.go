@@ -9,7 +9,7 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// bytes is the size of a volume that was measured, unless it is 0.
+// bytes is the size of a measured volume; 0 means unknown.
 func bytes(n int64) Size { return Size{Size: walk.Size{Bytes: n}, Known: n > 0} }
 
 func TestDue(t *testing.T) {
@@ -62,7 +62,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-func TestDueTellsHowLong(t *testing.T) {
+func TestDueReportsIdleTime(t *testing.T) {
 	now := time.Now()
 	for idle, want := range map[time.Duration]string{
 		10 * time.Second: "10 seconds", 20 * time.Minute: "20 minutes", time.Hour: "about an hour", 30 * 24 * time.Hour: "4 weeks",

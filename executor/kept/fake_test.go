@@ -16,11 +16,11 @@ import (
 // volumes is an engine with volumes in a folder.
 type volumes struct {
 	dir      string
-	labels   map[string]map[string]string // of volumes that are no builds
+	labels   map[string]map[string]string // of volumes that are not builds
 	users    map[string]bool
-	sizes    map[string]int64        // what the engine itself says
-	creating func(name string) error // is called before a volume is made
-	// removed is called when a volume has gone.
+	sizes    map[string]int64        // the sizes that the engine reports
+	creating func(name string) error // called before a volume is made
+	// removed is called after a volume was removed.
 	removed func(name string)
 }
 

@@ -1,10 +1,9 @@
-// Package kept owns the volumes that outlive their jobs: those with builds, caches
-// and cache mounts of image builds.
+// Package kept owns the volumes that outlive their jobs: those with builds, caches and cache
+// mounts of image builds.
 //
-// An engine cannot change a volume's labels, so each volume has a file below the
-// state folder (statedir.Dir.Kept). Its lock is held by whoever is about to use or to
-// remove the volume, its time of modification is that of the last use, and it holds
-// what was measured of the volume.
+// An engine cannot change a volume's labels, so each volume has a file in the state folder
+// (statedir.Dir.Kept). A process locks this file before it uses or removes the volume. The
+// file's modification time is the volume's last use, and its content is the measured size.
 package kept
 
 import (
@@ -24,7 +23,7 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// Volumes is what is needed of an engine.
+// Volumes is the part of an engine that this package needs.
 type Volumes interface {
 	CreateVolume(ctx context.Context, name string, options, labels map[string]string) error
 	FindVolume(ctx context.Context, name string) (engine.Found, error)
@@ -34,12 +33,12 @@ type Volumes interface {
 	RemoveVolume(ctx context.Context, name string) error
 }
 
-// Store is the kept volumes of one state folder. Its methods may be called
-// concurrently, also by several processes.
+// Store manages the kept volumes of one state folder. Its methods are safe for concurrent
+// use, also by several processes.
 type Store struct {
 	State  statedir.Dir
 	Engine Volumes
-	// Local says that the engine's files are seen here under the engine's own paths.
+	// Local is true if this process sees the engine's files under the same paths.
 	Local  bool
 	Limits Limits
 	Log    logrus.FieldLogger
@@ -49,17 +48,16 @@ type Store struct {
 type Volume struct {
 	Name string
 	Kind string // builds, cache or cache-mounts
-	// LastUse is when a job last took it or was at its end; zero when that is not known.
+	// LastUse is the last start or end of a job that used it; zero if unknown.
 	LastUse time.Time
-	Size    Size // what is known of it
+	Size    Size // may be unknown
 
 	Path string // on the engine's machine
 }
 
-// takeVolume makes or finds a volume and holds it. It returns nil when another process
-// holds it in a way that excludes this one or, where exclusive, when a container has
-// it. Lost is the size for which it was removed since its last job, zero where it was
-// not.
+// takeVolume makes or finds a volume and holds it. It returns nil if the lock of another
+// process prevents that or, if exclusive is set, if a container uses the volume. Lost is the
+// size for which the volume was removed since its last job, or zero.
 func (s *Store) takeVolume(ctx context.Context, volume string, labels map[string]string, exclusive bool) (hold *statedir.Hold, lost Size, err error) {
 	hold, err = s.State.Hold(volume, exclusive)
 	if hold == nil || err != nil {
@@ -85,7 +83,7 @@ func (s *Store) takeVolume(ctx context.Context, volume string, labels map[string
 	}
 	if n := s.note(volume); n.Removed {
 		lost = n.Size
-		_ = os.Truncate(s.State.Kept(volume), 0) // else the next job is told, too
+		_ = os.Truncate(s.State.Kept(volume), 0) // so that only one job reports it
 	}
 	now := time.Now()
 	if err := os.Chtimes(s.State.Kept(volume), now, now); err != nil {
@@ -94,7 +92,7 @@ func (s *Store) takeVolume(ctx context.Context, volume string, labels map[string
 	return hold, lost, nil
 }
 
-// List lists the volumes, with what is known of their sizes.
+// List lists the volumes with their known sizes.
 func (s *Store) List(ctx context.Context) ([]Volume, error) {
 	found, err := s.Engine.FindVolumes(ctx, job.LabelKept, "")
 	if err != nil {
@@ -107,7 +105,7 @@ func (s *Store) List(ctx context.Context) ([]Volume, error) {
 	return all, nil
 }
 
-// unmeasured finds those of the volumes, by their names, whose sizes are not known.
+// unmeasured lists the selected volumes whose size is unknown.
 func (s *Store) unmeasured(ctx context.Context, which func(name string) bool) ([]Volume, error) {
 	names, err := s.names()
 	if err != nil {
@@ -133,11 +131,11 @@ func (s *Store) unmeasured(ctx context.Context, which func(name string) bool) ([
 	return all, nil
 }
 
-// Total is how many bytes all volumes have together, as far as that is noted.
+// Total is the sum of the known sizes of all volumes, in bytes.
 func (s *Store) Total() (total int64) {
 	names, err := s.names()
 	if err != nil {
-		return 0 // gc says so
+		return 0 // gc reports the error
 	}
 	for _, name := range names {
 		if n := s.note(name); !n.Removed {
@@ -147,7 +145,7 @@ func (s *Store) Total() (total int64) {
 	return total
 }
 
-// names are those of the volumes that have files.
+// names lists the volumes that have a file.
 func (s *Store) names() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(s.State.Kept("x")))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,7 +153,7 @@ func (s *Store) names() ([]string, error) {
 	}
 	var all []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), Prefix) { // other volumes' locks are there, too
+		if strings.HasPrefix(e.Name(), Prefix) { // the folder also has locks of other volumes
 			all = append(all, e.Name())
 		}
 	}
@@ -176,7 +174,7 @@ func (s *Store) volume(f engine.Found) Volume {
 	return v
 }
 
-// Used notes that a job has had those of the volumes that are kept up to now.
+// Used records a use by a job for those of the volumes that are kept.
 func (s *Store) Used(volumes []string) {
 	now := time.Now()
 	for _, v := range volumes {
@@ -186,9 +184,9 @@ func (s *Store) Used(volumes []string) {
 	}
 }
 
-// Remove removes a volume, as it was listed, and what is noted of it. It returns
-// false and leaves everything when a job has it, is about to get it or has used it
-// since. With dryRun it removes nothing.
+// Remove removes a listed volume and its file. It returns false and changes nothing if a job
+// uses the volume, is about to use it, or has used it since it was listed. With dryRun it
+// removes nothing.
 func (s *Store) Remove(ctx context.Context, v Volume, dryRun bool) (bool, error) {
 	hold, err := s.holdUnused(v)
 	if hold == nil || err != nil {
@@ -198,12 +196,12 @@ func (s *Store) Remove(ctx context.Context, v Volume, dryRun bool) (bool, error)
 	if !dryRun {
 		return s.RemoveHeld(ctx, v.Name)
 	}
-	hold.Release() // what only looks keeps nobody waiting
+	hold.Release() // a dry run must not make a job wait
 	users, err := s.Engine.VolumeUsers(ctx, v.Name)
 	return err == nil && len(users) == 0, err
 }
 
-// holdUnused holds a volume alone; nil when it is in use or was since it was listed.
+// holdUnused holds a volume exclusively; nil if it is in use or was used since it was listed.
 func (s *Store) holdUnused(v Volume) (*statedir.Hold, error) {
 	hold, err := s.State.Hold(v.Name, true)
 	if hold == nil || err != nil {
@@ -216,7 +214,7 @@ func (s *Store) holdUnused(v Volume) (*statedir.Hold, error) {
 	return hold, nil
 }
 
-// RemoveHeld is Remove for a volume that the caller holds alone.
+// RemoveHeld is Remove for a volume that the caller holds exclusively.
 func (s *Store) RemoveHeld(ctx context.Context, volume string) (bool, error) {
 	gone, err := s.removeVolume(ctx, volume)
 	if !gone || err != nil {
@@ -239,12 +237,11 @@ func (s *Store) removeVolume(ctx context.Context, volume string) (bool, error) {
 	return true, nil
 }
 
-// lostTime is how long it is remembered of a volume that is gone that it was too
-// large.
+// lostTime is how long the record of a volume that was removed because of its size is kept.
 const lostTime = 7 * 24 * time.Hour
 
-// forgetGone removes the files of volumes that are gone: somebody else has removed them,
-// or no job has come that was to be told of it.
+// forgetGone removes the files of volumes that no longer exist: another program has removed
+// them, or no job has come that could report the removal.
 func (s *Store) forgetGone(ctx context.Context) error {
 	names, err := s.names()
 	if err != nil {
@@ -274,7 +271,7 @@ func (s *Store) forget(ctx context.Context, volume string) error {
 	if err != nil || s.note(volume).Removed && time.Since(last) < lostTime {
 		return err
 	}
-	// Under the lock nobody makes it.
+	// While it is locked, no job makes the volume.
 	if _, err := s.Engine.FindVolume(ctx, volume); !engine.IsNotFound(err) {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 
 const name = Prefix + "builds-p1"
 
-// taken is a store whose volume a job has taken and written a file of some bytes to.
+// taken is a store with a volume that a job uses, with a file of size bytes in it.
 func taken(t *testing.T, size int) (*Store, *volumes) {
 	t.Helper()
 	log := logrus.New()
@@ -37,7 +37,7 @@ func taken(t *testing.T, size int) (*Store, *volumes) {
 	return s, e
 }
 
-// only is the store's only volume.
+// only returns the store's only volume.
 func only(t *testing.T, s *Store) Volume {
 	t.Helper()
 	all, err := s.List(t.Context())
@@ -47,7 +47,7 @@ func only(t *testing.T, s *Store) Volume {
 	return all[0]
 }
 
-// What was measured holds until the next use, and measuring is no use.
+// A measured size is valid until the next use, and measuring is not a use.
 func TestMeasureOnce(t *testing.T) {
 	s, e := taken(t, 1<<20)
 	before := only(t, s)
@@ -55,7 +55,7 @@ func TestMeasureOnce(t *testing.T) {
 	if err := s.Measure(t.Context(), all, false); err != nil || all[0].Size.Bytes < 1<<20 || all[0].Size.Entries != 1 {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	// As a look at the file tells, not at the volume.
+	// The size must come from the volume's file, so remove the content.
 	if err := os.RemoveAll(filepath.Join(e.path(name), "file")); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestMeasureInADryRun(t *testing.T) {
 	}
 }
 
-// A file that a job has used while it was measured keeps its new time.
+// If a job uses the volume while it is measured, the file keeps the time of this use.
 func TestMeasureBesideAUse(t *testing.T) {
 	s, _ := taken(t, 1<<20)
 	v := only(t, s)
@@ -103,7 +103,7 @@ func TestMeasureBesideAUse(t *testing.T) {
 	}
 }
 
-// On another machine the engine measures.
+// The engine measures if it is on another machine.
 func TestMeasureElsewhere(t *testing.T) {
 	s, e := taken(t, 1)
 	e.sizes = map[string]int64{name: 5 << 30}
@@ -119,7 +119,7 @@ func TestMeasureElsewhere(t *testing.T) {
 	}
 }
 
-// A measuring that does not end in time leaves the size unknown, and is no error.
+// A measurement that does not end in time leaves the size unknown, without an error.
 func TestMeasureEnds(t *testing.T) {
 	s, _ := taken(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -130,7 +130,7 @@ func TestMeasureEnds(t *testing.T) {
 	}
 }
 
-// A volume with more than is counted is too large, whatever its bytes.
+// A volume that exceeds the limits for counting is too large, whatever its bytes.
 func TestTooMuchToCount(t *testing.T) {
 	dir := t.TempDir()
 	for n := range 5 {
@@ -150,7 +150,7 @@ func TestTooMuchToCount(t *testing.T) {
 	}
 }
 
-// The next job that would have had a volume which was too large is told so, once.
+// Only the next job reports that a volume was removed because it was too large.
 func TestRemoveTooLarge(t *testing.T) {
 	s, _ := taken(t, 1<<20)
 	all := []Volume{only(t, s)}
@@ -181,7 +181,7 @@ func TestRemoveTooLarge(t *testing.T) {
 	}
 }
 
-// One that a job has, gets or has had since is not removed.
+// A volume that a job uses, is about to use or has used since is not removed.
 func TestRemoveInUse(t *testing.T) {
 	s, e := taken(t, 1)
 	v := only(t, s)
@@ -218,7 +218,7 @@ func TestRemoveInUse(t *testing.T) {
 	}
 }
 
-// Files of volumes that somebody else has removed go; what is no kept volume's stays.
+// Files of volumes that another program has removed are removed, and no other files.
 func TestForget(t *testing.T) {
 	s, e := taken(t, 1)
 	other := s.State.Kept("gsx-images-1")
@@ -243,7 +243,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// A file that holds anything else says nothing of a size.
+// A file with any other content has no size.
 func TestNoteThatCannotBeRead(t *testing.T) {
 	s, _ := taken(t, 1)
 	for _, text := range []string{"", "{", "null", strings.Repeat("x", 1<<20), `{"size": {"known": true, "Bytes": -5}}`} {

@@ -12,7 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// Prefix begins the name of each such volume.
+// Prefix is the prefix of the names of kept volumes.
 const Prefix = "gsx-kept-"
 
 // The kinds of kept volumes.
@@ -22,9 +22,9 @@ const (
 	CacheMounts = "cache-mounts"
 )
 
-// volumeFor is the name and the labels of the volume of that kind for a job. Own are
-// more labels that tell it from others of the project. The server's name is in it as a
-// hash, as in Identity.Name.
+// volumeFor returns the name and the labels of a job's volume of that kind. Own are further
+// labels that distinguish it from other volumes of the project. The name contains a hash of
+// the server, as in Identity.Name.
 func volumeFor(i job.Identity, kind string, protected bool, own map[string]string) (string, map[string]string) {
 	sum := sha256.Sum256([]byte(i.Server))
 	name := fmt.Sprintf("%s%s-%s-p%d", Prefix, kind, hex.EncodeToString(sum[:4]), i.ProjectID)
@@ -45,7 +45,7 @@ func volumeFor(i job.Identity, kind string, protected bool, own map[string]strin
 	return name, labels
 }
 
-// ofProject tells whether a volume of that name keeps something of the job's project.
+// ofProject reports whether a volume with this name belongs to the job's project.
 func ofProject(name string, i job.Identity) bool {
 	return slices.ContainsFunc([]string{Builds, Cache, CacheMounts}, func(kind string) bool {
 		base, _ := volumeFor(i, kind, false, nil)

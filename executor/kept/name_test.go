@@ -8,7 +8,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// engineName is what the Docker Engine takes as a name of a container or volume.
+// engineName matches the names that the Docker Engine accepts for containers and volumes.
 var engineName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 func TestKeptVolumesOfDifferentJobs(t *testing.T) {

@@ -14,16 +14,16 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// Size is what a volume takes of the disk; the zero Size is not known.
+// Size is the disk space of a volume; the zero Size is unknown.
 type Size struct {
 	walk.Size
 	Known bool `json:"known"`
-	// Excess says that the volume holds more than is counted: Bytes and Entries are
-	// the least that there is.
+	// Excess is true if the volume exceeds the limits for counting. Bytes and Entries are
+	// lower bounds then.
 	Excess bool `json:"excess,omitempty"`
 }
 
-// String is for a message.
+// String is for messages.
 func (s Size) String() string {
 	switch {
 	case !s.Known:
@@ -36,12 +36,11 @@ func (s Size) String() string {
 	return format.Bytes(s.Bytes)
 }
 
-// counted is how much is counted of one volume. A kept volume that holds more is too
-// large, whatever its bytes: its files take what else the disk has, which are inodes
-// on most file systems, and the time of whoever has to remove them.
+// counted are the limits for counting one volume. A volume that exceeds them is too large,
+// whatever its bytes: its files use up the disk's inodes, and take long to remove.
 var counted = walk.Limits{Entries: 2_000_000, Depth: 200}
 
-// measure counts what is in a volume, up to the limits.
+// measure counts the content of a volume, up to the limits.
 func measure(ctx context.Context, path string, l walk.Limits) (Size, error) {
 	m, err := walk.Measure(ctx, path, l)
 	switch {
@@ -53,22 +52,22 @@ func measure(ctx context.Context, path string, l walk.Limits) (Size, error) {
 	return Size{Size: m, Known: true}, nil
 }
 
-// note is what the file of a volume holds.
+// note is the content of a volume's file.
 type note struct {
 	Size Size `json:"size"`
-	// Use is the file's time of modification for which the size was measured.
+	// Use is the file's modification time at the time of the measurement.
 	Use time.Time `json:"use"`
-	// Removed says that the volume was removed for its size, and no job has been told.
+	// Removed is true if the volume was removed for its size, and no job has reported it yet.
 	Removed bool `json:"removed,omitempty"`
-	// Temps are the folders of a builds volume, relative to it, in which there may be
-	// secrets of a job that did not end in order.
+	// Temps are folders of a builds volume, relative to it, that may contain secrets of a
+	// job that was killed.
 	Temps []string `json:"temps,omitempty"`
 }
 
-// longestNote is more than any note has.
+// longestNote is longer than any note, in bytes.
 const longestNote = 64 << 10
 
-// note reads what is noted of a volume: nothing where that is not possible.
+// note reads a volume's note; empty after an error.
 func (s *Store) note(volume string) note {
 	n, err := s.readNote(volume)
 	if err != nil {
@@ -77,7 +76,7 @@ func (s *Store) note(volume string) note {
 	return n
 }
 
-// readNote reads what is noted of a volume. An empty file has no note.
+// readNote reads a volume's note. An empty file has no note.
 func (s *Store) readNote(volume string) (n note, err error) {
 	f, err := os.Open(s.State.Kept(volume))
 	if err != nil {
@@ -94,8 +93,8 @@ func (s *Store) readNote(volume string) (n note, err error) {
 	return n, nil
 }
 
-// setNote writes n into the file of a volume whose last use is n.Use, and leaves that
-// as it is.
+// setNote writes n to the file of a volume whose last use is n.Use, and keeps that
+// modification time.
 func (s *Store) setNote(volume string, n note) error {
 	text, err := json.Marshal(n)
 	if err != nil {
@@ -103,20 +102,20 @@ func (s *Store) setNote(volume string, n note) error {
 	}
 	path := s.State.Kept(volume)
 	if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(n.Use) {
-		return err // it was used meanwhile: what was measured holds no more
+		return err // it was used in the meantime, so the measurement is outdated
 	}
 	return statedir.Overwrite(path, text, n.Use)
 }
 
-// Measure finds out the sizes of those volumes of which nothing is known, and notes
-// them unless dryRun. One that cannot be measured before ctx ends stays unknown; that
-// is no error. Volumes that are not seen here are measured by their engine.
+// Measure measures the volumes of unknown size, and records the sizes unless dryRun is set.
+// A volume that is not measured before ctx ends stays unknown, without an error. The engine
+// measures volumes that this process cannot see.
 func (s *Store) Measure(ctx context.Context, volumes []Volume, dryRun bool) error {
 	var theirs map[string]int64
 	for n := range volumes {
 		v := &volumes[n]
 		if v.Size.Known || v.LastUse.IsZero() {
-			continue // or another state folder's
+			continue // or it belongs to another state folder
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -146,25 +145,25 @@ func (s *Store) Measure(ctx context.Context, volumes []Volume, dryRun bool) erro
 	return nil
 }
 
-// noteSize notes what was measured of a volume that nobody has.
+// noteSize records the size of a volume that no job uses.
 func (s *Store) noteSize(v Volume) {
 	hold, err := s.State.Hold(v.Name, true)
 	if err == nil && hold != nil {
 		defer hold.Release()
 		var n note
-		// What cannot be read says of a builds volume that it has to be made anew.
+		// If the note of a builds volume is unreadable, keep it: the volume is then made again.
 		if n, err = s.readNote(v.Name); err == nil || v.Kind != Builds {
 			n.Size, n.Use = v.Size, v.LastUse
 			err = s.setNote(v.Name, n)
 		}
 	}
 	if err != nil {
-		s.Log.Debugf("kept volume %s: %v", v.Name, err) // it is measured again
+		s.Log.Debugf("kept volume %s: %v", v.Name, err) // it will be measured again
 	}
 }
 
-// tooLarge says in what way a volume is larger than each may be, in bytes; empty where
-// it is not. Any size is allowed where most is not positive.
+// tooLarge describes how a volume exceeds the limit for each volume, in bytes; empty if it
+// does not. There is no limit if most is not positive.
 func (v Volume) tooLarge(most int64) string {
 	switch {
 	case most <= 0 || !v.Size.Known:
@@ -177,8 +176,8 @@ func (v Volume) tooLarge(most int64) string {
 	return ""
 }
 
-// removeTooLarge removes a volume for its size, which the next job that would have
-// had it is told. It returns false as Remove does.
+// removeTooLarge removes a volume for its size, and records that for the next job. It returns
+// false in the same cases as Remove.
 func (s *Store) removeTooLarge(ctx context.Context, v Volume) (bool, error) {
 	hold, err := s.holdUnused(v)
 	if hold == nil || err != nil {
@@ -190,7 +189,7 @@ func (s *Store) removeTooLarge(ctx context.Context, v Volume) (bool, error) {
 		return gone, err
 	}
 	if err := s.setNote(v.Name, note{Size: v.Size, Use: v.LastUse, Removed: true}); err != nil {
-		s.Log.Debugf("kept volume %s: %v", v.Name, err) // the job is not told
+		s.Log.Debugf("kept volume %s: %v", v.Name, err) // then no job reports it
 	}
 	return true, nil
 }

@@ -10,8 +10,8 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Taken are the kept volumes that a job gets, by their names. One is empty where the job
-// is to have a volume, or a place, of its own.
+// Taken are the names of the kept volumes that a job gets. An empty name means that the job
+// gets its own volume or folder.
 type Taken struct{ Builds, Cache, CacheMounts string }
 
 // taker takes volumes for one job.
@@ -26,7 +26,7 @@ func (t *taker) release() {
 	}
 }
 
-// take returns the name, or nothing where the volume cannot be had now.
+// take returns the volume's name, or nothing if the volume is not available now.
 func (t *taker) take(ctx context.Context, name, folder string, labels map[string]string, exclusive bool) (string, error) {
 	hold, lost, err := t.takeVolume(ctx, name, labels, exclusive)
 	if hold == nil || err != nil {
@@ -39,9 +39,8 @@ func (t *taker) take(ctx context.Context, name, folder string, labels map[string
 	return name, nil
 }
 
-// TakeFolders makes or finds the kept volumes of the job's folders. Until release is
-// called nobody else takes them; from then on the job's containers show that they are
-// in use.
+// TakeFolders makes or finds the kept volumes of the job's folders. They are held until
+// release is called; from then on the job's containers show that they are in use.
 func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) (taken Taken, release func(), err error) {
 	t := &taker{Store: s}
 	defer func() {
@@ -54,7 +53,7 @@ func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) 
 			return taken, nil, err
 		}
 	}
-	if f.KeepCache { // it is left empty while it is being pruned
+	if f.KeepCache { // empty while it is being pruned
 		name, labels := volumeFor(i, Cache, f.Protected, nil)
 		if taken.Cache, err = t.take(ctx, name, f.Cache, labels, false); err != nil {
 			return taken, nil, err
@@ -74,8 +73,8 @@ func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) 
 	return taken, t.release, nil
 }
 
-// builds takes the volume of the builds folder, without what a job that was killed left
-// in it of its file variables.
+// builds takes the volume of the builds folder, and removes file variables that a killed job
+// left in it.
 func (t *taker) builds(ctx context.Context, i job.Identity, f job.Folders) (string, error) {
 	name, labels := volumeFor(i, Builds, f.Protected, map[string]string{
 		job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),

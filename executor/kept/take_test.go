@@ -13,7 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// taking is a store whose log is kept, and a job that has all its folders kept.
+// taking is a store with a log, and a job that keeps all its folders.
 func taking(t *testing.T) (*Store, *volumes, *strings.Builder, job.Folders) {
 	t.Helper()
 	e := &volumes{dir: t.TempDir(), users: map[string]bool{}}
@@ -87,7 +87,7 @@ func TestTakeFolders(t *testing.T) {
 	}
 }
 
-// An engine that fails leaves nothing held.
+// If the engine fails, nothing stays locked.
 func TestTakeFoldersFails(t *testing.T) {
 	for _, kind := range []string{Builds, Cache, CacheMounts} {
 		s, e, _, f := taking(t)
@@ -113,7 +113,7 @@ func TestTakeFoldersFails(t *testing.T) {
 	}
 }
 
-// A job finds the builds folder as the one before left it, but for that one's file
+// A job finds the builds folder as the previous job left it, without the previous job's file
 // variables.
 func TestTakeFoldersAgain(t *testing.T) {
 	s, e, log, f := taking(t)
@@ -148,7 +148,7 @@ func TestTakeFoldersAgain(t *testing.T) {
 		}
 	}
 	log.Reset()
-	for range 2 { // the second job is not told
+	for range 2 { // the second job does not report it
 		_, release, err := s.TakeFolders(t.Context(), someone, f)
 		if err != nil {
 			t.Fatal(err)

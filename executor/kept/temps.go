@@ -12,11 +12,10 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// reset makes a builds volume ready for the next job, for a caller who holds it alone:
-// file variables of a job that was killed are removed wherever they lay, before
-// anything of another author's sees the volume. Temp is where the next job's will be,
-// relative to the volume; empty for nowhere in it. A volume that cannot be cleared from
-// here is made anew, with the labels.
+// reset makes a builds volume ready for the next job. The caller holds it exclusively. File
+// variables of a killed job are removed before a job of another author sees the volume. Temp
+// is the folder for the next job's file variables, relative to the volume, or empty. If the
+// volume cannot be cleared from here, it is made again with the labels.
 func (s *Store) reset(ctx context.Context, volume, temp string, labels map[string]string) error {
 	n, err := s.readNote(volume)
 	if err == nil {
@@ -41,11 +40,11 @@ func (s *Store) reset(ctx context.Context, volume, temp string, labels map[strin
 	return s.setTemps(volume, temps)
 }
 
-// clear removes what is at the places noted, and at the next.
+// clear removes the recorded folders, and next.
 func (s *Store) clear(ctx context.Context, volume string, noted []string, next string) error {
 	for _, place := range noted {
 		if !filepath.IsLocal(place) || filepath.Clean(place) == "." {
-			return fmt.Errorf("%q is no place below it", place)
+			return fmt.Errorf("%q is not a path below it", place)
 		}
 	}
 	found, err := s.Engine.FindVolume(ctx, volume)
@@ -61,7 +60,7 @@ func (s *Store) clear(ctx context.Context, volume string, noted []string, next s
 	case !seen && len(noted) > 0:
 		return errors.New("its engine is on another machine than this process")
 	case !seen:
-		return nil // the job before has removed its own
+		return nil // the previous job has removed its file variables
 	}
 	places := slices.Clone(noted)
 	if next != "" && !slices.Contains(places, next) {
@@ -75,7 +74,7 @@ func (s *Store) clear(ctx context.Context, volume string, noted []string, next s
 	return nil
 }
 
-// ForgetTemps notes that the job with the builds volume has removed its file variables.
+// ForgetTemps records that the job with the builds volume has removed its file variables.
 func (s *Store) ForgetTemps(volume string) {
 	hold, err := s.State.Hold(volume, false)
 	if err == nil && hold != nil {
@@ -83,13 +82,13 @@ func (s *Store) ForgetTemps(volume string) {
 		err = s.setTemps(volume, nil)
 	}
 	if err != nil {
-		s.Log.Debugf("kept volume %s: %v", volume, err) // they are looked for once more
+		s.Log.Debugf("kept volume %s: %v", volume, err) // the next job only searches once more
 	}
 }
 
-// setTemps writes them to the volume's file and to the disk: before, no job is to have
-// the volume. The file stays the same: it is locked. What a crash leaves of it is short
-// or none, and is taken for unknown or for an older version's.
+// setTemps writes temps to the volume's file and to the disk, before a job gets the volume.
+// The file is locked, so its inode stays the same. After a crash the file may be short or
+// empty, and then counts as unknown or as written by an older version.
 func (s *Store) setTemps(volume string, temps []string) error {
 	n := s.note(volume)
 	n.Temps = temps

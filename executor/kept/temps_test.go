@@ -13,18 +13,18 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// File variables of a job that was killed are gone before the next job has the volume,
-// wherever they lay and whatever an author has put in the way.
+// File variables of a killed job are removed before the next job has the volume, wherever they
+// are and whatever an earlier author has put in the way.
 func TestResetLeavesNoSecretsOfKilledJobs(t *testing.T) {
 	const was, renamed = "group/project.tmp", "renamed/project.tmp"
 	kept := []string{"group/project/kept"}
 	for title, c := range map[string]struct {
 		elsewhere bool
 		ended     bool                      // the killed job had removed its file variables
-		note      string                    // replaces what is noted
-		older     bool                      // and so does an empty file
+		note      string                    // replaces the note
+		older     bool                      // replaces the note with an empty file
 		plant     func(volume string) error // by the author of an earlier job
-		next      string                    // where the next job's file variables will be
+		next      string                    // the folder of the next job's file variables
 		left      []string
 	}{
 		"the same place":                 {next: was, left: kept},
@@ -80,7 +80,7 @@ func TestResetLeavesNoSecretsOfKilledJobs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// A look at its size in between changes nothing of it.
+			// Measuring the size in between changes nothing.
 			s.Local = true
 			all := []Volume{only(t, s)}
 			if err := s.Measure(t.Context(), all, false); err != nil {

@@ -8,17 +8,17 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 )
 
-// Pool is where volumes get their blocks from. Sizes are bytes.
+// Pool is the source of the volumes' blocks. Sizes are in bytes.
 type Pool struct {
-	ID   string // the same for all volumes that share it
-	Name string // for a message
+	ID   string // the same for all volumes that share the pool
+	Name string // for messages
 	Free int64
-	Size int64 // free or not
-	// FreeInodes of Inodes can become files; both are 0 where a disk has no such limit.
+	Size int64 // including used space
+	// FreeInodes of Inodes are free; both are 0 if the file system has no such limit.
 	FreeInodes, Inodes int64
 }
 
-// DiskPool is the file system that folder is on.
+// DiskPool is the file system of folder.
 func DiskPool(folder string) (Pool, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(folder, &s); err != nil {
@@ -35,28 +35,27 @@ func DiskPool(folder string) (Pool, error) {
 	}, nil
 }
 
-// Claim is what a job may still take from a pool.
+// Claim is the space that a job may still take from a pool.
 type Claim struct {
 	Pool  string `json:"pool"`
 	Limit int64  `json:"limit"` // bytes
-	// Mountpoint is the volume's on the host, where its use can be seen.
+	// Mountpoint is the volume's mount point on the host, to measure its use.
 	Mountpoint string `json:"mountpoint,omitempty"`
-	// Used is what was said in the job's container, for a volume that has no file
-	// system of its own. Admission does not go by it: the container may lie.
+	// Used is the value that the agent in the job container reported, for a volume without
+	// its own file system. Admission does not use it, because the container may lie.
 	Used int64 `json:"used,omitempty"`
 	// Image is the file behind the volume.
 	Image FileID `json:"image"`
 }
 
-// Open is how much of the claim is not yet used, in bytes. What cannot be seen from
-// here counts as not used.
+// Open is the unused part of the claim, in bytes. Space whose use cannot be measured from here
+// counts as unused.
 func (c Claim) Open() int64 {
 	used, _ := usedBelow(c.Mountpoint)
 	return max(0, max(0, c.Limit)-max(0, used))
 }
 
-// Now is how much of the claim is used, in bytes: as it is seen, or as it was said
-// last.
+// Now is the used part of the claim, in bytes: measured, or else as last reported.
 func (c Claim) Now() int64 {
 	if used, ok := usedBelow(c.Mountpoint); ok {
 		return used
@@ -64,8 +63,8 @@ func (c Claim) Now() int64 {
 	return c.Used
 }
 
-// usedBelow is how much is used on the file system that is mounted at path; false
-// when none is.
+// usedBelow is the used space of the file system that is mounted at path; false if none is
+// mounted there.
 func usedBelow(path string) (int64, bool) {
 	var at, above unix.Stat_t
 	if path == "" || unix.Stat(path, &at) != nil || unix.Stat(path+"/..", &above) != nil || at.Dev == above.Dev {
@@ -78,38 +77,38 @@ func usedBelow(path string) (int64, bool) {
 	return int64(s.Blocks-s.Bfree) * s.Bsize, true
 }
 
-// leastInodes is the share of a disk's inodes that stays free: a job that makes a great
-// many small files fills a disk that way.
+// leastInodes is the share of a disk's inodes that must stay free. A job can fill a disk with
+// many small files.
 const leastInodes = 0.05
 
-// Low tells whether less than minFree bytes are free, or hardly an inode.
+// Low reports whether less than minFree bytes, or too few inodes, are free.
 func (p Pool) Low(minFree int64) bool { return p.Free < minFree || p.fewInodes() }
 
 func (p Pool) fewInodes() bool { return float64(p.FreeInodes) < float64(p.Inodes)*leastInodes }
 
-// Admission is what a new job's claim has to fit into. Sizes are bytes.
+// Admission decides whether a new job's claim fits into a pool. Sizes are in bytes.
 type Admission struct {
 	Pool    Pool
-	MinFree int64 // stays free, come what may
-	// Overcommit divides what sparse volumes may grow to: 1 counts them in full.
+	MinFree int64 // must stay free
+	// Overcommit divides the size that sparse volumes may grow to; 1 counts it in full.
 	Overcommit float64
 	Running    []Claim
 }
 
-// NoRoom is the refusal of a claim.
+// NoRoom is the error for a claim that does not fit.
 type NoRoom struct {
 	Pool Pool
 	text string
 }
 
-// Error holds the figures.
+// Error contains the sizes.
 func (e *NoRoom) Error() string { return e.text }
 
-// Admit refuses a claim of the given size for which there may be no room, with a
-// *NoRoom. What is to be stored is for its message.
+// Admit returns a *NoRoom if a claim of the given size may not fit. What names the data in the
+// message.
 func (a Admission) Admit(what string, size int64) error {
-	// Of floating point: sums of what somebody wrote down do not overflow, and up to
-	// 2^53 bytes nothing is lost.
+	// Floating point, because sums of values from files could overflow an integer. Up to 2^53
+	// bytes it is exact.
 	open, jobs := 0.0, 0
 	for _, c := range a.Running {
 		if c.Pool == a.Pool.ID {

@@ -44,8 +44,7 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// What is not for a volume counts what is free alone, and a disk is also full when its
-// inodes are.
+// Data outside a volume counts only the free space. A disk without free inodes is full, too.
 func TestAdmitOther(t *testing.T) {
 	for name, tc := range map[string]struct {
 		pool    Pool

@@ -8,48 +8,47 @@ import (
 	"strings"
 )
 
-// The names of the backends, as the configuration has them.
+// The names of the backends in the configuration.
 const (
-	Auto    = "auto" // the best of the others that works here
+	Auto    = "auto" // the best backend that works here
 	XFSLoop = "xfs-loop"
 	Plain   = "volume"
 	Tmpfs   = "tmpfs"
 )
 
-// Backend makes what jobs' storage volumes consist of. It says how the engine is
-// to make the volume, and makes nothing in the engine itself, so that one for a
-// remote engine fits in as well. It is for use by several goroutines at once.
+// Backend makes the storage of jobs' volumes. It returns how the engine has to make the volume,
+// and makes nothing on the engine itself, so that a backend for a remote engine is possible. It
+// is safe for concurrent use.
 type Backend interface {
 	Name() string
-	// Pool is where the volumes' blocks come from; ok is false where nobody here
-	// can tell, as on a remote engine.
+	// Pool is the source of the volumes' blocks; ok is false if it cannot be seen from
+	// here, for example on a remote engine.
 	Pool() (p Pool, ok bool, err error)
-	// Hard tells that a volume has a file system of its own, which keeps the job
-	// within the limit.
+	// Hard reports whether volumes have their own file system, which enforces the limit.
 	Hard() bool
-	// Make makes what one volume consists of. Nothing of it outlives this process
+	// Make makes the storage of one volume. The kernel frees it when this process ends,
 	// unless a container uses the volume by then.
 	Make(ctx context.Context, r Request) (*Volume, error)
 }
 
-// Request is what is asked of a backend for one job.
+// Request describes one job's volume.
 type Request struct {
-	Folder string // of the job's own on the host
+	Folder string // the job's folder on the host
 	Size   int64  // bytes
 }
 
-// Volume is what the engine needs to know of a volume.
+// Volume describes a volume for the engine.
 type Volume struct {
-	// Options are for the engine's local driver; none make a plain folder.
+	// Options are for the engine's local driver; empty for a plain folder.
 	Options map[string]string
-	// Image identifies the file behind the volume, where there is one.
+	// Image identifies the image file of the volume, if there is one.
 	Image FileID
 
 	release func() error
 }
 
-// Release lets go of the volume: from here on it lives as long as containers use
-// it. It may be called again.
+// Release releases the volume: from then on it exists as long as containers use it. It may be
+// called more than once.
 func (v *Volume) Release() error {
 	if v.release == nil {
 		return nil
@@ -59,17 +58,17 @@ func (v *Volume) Release() error {
 	return release()
 }
 
-// Host is what the choice of a backend depends on.
+// Host is the input for the choice of a backend.
 type Host struct {
-	// Folder is where images of file systems are kept, on this machine.
+	// Folder is the folder for file system images on this machine.
 	Folder string
-	// Volumes is the engine's folder of volumes; empty when the engine runs on
-	// another machine, or sees other files than we do.
+	// Volumes is the engine's folder of volumes; empty if the engine runs on another machine
+	// or in another file system.
 	Volumes string
 }
 
-// Choose gives the backend of the wanted name, or for Auto the best that works
-// here, and in a few words why it is that one.
+// Choose returns the backend with the wanted name, or for Auto the best that works here, and
+// a short reason.
 func Choose(want string, h Host) (b Backend, why string, err error) {
 	switch want {
 	case XFSLoop:
@@ -84,7 +83,7 @@ func Choose(want string, h Host) (b Backend, why string, err error) {
 	case Auto:
 		b, err := newXFSLoop(h)
 		if err == nil {
-			return b, "the best there is", nil
+			return b, "best available", nil
 		}
 		if h.Volumes != "" && sharesBlocks(h.Volumes) == nil {
 			return plain{h.Volumes}, fmt.Sprintf("on a file system that shares blocks, but without a limit; no xfs-loop: %v", err), nil
@@ -94,7 +93,7 @@ func Choose(want string, h Host) (b Backend, why string, err error) {
 	return nil, "", fmt.Errorf("storage.backend %q is unknown", want)
 }
 
-// plain is a folder of the engine's.
+// plain is a folder of the engine.
 type plain struct{ volumes string }
 
 func (plain) Name() string { return Plain }
@@ -110,7 +109,7 @@ func (p plain) Pool() (Pool, bool, error) {
 
 func (plain) Make(context.Context, Request) (*Volume, error) { return &Volume{}, nil }
 
-// tmpfs keeps everything in memory, which counts as the container's.
+// tmpfs keeps everything in memory, which counts as the container's memory.
 type tmpfs struct{ local bool }
 
 func (tmpfs) Name() string { return Tmpfs }
@@ -130,7 +129,7 @@ func (t tmpfs) Pool() (Pool, bool, error) {
 			return Pool{ID: "memory", Name: "memory", Free: kib << 10}, true, nil
 		}
 	}
-	return Pool{}, false, errors.New("/proc/meminfo does not tell how much memory is available")
+	return Pool{}, false, errors.New("/proc/meminfo has no MemAvailable")
 }
 
 func (tmpfs) Make(_ context.Context, r Request) (*Volume, error) {

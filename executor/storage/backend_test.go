@@ -38,7 +38,7 @@ func TestTmpfs(t *testing.T) {
 	}
 }
 
-// A volume that was released is not released again, even if that failed.
+// A volume is released only once, even if the release failed.
 func TestReleaseOnce(t *testing.T) {
 	times := 0
 	v := Volume{release: func() error { times++; return errors.New("failed") }}

@@ -9,7 +9,7 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// The memory that a trim takes does not grow with the names that a job makes.
+// The memory for a trim does not grow with the number of file names that a job makes.
 func TestTrimCacheMountsTakesNoMemory(t *testing.T) {
 	dir := t.TempDir()
 	cacheFile(t, dir, "0/a/file", 4, 1)

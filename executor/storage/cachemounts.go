@@ -17,38 +17,38 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// CacheMounts is where a project's kept cache mounts are in the containers of a
-// job: a folder for each user number, to which links in TMPDIR lead.
+// CacheMounts is the path of a project's kept cache mounts in the containers of a job. It has
+// a folder for each user ID, and symbolic links in TMPDIR lead there.
 const CacheMounts = "/var/cache/gitlab-sysbox-executor"
 
-// CacheFolder is the name that Buildah and Podman give to the folder of cache mounts
-// in TMPDIR (1.28), or begin it with: a dash and the user's number follow (1.39).
+// CacheFolder is the name of Buildah's and Podman's folder of cache mounts in TMPDIR (1.28).
+// Newer versions append a dash and the user ID (1.39).
 const CacheFolder = "buildah-cache"
 
-// CacheFolders is what TrimCacheMounts works on.
+// CacheFolders are the parameters of TrimCacheMounts.
 type CacheFolders struct {
 	Folder string // the kept volume on the host
 	Limit  int64  // bytes
 	DryRun bool
-	// OlderThan keeps what was used within this time.
+	// OlderThan keeps caches that were used within this time.
 	OlderThan time.Duration
-	// Alone keeps containers from getting the volume until release is called; false
-	// where one has it.
+	// Alone prevents containers from using the volume until release is called; it returns
+	// false if a container uses it.
 	Alone func() (release func(), ok bool, err error)
 }
 
-// Trimmed is what became of the cache mounts of one volume. Sizes are bytes.
+// Trimmed is the result of trimming the cache mounts of one volume. Sizes are in bytes.
 type Trimmed struct {
-	Size    int64 // before; of a cache that is too large to be measured that of a part
+	Size    int64 // before; only a part of a cache that is too large to be measured
 	Removed int64
-	Folders []string // what was removed, or would be: relative to the volume's folder
-	Busy    []string // what would have been removed, but a container has the volume
+	Folders []string // removed, or to be removed in a dry run; relative to the volume's folder
+	Busy    []string // not removed, because a container uses the volume
 }
 
-// cacheFolder is one that is removed as a whole: a cache's own as Buildah 1.39
-// names it, or what 1.28 has at the top of its tree of paths.
+// cacheFolder is a folder that is removed as a whole: one cache of Buildah 1.39, or a top
+// folder of the tree of paths of 1.28.
 type cacheFolder struct {
-	parent, name string // parent is "." or a user's folder
+	parent, name string // parent is "." or the folder of a user
 	size         int64  // bytes
 	used         time.Time
 	tooLarge     bool
@@ -56,27 +56,26 @@ type cacheFolder struct {
 
 func (f cacheFolder) path() string { return path.Join(f.parent, f.name) }
 
-// Bounds of what is measured of one volume, beyond which a cache, or all of them,
-// goes in any case. They are many times what caches of builds have.
+// Limits for measuring one volume. A cache, or all of them, that exceeds these is removed in
+// any case. They are many times larger than real caches of builds.
 var (
 	maxCaches   = 10_000
 	cacheLimits = walk.Limits{Entries: 2_000_000, Depth: 200}
-	// volumeEntries is how many files and folders all caches together may have.
+	// volumeEntries is the limit for files and folders of all caches together.
 	volumeEntries = 10_000_000
 )
 
-// removedPrefix begins the name of what was taken away and is being removed.
+// removedPrefix is the prefix of folders that were renamed and are being removed.
 const removedPrefix = "removed-"
 
-// TrimCacheMounts removes the cache folders that were used longest ago until the
-// rest has at most c.Limit bytes. One that is too large to be measured goes in any
-// case, and so do all of a user, or of the volume, where they are too many. One that was
-// used within c.OlderThan stays.
+// TrimCacheMounts removes the least recently used cache folders until the rest has at most
+// c.Limit bytes. It also removes a cache that is too large to be measured, and all caches of a
+// user or volume with too many entries. It keeps caches that were used within c.OlderThan.
 //
-// What is in the volume was written by jobs, which may be at it now: it is measured and
-// removed in bounded memory, and no link is followed out of it. While no container has
-// the volume, folders are taken away by a rename each; they are removed afterwards.
-// When ctx ends, what was taken away and not removed yet stays for the next time.
+// Jobs wrote the content of the volume, and may change it at the same time. So TrimCacheMounts
+// needs only limited memory, and follows no symbolic link. While no container can use the
+// volume, it renames the folders; then it removes them. If ctx ends first, the next call
+// removes the rest.
 func TrimCacheMounts(ctx context.Context, c CacheFolders) (t Trimmed, err error) {
 	top, err := walk.Open(c.Folder)
 	if err != nil {
@@ -132,7 +131,7 @@ func (t *Trimmed) take(f cacheFolder) {
 	t.Folders = append(t.Folders, f.path())
 }
 
-// due are the folders that are to go; the size of all is added to t.Size.
+// due selects the folders to remove, and adds the size of all to t.Size.
 func (c CacheFolders) due(all []cacheFolder, t *Trimmed) []cacheFolder {
 	rest := int64(0)
 	for _, f := range all {
@@ -146,7 +145,7 @@ func (c CacheFolders) due(all []cacheFolder, t *Trimmed) []cacheFolder {
 		case !a.used.Equal(b.used):
 			return a.used.Compare(b.used)
 		}
-		return cmp.Compare(b.size, a.size) // fewer go then
+		return cmp.Compare(b.size, a.size) // so that fewer are removed
 	})
 	var due []cacheFolder
 	for _, f := range all {
@@ -159,7 +158,7 @@ func (c CacheFolders) due(all []cacheFolder, t *Trimmed) []cacheFolder {
 	return due
 }
 
-// takeAway renames folders to what walk.Remove then removes.
+// takeAway renames the folders that walk.Remove removes later.
 func takeAway(ctx context.Context, top *os.File, due []cacheFolder, t *Trimmed) error {
 	for _, f := range due {
 		if ctx.Err() != nil {
@@ -174,7 +173,7 @@ func takeAway(ctx context.Context, top *os.File, due []cacheFolder, t *Trimmed) 
 }
 
 func (f cacheFolder) takeAway(ctx context.Context, top *os.File) error {
-	if f.name == "." { // all there is
+	if f.name == "." { // everything
 		_, err := walk.Remove(ctx, top, "")
 		return err
 	}
@@ -191,13 +190,13 @@ func (f cacheFolder) takeAway(ctx context.Context, top *os.File) error {
 	return walk.Aside(parent, f.name, top, removedPrefix)
 }
 
-// measurement finds out what there is in a volume.
+// measurement measures the content of a volume.
 type measurement struct {
 	all  []cacheFolder
-	left int // entries that may yet be looked at
+	left int // remaining entries that may be read
 }
 
-// volume measures all caches; walk.ErrEntries where they are too many.
+// volume measures all caches; walk.ErrEntries if there are too many entries.
 func (m *measurement) volume(ctx context.Context, top *os.File) error {
 	return walk.Names(ctx, top, func(name string) error {
 		if strings.HasPrefix(name, removedPrefix) {
@@ -213,8 +212,8 @@ func (m *measurement) volume(ctx context.Context, top *os.File) error {
 	})
 }
 
-// user measures the caches of one user. Where they are too many, the user's folder
-// counts as one that is too large.
+// user measures the caches of one user. If there are too many, the user's folder counts as one
+// cache that is too large.
 func (m *measurement) user(ctx context.Context, folder *os.File, number string) error {
 	others := len(m.all)
 	err := walk.Names(ctx, folder, func(name string) error {
@@ -227,8 +226,8 @@ func (m *measurement) user(ctx context.Context, folder *os.File, number string) 
 	return err
 }
 
-// cache measures size and last use of one. When a file was read is known to the day
-// (mount(2), MS_RELATIME); our own look at folders is no use of them.
+// cache measures the size and last use of one cache. Read times are precise to one day
+// (mount(2), MS_RELATIME). Those of folders are ignored, because measuring changes them.
 func (m *measurement) cache(ctx context.Context, parent *os.File, f cacheFolder) error {
 	if len(m.all) >= maxCaches || m.left <= 0 {
 		return walk.ErrEntries
@@ -239,14 +238,14 @@ func (m *measurement) cache(ctx context.Context, parent *os.File, f cacheFolder)
 		bytes := s.Blocks * 512
 		isDir := s.Mode&unix.S_IFMT == unix.S_IFDIR
 		if s.Nlink > 1 && !isDir {
-			bytes /= int64(s.Nlink) // its other names are in the same volume
+			bytes /= int64(s.Nlink) // the other hard links are in the same volume
 		}
 		f.size += bytes
 		used := time.Unix(s.Mtim.Unix())
 		if read := time.Unix(s.Atim.Unix()); !isDir && read.After(used) {
 			used = read
 		}
-		if used.After(now) { // whatever a job wrote there
+		if used.After(now) { // a job can set any time
 			used = now
 		}
 		if used.After(f.used) {
@@ -255,7 +254,7 @@ func (m *measurement) cache(ctx context.Context, parent *os.File, f cacheFolder)
 	}
 	var s unix.Stat_t
 	if err := unix.Fstatat(int(parent.Fd()), f.name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return nil // a job has just removed it
+		return nil // a job has removed it
 	}
 	add(&s)
 	if s.Mode&unix.S_IFMT == unix.S_IFDIR {

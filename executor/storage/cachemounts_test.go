@@ -15,7 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// cacheFile makes a file of a cache folder that was used so many hours ago.
+// cacheFile makes a file of a cache folder that was last used hours ago.
 func cacheFile(t *testing.T, root, name string, kib, hours int) {
 	t.Helper()
 	path := filepath.Join(root, name)
@@ -33,7 +33,7 @@ func cacheFile(t *testing.T, root, name string, kib, hours int) {
 	}
 }
 
-// alone lets a trim have the volume for itself.
+// alone is CacheFolders.Alone for a volume that no container uses.
 func alone() (func(), bool, error) { return func() {}, true, nil }
 
 func TestTrimCacheMounts(t *testing.T) {
@@ -47,12 +47,12 @@ func TestTrimCacheMounts(t *testing.T) {
 		busy    []string
 	}{
 		{name: "all fits", limit: 10 << 20},
-		{name: "the longest unused goes first", limit: 2500 << 10, removed: []string{"0/old"}},
+		{name: "the least recently used is removed first", limit: 2500 << 10, removed: []string{"0/old"}},
 		{name: "and then the next", limit: 1500 << 10, removed: []string{"0/old", "1000/middle"}},
 		{name: "a container has the volume", limit: 1500 << 10, inUse: true, busy: []string{"0/old", "1000/middle"}},
 		{name: "what is newer stays", limit: 1500 << 10, keep: 25 * time.Hour, removed: []string{"0/old"}},
 		{name: "all is newer", limit: 0, keep: 31 * time.Hour},
-		{name: "only told", limit: 2500 << 10, dryRun: true, removed: []string{"0/old"}},
+		{name: "dry run", limit: 2500 << 10, dryRun: true, removed: []string{"0/old"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir, outside := t.TempDir(), t.TempDir()
@@ -120,8 +120,8 @@ func TestTrimCacheMountsEnds(t *testing.T) {
 	}
 }
 
-// What an earlier time took away and did not remove goes first, whatever the limit,
-// also while a container has the volume.
+// Folders that an earlier trim renamed and did not remove are removed first, whatever the
+// limit, even while a container uses the volume.
 func TestTrimCacheMountsEndsWhatItBegan(t *testing.T) {
 	dir := t.TempDir()
 	cacheFile(t, dir, "removed-abc/file", 1024, 0)
@@ -135,8 +135,7 @@ func TestTrimCacheMountsEndsWhatItBegan(t *testing.T) {
 	}
 }
 
-// What a hostile job can make of its caches is removed, before what is within bounds,
-// in bounded memory.
+// Caches of a hostile job are removed before caches within the limits, and with limited memory.
 func TestTrimHostileCacheMounts(t *testing.T) {
 	caches, one, all := maxCaches, cacheLimits, volumeEntries
 	t.Cleanup(func() { maxCaches, cacheLimits, volumeEntries = caches, one, all })
@@ -206,7 +205,7 @@ func TestTrimHostileCacheMounts(t *testing.T) {
 	}
 }
 
-// deep makes folders in each other, deeper than any path is long.
+// deep makes nested folders, deeper than the longest path.
 func deep(t *testing.T, dir string, levels int) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {

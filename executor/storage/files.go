@@ -7,26 +7,26 @@ import (
 	"strings"
 )
 
-// SystemConfig is the file that tools read when nothing else tells them, and the
-// one that CONTAINERS_STORAGE_CONF names in a job (containers-storage.conf(5)).
+// SystemConfig is the storage.conf that programs read by default. In a job,
+// CONTAINERS_STORAGE_CONF also names it (containers-storage.conf(5)).
 const SystemConfig = "/etc/containers/storage.conf"
 
-// File is one of those that carry the settings to where no variable reaches.
+// File is a configuration file with the settings, for processes without the variables.
 type File struct {
-	Name string // in the job's folder
-	Path string // in its containers
+	Name string // name in the job's folder
+	Path string // path in its containers
 	Text string
 }
 
-// Files are mounted, read-only, into the job's container and its services: sudo,
-// env -i, a login and systemd drop the environment, and Buildah 1.28 ignores
-// STORAGE_DRIVER where there is no storage.conf.
+// Files are mounted read-only into the job container and its services, because sudo, env -i,
+// a login and systemd drop the environment, and because Buildah 1.28 ignores STORAGE_DRIVER
+// if there is no storage.conf.
 func (s Settings) Files() []File {
 	const head = "# Written by gitlab-sysbox-executor for this job.\n"
 	return []File{
 		{"storage.conf", SystemConfig, head + s.storageConf()},
-		// Read last of all, also where the image has drop-ins of its own. What it puts into the environment of Buildah and Podman,
-		// where it is missing there, even beats a user's own storage.conf
+		// Read last, even if the image has its own drop-in files. Buildah and Podman set
+		// these variables if they are missing; they then override a user's storage.conf
 		// (containers.conf(5), [engine] env).
 		{"storage-containers.conf", "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf",
 			head + "[engine]\nenv = [" + strings.Join(quoted(s.Fallback()), ", ") + "]\nimage_copy_tmp_dir = " + strconv.Quote(s.TMPDIR) + "\n"},
@@ -35,8 +35,8 @@ func (s Settings) Files() []File {
 	}
 }
 
-// manager is for systemd, in quotes of its own kind (systemd-system.conf(5)): %
-// and quotes in a TMPDIR are doubled or escaped.
+// manager is systemd's configuration, with its own rules for quotes (systemd-system.conf(5)):
+// % is doubled and quotes in a TMPDIR are escaped.
 func manager(s Settings) string {
 	return "[Manager]\nDefaultEnvironment=" + strings.ReplaceAll(strings.Join(quoted(s.Environment()), " "), "%", "%%") + "\n"
 }
@@ -49,8 +49,8 @@ func quoted(list []string) []string {
 	return all
 }
 
-// storageConf serves root and everybody else: for others than root tools take
-// the store from rootless_storage_path and a runroot of their own.
+// storageConf is for root and for other users. For other users, programs take the store from
+// rootless_storage_path and their own runroot.
 func (s Settings) storageConf() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[storage]\ndriver = %s\n", strconv.Quote(s.Driver))

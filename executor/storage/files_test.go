@@ -57,8 +57,8 @@ func TestEnforcedIsInTheEnvironment(t *testing.T) {
 	}
 }
 
-// A store is its user's alone: what root's tools read has root's, what others'
-// read has another's.
+// A store belongs to one user: root's programs read root's store, and those of another user
+// that user's store.
 func TestImageStore(t *testing.T) {
 	const system, user = "/etc/systemd/system.conf.d/zz-gitlab-sysbox-executor.conf", "/etc/systemd/user.conf.d/zz-gitlab-sysbox-executor.conf"
 	const tools = "/etc/containers/containers.conf.d/zz-gitlab-sysbox-executor.conf"

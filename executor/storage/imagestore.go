@@ -9,25 +9,25 @@ import (
 	"strconv"
 )
 
-// ImageStores is where a container sees the images that all jobs share: outside
-// of what systemd and Sysbox mount over.
+// ImageStores is the path of the shared images in a container. Neither systemd nor Sysbox
+// mounts over it.
 const ImageStores = "/opt/gitlab-sysbox-executor-images"
 
-// ImageStore is the store of a driver for the user of that number. Those of
-// users other than root hold the same images with other owners: what a user's
-// tools see as root's has to belong to the user (user_namespaces(7)).
+// ImageStore is the path of the store for a driver and a user ID. The stores of other users
+// have the same images as root's with other owners: files that a user's programs see as root's
+// must belong to the user (user_namespaces(7)).
 func ImageStore(driver string, uid int) string {
 	return path.Join(ImageStores, driver, strconv.Itoa(uid))
 }
 
-// Stores tells which stores of images there are: by storage driver, and by the number
-// of the user whom the files belong to.
+// Stores lists the stores of images, by storage driver and by the ID of the user who owns the
+// files.
 type Stores struct {
 	Drivers []string `json:"drivers,omitempty"`
 	Users   []int    `json:"users,omitempty"`
 }
 
-// For is the store for a user's tools; empty when there is none.
+// For is the store for a user's programs; empty if there is none.
 func (s Stores) For(driver string, uid int) string {
 	if !slices.Contains(s.Drivers, driver) || !slices.Contains(s.Users, uid) {
 		return ""
@@ -35,7 +35,7 @@ func (s Stores) For(driver string, uid int) string {
 	return ImageStore(driver, uid)
 }
 
-// StoredImage is an image in a store. Its size is bytes, before compression.
+// StoredImage is an image in a store. Its size is in bytes, uncompressed.
 type StoredImage struct {
 	Reference string `json:"reference"`
 	ID        string `json:"id"`
@@ -43,16 +43,14 @@ type StoredImage struct {
 	Size      int64  `json:"size"`
 }
 
-// mostParts bounds the memory that a store's list takes, and mostSize is more than any
-// disk has.
+// mostParts limits the memory for a store's list. mostSize is larger than any disk, in bytes.
 const (
 	mostParts = 50_000
 	mostSize  = 1 << 60
 )
 
 // ReadImages finds images in the text of a store's images.json and layers.json
-// (containers/storage, images.go and layers.go). It is an error when one of the
-// references is not there.
+// (containers/storage, images.go and layers.go). It fails if one of the references is missing.
 func ReadImages(images, layers []byte, references []string) ([]StoredImage, error) {
 	for name, list := range map[string][]byte{"images.json": images, "layers.json": layers} {
 		if bytes.Count(list, []byte("{")) > mostParts {

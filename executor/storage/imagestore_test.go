@@ -30,7 +30,7 @@ func TestReadImages(t *testing.T) {
 	}
 }
 
-// The lists hold what images say of themselves.
+// The lists contain text of the images' authors.
 func FuzzReadImages(f *testing.F) {
 	f.Add([]byte(`[{"id":"i","digest":"sha256:d","names":["x"],"layer":"l2"}]`), []byte(`[{"id":"l1","diff-size":100},{"id":"l2","parent":"l1","diff-size":20}]`))
 	f.Add([]byte(`[{"names":["x"],"layer":"l"}]`), []byte(`[{"id":"l","parent":"l","diff-size":9223372036854775807}]`))

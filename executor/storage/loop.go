@@ -11,9 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FileID tells one file from every other on this machine for as long as somebody
-// has it open. The number of a loop device says nothing: the kernel gives it to
-// the next who asks.
+// FileID identifies a file on this machine as long as a process has it open. The number of a
+// loop device does not identify it: the kernel assigns the number again.
 type FileID struct {
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
@@ -29,18 +28,18 @@ func idOf(f *os.File) (FileID, error) {
 
 const loopControl = "/dev/loop-control"
 
-// attach gives the image a loop device that the kernel takes back by itself once
-// nobody has it open and nothing is mounted from it (LO_FLAGS_AUTOCLEAR,
-// loop(4)). The file that is returned keeps it open; it is open for reading
-// only, since a kernel may refuse to mount what somebody may write to.
+// attach attaches a loop device to the image. The kernel detaches it when no process has it
+// open and nothing is mounted from it (LO_FLAGS_AUTOCLEAR, loop(4)). The returned file keeps
+// it open. That file is read-only, because a kernel may refuse to mount a device that is open
+// for writing.
 func attach(image *os.File) (*os.File, error) {
 	control, err := os.OpenFile(loopControl, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer control.Close()
-	// All who look for a free device are told of the same one. Those of us go one
-	// by one; the lock ends with the file.
+	// The kernel returns the same free device to all that ask. The lock serialises the
+	// processes of this program; it ends with the file.
 	if err := unix.Flock(int(control.Fd()), unix.LOCK_EX); err != nil {
 		return nil, fmt.Errorf("%s: %w", loopControl, err)
 	}
@@ -50,7 +49,7 @@ func attach(image *os.File) (*os.File, error) {
 			return nil, fmt.Errorf("finding a free loop device: %w", err)
 		}
 		device, err := attachTo(fmt.Sprintf("/dev/loop%d", n), image)
-		// Others may have been faster; a new one's node may take a moment to appear.
+		// Another program may have been faster, and a new device file may appear late.
 		if err == nil || tries == 200 || !errors.Is(err, unix.EBUSY) && !errors.Is(err, os.ErrNotExist) {
 			return device, err
 		}
@@ -73,8 +72,8 @@ func attachTo(path string, image *os.File) (*os.File, error) {
 	return os.Open(path)
 }
 
-// LoopDevice is the path of the loop device that is attached to the file; empty
-// when there is none.
+// LoopDevice is the path of the loop device that is attached to the file; empty if there is
+// none.
 func LoopDevice(file FileID) (string, error) {
 	all, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
@@ -97,9 +96,9 @@ func LoopDevice(file FileID) (string, error) {
 	return "", nil
 }
 
-// AwaitDetached waits until no loop device is attached to the file: the kernel
-// lets go of one a moment after the last container that used it has ended. It
-// returns the path of one that still is when ctx ends.
+// AwaitDetached waits until no loop device is attached to the file. The kernel detaches it
+// shortly after the last container that used it has ended. If ctx ends first, it returns the
+// path of the device.
 func AwaitDetached(ctx context.Context, file FileID) (device string, err error) {
 	if file == (FileID{}) {
 		return "", nil

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// What a job's container said of its volume is cut to what is possible, also where it
-// is read back: a version before may have written it down as it was.
+// Values that a job container reported about its volume are limited to possible values, also
+// when they are read from a file, because an older version may have written other values.
 func TestVolumeStateIsPossible(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ written, want State }{
@@ -24,7 +24,7 @@ func TestVolumeStateIsPossible(t *testing.T) {
 			}
 		})
 	}
-	// A folder on the engine's disk has no limit of its own: the disk's is one.
+	// A folder on the engine's disk has no limit of its own, but the disk has one.
 	disk, err := DiskPool(dir)
 	if err != nil {
 		t.Fatal(err)

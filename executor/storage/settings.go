@@ -1,31 +1,31 @@
-// Package storage is about the job's own storage volume: where container tools
-// in the job keep images, layers and temporary files, and what makes them use
-// the storage driver that works there.
+// Package storage makes the job's storage volume, where Buildah, Podman and similar programs
+// keep images, layers and temporary files. It also makes them use a storage driver that works
+// there.
 package storage
 
-// Mountpoint is where the job's storage volume is mounted. The default stores of
-// Buildah, Podman, Skopeo and CRI-O are below it; it is not one of the folders
-// that Sysbox itself provides for.
+// Mountpoint is where the job's storage volume is mounted. The default stores of Buildah,
+// Podman, Skopeo and CRI-O are below it. It is not one of the folders that Sysbox mounts by
+// default.
 const Mountpoint = "/var/lib/containers"
 
-// RootlessStores is where the stores of users other than root lie, one folder
-// per user number: on the volume, like root's.
+// RootlessStores has the stores of users other than root, one folder per user ID. It is on the
+// volume, as root's store is.
 const RootlessStores = Mountpoint + "/users"
 
-// Settings are what the tools in a job are told.
+// Settings are the storage settings of Buildah, Podman and similar programs in a job.
 type Settings struct {
 	Driver string `json:"driver"` // containers/storage driver
 	TMPDIR string `json:"tmpdir"` // container path; a folder of mode 1777
-	// JobsTMPDIR tells that the job chose TMPDIR.
+	// JobsTMPDIR is true if the job chose TMPDIR.
 	JobsTMPDIR bool   `json:"jobs_tmpdir,omitempty"`
 	Isolation  string `json:"isolation,omitempty"` // of Buildah's RUN steps; empty leaves it to Buildah
-	// ImageStore is a further store, in the container, whose images the user can
-	// read; empty without one.
+	// ImageStore is an additional store in the container with images that the user can read;
+	// empty if there is none.
 	ImageStore string `json:"image_store,omitempty"`
 }
 
-// Settle are the settings once it is known whether native overlay is to be used and
-// as whom the tools run.
+// Settle completes the settings once it is known whether native overlay is used, and which
+// user the programs run as.
 func (s Settings) Settle(overlay bool, uid int, stores Stores) Settings {
 	if overlay {
 		s.Driver = "overlay"
@@ -34,16 +34,16 @@ func (s Settings) Settle(overlay bool, uid int, stores Stores) Settings {
 	return s
 }
 
-// Enforced are the variables that a job cannot set otherwise. STORAGE_OPTS, also
-// an empty one, clears the options of the image's own configuration, among them
-// mount_program and mountopt, which vfs refuses. CONTAINERS_STORAGE_CONF is
-// read instead of a user's own storage.conf (containers-storage.conf(5)).
+// Enforced are the variables that a job cannot override. STORAGE_OPTS, even if empty, clears
+// the options of the image's configuration, among them mount_program and mountopt, which vfs
+// refuses. CONTAINERS_STORAGE_CONF replaces a user's storage.conf
+// (containers-storage.conf(5)).
 func (s Settings) Enforced() map[string]string {
 	return map[string]string{"STORAGE_DRIVER": s.Driver, "STORAGE_OPTS": s.options(), "CONTAINERS_STORAGE_CONF": SystemConfig}
 }
 
-// options are what tools make of additionalimagestores (containers/storage,
-// types/options.go, ReloadConfigurationFile): STORAGE_OPTS wins over the file.
+// options replaces additionalimagestores, because STORAGE_OPTS overrides the file
+// (containers/storage, types/options.go, ReloadConfigurationFile).
 func (s Settings) options() string {
 	if s.ImageStore == "" {
 		return ""
@@ -51,9 +51,10 @@ func (s Settings) options() string {
 	return s.Driver + ".imagestore=" + s.ImageStore
 }
 
-// forRoot are the settings of root's tools that lack the variables of the job's
-// scripts, forOthers those of other users' tools. Who lacks a store from which it
-// has built before takes its images for corrupt; who has another's cannot read it.
+// forRoot are the settings of root's programs if they do not have the variables of the job's
+// scripts, and forOthers those of other users' programs. A program that no longer finds a
+// store from which it has built reports its images as corrupt. It cannot read another user's
+// store.
 func (s Settings) forRoot() Settings {
 	if s.ImageStore != ImageStore(s.Driver, 0) {
 		s.ImageStore = ""
@@ -68,12 +69,11 @@ func (s Settings) forOthers() Settings {
 	return s
 }
 
-// Fallback are the variables of Buildah and Podman where they lack their own. It
-// is users other than root whom they tell where images are: root's tools have
-// looked into SystemConfig before.
+// Fallback are the variables that Buildah and Podman use if they are not set. Their image
+// store is for users other than root: root's programs read SystemConfig first.
 func (s Settings) Fallback() []string { return s.forOthers().Environment() }
 
-// Environment are the variables of a container.
+// Environment are the storage variables of a container.
 func (s Settings) Environment() []string {
 	env := []string{"CONTAINERS_STORAGE_CONF=" + SystemConfig, "STORAGE_DRIVER=" + s.Driver, "STORAGE_OPTS=" + s.options(), "TMPDIR=" + s.TMPDIR}
 	if s.Isolation != "" {

@@ -17,22 +17,22 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 )
 
-// State is what is known of a job's storage volume while the job lives: in the job's
-// folder, for other processes to read. Sizes are bytes.
+// State is the state of a job's storage volume. It is a file in the job's folder while the job
+// lives, so that other processes can read it. Sizes are in bytes.
 type State struct {
 	Claim
 	Backend string `json:"backend"`
 	Driver  string `json:"driver"`
 	Hard    bool   `json:"hard"`
 	Peak    int64  `json:"peak,omitempty"`
-	// Base is what the empty file system uses for itself.
+	// Base is the size that the file system needs when it is empty.
 	Base int64 `json:"base,omitempty"`
 }
 
 func statePath(folder string) string { return filepath.Join(folder, "volume.json") }
 
-// ReadState reads the state of the volume of the job with that folder. Without a
-// volume it is an fs.ErrNotExist.
+// ReadState reads the state of a job's volume from the job's folder. Without a volume the
+// error is fs.ErrNotExist.
 func ReadState(folder string) (s State, err error) {
 	text, err := os.ReadFile(statePath(folder))
 	if err != nil {
@@ -53,8 +53,8 @@ func (s State) Write(folder string) error {
 	return renameio.WriteFile(statePath(folder), append(text, '\n'), 0o644)
 }
 
-// Possible is s with what the job's container says of it cut to what the volume can
-// hold: a folder without a limit of its own, as much as the disk.
+// Possible limits the values that the job container reported to what the volume can hold. For
+// a folder without its own limit, that is the size of the disk.
 func (s State) Possible() State {
 	most := max(0, s.Limit)
 	if !s.Hard && s.Mountpoint != "" {
@@ -69,8 +69,8 @@ func (s State) Possible() State {
 	return s
 }
 
-// Line is what the job's log says of the volume at the end. The files on it have that
-// many bytes; zero where that is not known.
+// Line is the summary of the volume in the job log. Files is the size of the files on it in
+// bytes; zero if unknown.
 func (s State) Line(files int64) string {
 	if !s.Hard {
 		used := "use unknown"
@@ -86,8 +86,8 @@ func (s State) Line(files int64) string {
 	return line + "."
 }
 
-// Claims are those of all jobs with a folder below jobs but the named one. One that
-// cannot be read is left out with a warning.
+// Claims returns the claims of all jobs in the folder jobs except the one named but. It logs a
+// warning for a claim that cannot be read, and leaves it out.
 func Claims(jobs, but string, log logrus.FieldLogger) ([]Claim, error) {
 	entries, err := os.ReadDir(jobs)
 	if err != nil {
@@ -100,9 +100,9 @@ func Claims(jobs, but string, log logrus.FieldLogger) ([]Claim, error) {
 		}
 		s, err := ReadState(filepath.Join(jobs, e.Name()))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // it has none yet, or is being removed
+			continue // the job has no volume yet, or is being removed
 		} else if err != nil {
-			log.Warnf("What a job may still take of the disk is not known: %v", err)
+			log.Warnf("Could not read how much of the disk a job may still take, so it is not counted: %v", err)
 			continue
 		}
 		all = append(all, s.Claim)
@@ -110,12 +110,12 @@ func Claims(jobs, but string, log logrus.FieldLogger) ([]Claim, error) {
 	return all, nil
 }
 
-// detachTime bounds the wait for the kernel to take back a volume's device.
+// detachTime limits the wait until the kernel detaches a volume's device.
 const detachTime = 2 * time.Second
 
-// AwaitRelease waits until the kernel has taken back what was behind the volume of the
-// job with that folder, once the engine has removed the volume. It returns the loop
-// device that somebody keeps; empty where there is none.
+// AwaitRelease waits until the kernel has detached the device of a job's volume, after the
+// engine has removed the volume. It returns the loop device if it is still in use, or an empty
+// text.
 func AwaitRelease(ctx context.Context, folder string) (device string, err error) {
 	s, err := ReadState(folder)
 	if errors.Is(err, fs.ErrNotExist) {

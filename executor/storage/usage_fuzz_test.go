@@ -10,8 +10,8 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// What is noted of a volume, and what the agent says of it, comes to figures that are
-// possible and to one line.
+// The recorded values of a volume and the agent's report result in possible values and in one
+// line.
 func FuzzUsage(f *testing.F) {
 	f.Add([]byte(`{"pool":"disk 1","limit":100,"used":5,"backend":"xfs-loop","driver":"vfs","hard":true,"peak":7,"base":3}`), []byte(`{"used":5,"peak":9,"files":11}`))
 	f.Add([]byte(`{"limit":-9223372036854775808,"used":9223372036854775807,"peak":-1,"base":9223372036854775807}`), []byte(`{"used":-1,"peak":-1,"files":9223372036854775807}`))

@@ -13,21 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// xfsLoop gives each job an XFS file system with reflink in a sparse image: vfs
-// copies share blocks there, and the job cannot leave it.
+// xfsLoop gives each job an XFS file system with reflink in a sparse image. There copies of vfs
+// share blocks, and the job cannot exceed the size.
 //
-// The image never has a name, and its loop device clears itself: while prepare
-// runs it is prepare that keeps both alive, afterwards the engine's mount does.
-// So whoever is killed at whatever moment, the kernel frees both, and there is
-// nothing that somebody would have to know in order to remove it.
+// The image file never has a name, and its loop device detaches itself. While prepare runs,
+// prepare keeps both alive; afterwards the engine's mount does. So if any of these processes is
+// killed at any time, the kernel frees both, and there is nothing to find and remove.
 type xfsLoop struct{ folder, mkfs string }
 
-// deviceLink is the name in the job's folder under which the engine is told of
-// the loop device. It is gone when prepare ends: should the volume be mounted
-// again later, the engine must find nothing rather than another job's device.
+// deviceLink is a symbolic link to the loop device in the job's folder, for the engine. It is
+// removed when prepare ends: if the engine mounts the volume again later, it must not find a
+// device that now belongs to another job.
 const deviceLink = "storage-device"
 
-// LeastXFS is the smallest size that mkfs.xfs takes (since xfsprogs 5.19), in bytes.
+// LeastXFS is the smallest size that mkfs.xfs accepts (since xfsprogs 5.19), in bytes.
 const LeastXFS = 300 << 20
 
 func newXFSLoop(h Host) (xfsLoop, error) {
@@ -53,7 +52,7 @@ func newXFSLoop(h Host) (xfsLoop, error) {
 	return xfsLoop{h.Folder, mkfs}, image.Close()
 }
 
-// findTool looks where administrators' tools are, too: a service's PATH may lack that.
+// findTool also searches the folders of administration programs, which a service's PATH may lack.
 func findTool(name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
@@ -75,7 +74,7 @@ func kernelKnowsXFS() error {
 		return nil
 	}
 	if modprobe := findTool("modprobe"); modprobe != "" {
-		_ = exec.Command(modprobe, "xfs").Run() // whether it helped is what counts
+		_ = exec.Command(modprobe, "xfs").Run() // ignore errors: the check below decides
 	}
 	if known() {
 		return nil
@@ -83,7 +82,7 @@ func kernelKnowsXFS() error {
 	return errors.New("the kernel has no XFS")
 }
 
-// nameless makes a file without a name: it is gone as soon as nobody has it open.
+// nameless makes a file without a name. The kernel removes it when no process has it open.
 func nameless(folder string) (*os.File, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -95,8 +94,8 @@ func nameless(folder string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), folder), nil
 }
 
-// sharesBlocks tells why copies on folder's file system do not share blocks; nil
-// when they do.
+// sharesBlocks returns the reason why copies on folder's file system do not share blocks; nil
+// if they do.
 func sharesBlocks(folder string) error {
 	from, err := nameless(folder)
 	if err != nil {
@@ -127,7 +126,7 @@ func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer image.Close() // the loop device has it from then on
+	defer image.Close() // by then the loop device keeps it open
 	if err := image.Truncate(r.Size); err != nil {
 		return nil, fmt.Errorf("an image of %d bytes in %s: %w", r.Size, x.folder, err)
 	}
@@ -148,15 +147,15 @@ func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
 		return nil, err
 	}
 	return &Volume{
-		// Without discard what the job removes stays in the image.
+		// Without discard, files that the job removes still take space in the image.
 		Options: map[string]string{"type": "xfs", "device": link, "o": "discard"},
 		Image:   id,
 		release: func() error { return errors.Join(os.Remove(link), device.Close()) },
 	}, nil
 }
 
-// format makes an empty file system in image, which is new and of its final size. The
-// file is mkfs.xfs's descriptor 3; a new sparse file needs no discarding (-K).
+// format makes an empty file system in image, which is new and has its final size. The file is
+// descriptor 3 of mkfs.xfs. A new sparse file needs no discarding (-K).
 func (x xfsLoop) format(ctx context.Context, image *os.File) error {
 	mkfs := exec.CommandContext(ctx, x.mkfs, "-q", "-f", "-K", "-m", "reflink=1", "/proc/self/fd/3")
 	mkfs.ExtraFiles = []*os.File{image}
