@@ -15,36 +15,35 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 )
 
-// What an agent may write in answer to a question, in bytes. A true answer has some
-// kilobytes.
+// The largest response of an agent, in bytes. A correct one has some kilobytes.
 const (
 	mostAnswer = 1 << 20
 	mostErrors = 64 << 10
 )
 
-// answerTime is what an agent has, beyond the time that its question gives it, to
-// begin and to answer.
+// answerTime is the time that an agent has to start and to answer, in addition to that of the
+// request.
 const answerTime = 5 * time.Second
 
-// LateError says that no answer came in time.
+// LateError reports that no response came in time.
 type LateError struct {
 	Container, Question string
 	Limit               time.Duration
 }
 
 func (e *LateError) Error() string {
-	return fmt.Sprintf("the agent in %s has not answered %q within %s: a process in the container keeps it from working, or there is too much for it to do", e.Container, e.Question, e.Limit)
+	return fmt.Sprintf("the agent in %s has not answered %q within %s: a process in the container blocks it, or it has too much to do", e.Container, e.Question, e.Limit)
 }
 
-// ask starts one of the agent's subcommands and asks it. The input stays open until the
-// answer is there: its end says to the agent that nobody waits.
+// ask starts a subcommand of the agent and sends it a request. The input stays open until the
+// response is complete: the end of the input means that no process waits for it.
 func ask[O, R any](ctx context.Context, c Container, subcommand string, limit time.Duration, order O) (report R, err error) {
 	late := &LateError{c.Name, subcommand, limit}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	s, err := c.start(ctx, subcommand)
 	if err != nil && context.Cause(ctx) == late {
-		return report, fmt.Errorf("%w (%w)", late, err) // it is the engine that is slow
+		return report, fmt.Errorf("%w (%w)", late, err) // the engine is slow, not the agent
 	} else if err != nil {
 		return report, err
 	}
@@ -62,7 +61,7 @@ func ask[O, R any](ctx context.Context, c Container, subcommand string, limit ti
 	tooMuch, isTooMuch := errors.AsType[*tooMuchError](err)
 	switch {
 	case isTooMuch:
-		return report, fault.Jobf("the agent in %s wrote %v in answer to %q: a process in the container writes in its place", c.Name, tooMuch, subcommand)
+		return report, fault.Jobf("the agent in %s wrote %v in answer to %q: a process in the container writes in place of the agent", c.Name, tooMuch, subcommand)
 	case context.Cause(ctx) == late:
 		return report, fault.Jobf("%w", late)
 	case ctx.Err() != nil:
@@ -80,14 +79,13 @@ func ask[O, R any](ctx context.Context, c Container, subcommand string, limit ti
 	return a.Report, nil
 }
 
-// impossible is the error of an answer that no agent gives.
+// impossible returns the error for a response that no agent sends.
 func (c Container) impossible(subcommand string, why error) error {
 	return fault.Jobf("the agent in %s gave an impossible answer to %q: %w", c.Name, subcommand, why)
 }
 
-// unanswered says why there is no answer in what an agent said. An answer whose end
-// is missing is no fault of the job's: the engine may have lost it
-// (moby/moby#49655), and so may the end of its container.
+// unanswered returns why what an agent wrote is no response. A truncated response is not the
+// job's fault: the engine may lose the end of a stream (moby/moby#49655) or of its process.
 func (c Container) unanswered(ctx context.Context, s Stream, subcommand string, why error, said string) error {
 	said = fault.Brief(strings.TrimSpace(said))
 	ended, code, err := s.Ended(ctx)
@@ -100,14 +98,14 @@ func (c Container) unanswered(ctx context.Context, s Stream, subcommand string, 
 	return c.impossible(subcommand, why)
 }
 
-// mostParts bounds how many values an answer may consist of: each takes some hundred
-// bytes of memory, and no more than one of the answer.
+// mostParts bounds the number of values in a response: each takes some hundred bytes of memory,
+// and as little as one byte of text.
 const mostParts = 10_000
 
-// errCutOff says that the end of an answer is missing.
+// errCutOff means that a response is truncated.
 var errCutOff = errors.New("its end is missing")
 
-// decode reads an answer, which is one value.
+// decode decodes a response, which is one JSON value.
 func decode(text []byte, answer any) error {
 	if bytes.Count(text, []byte(","))+bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > mostParts {
 		return fmt.Errorf("it has more than %d values", mostParts)
@@ -122,18 +120,18 @@ func decode(text []byte, answer any) error {
 	return nil
 }
 
-// Limited keeps what is written to it, up to Most bytes. What goes beyond that is an
-// error, and nothing of it is kept.
+// Limited stores what is written to it, up to Most bytes. A write beyond that fails and
+// stores nothing.
 type Limited struct {
 	Most int
-	text bytes.Buffer // not embedded: it has more ways to be written to
+	text bytes.Buffer // not embedded, because a Buffer has other methods that write
 }
 
 func (l *Limited) Bytes() []byte { return l.text.Bytes() }
 
 func (l *Limited) String() string { return l.text.String() }
 
-// tooMuchError says that more was written than may be.
+// tooMuchError means that a write exceeds the limit.
 type tooMuchError struct{ most int }
 
 func (e *tooMuchError) Error() string { return "more than " + format.Bytes(e.most) }

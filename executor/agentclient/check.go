@@ -15,19 +15,19 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// What follows cuts reports to what is possible. An error says what is not.
+// These functions limit reports to possible values. Their errors name the impossible one.
 
 const (
-	// mostID is the highest number of a user or group that can be looked up
-	// (moby/sys/user, maxID).
+	// mostID is the highest ID of a user or group that a lookup returns (moby/sys/user,
+	// maxID).
 	mostID = math.MaxInt32
-	// mostPID is the kernel's own limit (PID_MAX_LIMIT on 64 bits).
+	// mostPID is the kernel's limit (PID_MAX_LIMIT on 64 bits).
 	mostPID = 4 << 20
 	// mostFiles is above the kernel's highest fs.nr_open.
 	mostFiles = math.MaxInt32
-	// mostBytes is more than any disk has.
+	// mostBytes is larger than any disk.
 	mostBytes = 1 << 60
-	// mostTexts is how many entries of a list are shown.
+	// mostTexts bounds the shown entries of a list.
 	mostTexts = 100
 	// longestVersion is in bytes.
 	longestVersion = 64
@@ -70,8 +70,7 @@ func checkAwaitReport(r *agent.AwaitReport) { r.Error = fault.Brief(r.Error) }
 
 func checkUnmountReport(r *agent.UnmountReport) { r.Left = briefs(r.Left, mostTexts) }
 
-// checkSystemd keeps what is possible of a boot that was given limit; none where
-// systemd was not to boot.
+// checkSystemd limits the result of a boot to possible values; nil if systemd was not expected.
 func checkSystemd(s *agent.Systemd, limit time.Duration) *agent.Systemd {
 	if s == nil || limit <= 0 {
 		return nil
@@ -82,7 +81,7 @@ func checkSystemd(s *agent.Systemd, limit time.Duration) *agent.Systemd {
 	}
 }
 
-// checkOutcome keeps what is possible of an outcome.
+// checkOutcome limits an outcome to possible values.
 func checkOutcome(o agent.ExecOrder, out *agent.Outcome) {
 	out.Error = fault.Brief(out.Error)
 	out.Code = between(0, out.Code, 255)
@@ -104,8 +103,8 @@ func checkOutcome(o agent.ExecOrder, out *agent.Outcome) {
 	}
 }
 
-// checkUsage keeps what is possible of what a script used. How much the volume can
-// hold is for the caller to know.
+// checkUsage limits the disk usage of a script to possible values. The caller knows the size of
+// the volume.
 func checkUsage(w agent.Watch, u *agent.Usage) {
 	u.Used, u.Peak, u.Files = between(0, u.Used, mostBytes), between(0, u.Peak, mostBytes), between(0, u.Files, mostBytes)
 	var full []string
@@ -117,7 +116,7 @@ func checkUsage(w agent.Watch, u *agent.Usage) {
 	u.Full = full
 }
 
-// mountFaults are those of mounts that were asked for, each once.
+// mountFaults returns the reported faults of requested mounts, each once.
 func mountFaults(asked []agent.Mount, reported []agent.MountFault) (all []agent.MountFault) {
 	for _, m := range asked {
 		n := slices.IndexFunc(reported, func(f agent.MountFault) bool { return f.Target == m.Target })
@@ -133,7 +132,7 @@ func mountFaults(asked []agent.Mount, reported []agent.MountFault) (all []agent.
 	return all
 }
 
-// checkVersions keeps the versions of tools that are asked for one.
+// checkVersions returns the reported versions of tools that the agent was asked about.
 func checkVersions(r agent.VersionsReport) (map[string]string, error) {
 	if r.Error != "" {
 		return nil, errors.New(fault.Brief(r.Error))

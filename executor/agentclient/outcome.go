@@ -6,24 +6,23 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 )
 
-// longestLine is more than an outcome is long, in bytes, and mostSaid is how much is
-// kept of what else an agent says.
+// longestLine is larger than any outcome, and mostSaid is how much other output of the agent is
+// stored; both are in bytes.
 const (
 	longestLine = 64 << 10
 	mostSaid    = 4 << 10
 )
 
-// outcomeReader takes the outcome from what the agent says on standard error and
-// calls found once it is there. The job's GODEBUG makes Go's runtime say things there,
-// too, and root in the container may write there: an outcome is a line
-// with the order's nonce in it.
+// outcomeReader finds the outcome in the agent's standard error and then calls found. Other
+// output comes there, too: from Go's runtime if the job sets GODEBUG, and from root in the
+// container. So an outcome is a line that contains the nonce of the request.
 type outcomeReader struct {
 	nonce   string
 	found   func()
 	outcome *agent.Outcome
-	line    []byte // of which the end has not come yet
-	tooLong bool   // that line is no outcome
-	said    []byte // the end of what is none
+	line    []byte // the current line, which is incomplete
+	tooLong bool   // the current line is too long for an outcome
+	said    []byte // the end of the other output
 }
 
 func (r *outcomeReader) Write(p []byte) (int, error) {
@@ -46,7 +45,7 @@ func (r *outcomeReader) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take takes the line for the outcome, if it is one.
+// take parses the line and reports whether it is the outcome.
 func (r *outcomeReader) take() bool {
 	var o agent.Outcome
 	if r.outcome != nil || !bytes.Contains(r.line, []byte(r.nonce)) || decode(r.line, &o) != nil || o.Nonce != r.nonce {

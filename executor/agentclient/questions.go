@@ -7,8 +7,8 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 )
 
-// Inspect has the agent look at the job's container from inside and set it up. The
-// answer may take limit beside what the order gives the entrypoint and systemd.
+// Inspect asks the agent to inspect the job's container and set it up. The agent gets limit in
+// addition to the time for the entrypoint and systemd.
 func (c Container) Inspect(ctx context.Context, o agent.InspectOrder, limit time.Duration) (agent.Report, error) {
 	const subcommand = "inspect"
 	r, err := ask[agent.InspectOrder, agent.Report](ctx, c, subcommand, limit+o.EntrypointTimeout+o.SystemdTimeout, o)
@@ -20,23 +20,22 @@ func (c Container) Inspect(ctx context.Context, o agent.InspectOrder, limit time
 	return r, err
 }
 
-// Look has the agent look at a service's container from inside. The answer may take
-// limit beside what the order gives systemd.
+// Look asks the agent to inspect a service's container. The agent gets limit in addition to the
+// time for systemd.
 func (c Container) Look(ctx context.Context, o agent.LookOrder, limit time.Duration) (agent.LookReport, error) {
 	r, err := ask[agent.LookOrder, agent.LookReport](ctx, c, "look", limit+o.SystemdTimeout, o)
 	checkLookReport(o, &r)
 	return r, err
 }
 
-// Await has the agent wait until one of the order's addresses accepts a connection.
+// Await asks the agent to wait until one of the addresses accepts a connection.
 func (c Container) Await(ctx context.Context, o agent.AwaitOrder) (agent.AwaitReport, error) {
 	r, err := ask[agent.AwaitOrder, agent.AwaitReport](ctx, c, "await", o.Timeout+answerTime, o)
 	checkAwaitReport(&r)
 	return r, err
 }
 
-// Versions has the agent ask the container's tools for their versions; the answer is by
-// command.
+// Versions asks the agent for the versions of the container's tools, by command.
 func (c Container) Versions(ctx context.Context, o agent.VersionsOrder) (map[string]string, error) {
 	r, err := ask[agent.VersionsOrder, agent.VersionsReport](ctx, c, "versions", agent.VersionTime+answerTime, o)
 	if err != nil {
@@ -45,7 +44,7 @@ func (c Container) Versions(ctx context.Context, o agent.VersionsOrder) (map[str
 	return checkVersions(r)
 }
 
-// Unmount has the agent unmount what the job has mounted.
+// Unmount asks the agent to unmount what the job mounted.
 func (c Container) Unmount(ctx context.Context, o agent.UnmountOrder) (agent.UnmountReport, error) {
 	r, err := ask[agent.UnmountOrder, agent.UnmountReport](ctx, c, "unmount", agent.UnmountTime+2*time.Second, o)
 	checkUnmountReport(&r)

@@ -15,20 +15,20 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// Script is a script that an agent is to run.
+// Script is a script for an agent to run.
 type Script struct {
-	Stage string // what messages call it
+	Stage string // name for messages
 	Text  []byte
-	Order agent.ExecOrder // but for Nonce and Length
+	Order agent.ExecOrder // without Nonce and Length
 }
 
-// ScriptError says that a script ran and failed.
+// ScriptError means that a script ran and failed.
 type ScriptError struct {
 	Stage   string
 	Code    int    // exit code, or 128 plus the signal
-	Signal  string // name of the signal that ended it, if one did
-	Stopped bool   // we were asked to end it
-	// Explained says that the job log already has the reason.
+	Signal  string // name of the signal that ended it, if any
+	Stopped bool   // stopped by the driver
+	// Explained means that the job log already has the reason.
 	Explained bool
 }
 
@@ -42,16 +42,16 @@ func (e *ScriptError) Error() string {
 	return fmt.Sprintf("%s: exit code %d", e.Stage, e.Code)
 }
 
-// drainTime is how long output may still come once the script has ended. Only a
-// process that got away from its stage can hold the output open longer.
+// drainTime bounds the output after the end of the script. Only a process that escaped from
+// its stage can keep the output open longer.
 const drainTime = 5 * time.Second
 
-// stopTime is how long the end of a script may take beyond its grace.
+// stopTime is how long a script may take to stop after its grace period.
 const stopTime = 10 * time.Second
 
-// Run runs a script and copies its output to out as it comes. When ctx ends it ends
-// the script's processes and returns. A script that fails gives a *ScriptError. The
-// outcome is empty where none was reported.
+// Run runs a script and copies its output to out. When ctx ends, it stops the script's
+// processes and returns. If the script fails, the error is a *ScriptError. The outcome is empty
+// if the agent reported none.
 func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outcome, error) {
 	e, err := c.start(context.WithoutCancel(ctx), "exec")
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
@@ -67,8 +67,8 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	}
 	over := make(chan struct{})
 	defer close(over)
-	// Written beside the copying below: a script may be larger than what fits
-	// between us and the agent, and the agent may die before it has read it.
+	// This runs in parallel with the copying below: a script may be larger than the buffers
+	// on the way to the agent, and the agent may die before it has read it.
 	go func() {
 		_, _ = e.Write(append(append(order, '\n'), s.Text...))
 		select {
@@ -78,7 +78,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 		}
 	}()
 
-	// The container may take its time to be stopped, but not for ever.
+	// Stopping takes time in the container, but it is bounded.
 	stopped := context.AfterFunc(ctx, func() { time.AfterFunc(s.Order.Grace+stopTime, e.Close) })
 	defer stopped()
 	control := outcomeReader{nonce: s.Order.Nonce, found: func() { time.AfterFunc(drainTime, e.Close) }}
@@ -99,7 +99,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	return o, nil
 }
 
-// lost finds out what became of a script whose agent reported no outcome.
+// lost returns the error of a script for which the agent reported no outcome.
 func (c Container) lost(ctx context.Context, e Stream, stage string, copyErr error, said []byte) error {
 	if ctx.Err() != nil {
 		return &ScriptError{Stage: stage, Code: 137, Signal: "SIGKILL", Stopped: true}
@@ -110,7 +110,7 @@ func (c Container) lost(ctx context.Context, e Stream, stage string, copyErr err
 		return fmt.Errorf("%s: %s ended while the script ran", stage, c.Name)
 	case err != nil:
 		return fmt.Errorf("%s: the connection to the script was lost: %w", stage, err)
-	case ended && code > 128: // the script killed all it could reach, us included
+	case ended && code > 128: // the script killed all processes that it could, including the agent
 		return &ScriptError{Stage: stage, Code: code, Signal: "a signal"}
 	case copyErr != nil:
 		return fmt.Errorf("%s: the connection to the script was lost: %w", stage, copyErr)

@@ -1,6 +1,6 @@
-// Package cgroup counts what the kernel did to the processes of a container because
-// of its limits. It reads the host's own files of control groups (cgroups(7), version
-// 1 or 2), so a container cannot change what it says.
+// Package cgroup counts what the kernel did to a container's processes because of its limits. It
+// reads the host's control group files (cgroups(7), version 1 or 2), which a container cannot
+// change.
 package cgroup
 
 import (
@@ -19,15 +19,15 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// Group is where a container's control groups are on this machine: the folder of each
-// controller, empty where it is not known.
+// Group is the location of a container's control groups on this machine: the folder for each
+// controller, empty if unknown.
 type Group struct {
 	Memory string `json:"memory,omitempty"`
 	Pids   string `json:"pids,omitempty"`
 }
 
-// Of finds the control groups of a container by its ID, which is in their paths, and
-// by one of its processes on this machine.
+// Of finds the control groups of a container by its ID, which their paths contain, and by one of
+// its processes on this machine.
 func Of(pid int, container string) (Group, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
@@ -46,14 +46,13 @@ func Of(pid int, container string) (Group, error) {
 		}
 	}
 	if g == (Group{}) {
-		return g, fmt.Errorf("the control groups of container %s are not found on this machine", container)
+		return g, fmt.Errorf("no control group of container %s was found on this machine", container)
 	}
 	return g, nil
 }
 
-// folder is where the group of a container is for one controller, by what
-// /proc/PID/cgroup says of one of its processes. That process may be in a group below:
-// Sysbox and systemd make some.
+// folder returns a container's group for one controller, from /proc/PID/cgroup of one of its
+// processes. The process may be in a group below: Sysbox and systemd create some.
 func folder(text string, mounts []*mountinfo.Info, controller, container string) string {
 	path, version := groupPath(text, controller)
 	at := strings.Index(path, container)
@@ -68,7 +67,7 @@ func folder(text string, mounts []*mountinfo.Info, controller, container string)
 			version == 2 && m.FSType != "cgroup2" {
 			continue
 		}
-		// The root is another where only a part of the tree is mounted, as in a container.
+		// The root differs if only a part of the tree is mounted, as in a container.
 		if below, ok := strings.CutPrefix(path, strings.TrimSuffix(m.Root, "/")); ok && filepath.IsLocal(strings.TrimPrefix(below, "/")) {
 			return filepath.Join(m.Mountpoint, below)
 		}
@@ -76,8 +75,8 @@ func folder(text string, mounts []*mountinfo.Info, controller, container string)
 	return ""
 }
 
-// groupPath is a controller's line of /proc/PID/cgroup; one that no hierarchy of
-// version 1 has is of version 2, in the line with the number 0.
+// groupPath returns the path of a controller in /proc/PID/cgroup. A controller without a
+// version 1 hierarchy is in version 2, on the line with number 0.
 func groupPath(text, controller string) (path string, version int) {
 	for line := range strings.Lines(text) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
@@ -94,41 +93,40 @@ func groupPath(text, controller string) (path string, version int) {
 	return path, version
 }
 
-// Events count what was done for want of something.
+// Events count what happened because of limits.
 type Events struct {
-	OOMKills int64 // processes that were killed for want of memory
-	Refused  int64 // processes that were not started because of a limit of their number
+	OOMKills int64 // processes that were killed because memory ran out
+	Refused  int64 // processes that were not started because of the limit on their number
 }
 
-// Since is what has been done since before.
+// Since returns the events after before.
 func (e Events) Since(before Events) Events {
 	return Events{max(0, e.OOMKills-before.OOMKills), max(0, e.Refused-before.Refused)}
 }
 
-// The bounds of what is read: a job makes groups below its own.
+// The limits of reading: a job creates groups below its own.
 const (
 	mostTime  = 100 * time.Millisecond
 	longest   = 4 << 10 // of a file, in bytes
 	mostDepth = 30
 )
 
-// mostEntries are files, of which each group has some 40.
+// mostEntries counts files; each group has about 40.
 const mostEntries = 20_000
 
-// Events reads the counters. What cannot be read counts as 0, as does what was done in
-// a group that is gone.
+// Events reads the counters. An unreadable counter and one of a removed group count as 0.
 func (g Group) Events() Events {
 	return Events{
-		// memory.oom_control (version 1, Linux 4.13) counts what happened in the one group,
-		// memory.events (version 2) what happened below as well.
+		// memory.oom_control (version 1, Linux 4.13) counts events of one group,
+		// memory.events (version 2) also those of the groups below.
 		OOMKills: sum(g.Memory, map[string]string{"memory.events": "oom_kill", "memory.oom_control": "oom_kill"}),
-		// In version 1, and in version 2 before Linux 6.11, it is counted where the new
-		// process would have been (kernel/cgroup/pids.c).
+		// In version 1, and in version 2 before Linux 6.11, the event counts in the group of
+		// the new process (kernel/cgroup/pids.c).
 		Refused: sum(g.Pids, map[string]string{"pids.events": "max"}),
 	}
 }
 
-// sum adds up the counters of a group and of all below, each by its file and key.
+// sum adds the counters of a group and of all groups below, each by its file and key.
 func sum(group string, counters map[string]string) (n int64) {
 	if group == "" {
 		return 0
@@ -148,7 +146,7 @@ func sum(group string, counters map[string]string) (n int64) {
 	defer f.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), mostTime)
 	defer cancel()
-	// With an error the sum is of what was visited.
+	// After an error the sum covers the groups visited so far.
 	_ = walk.Tree(ctx, f, walk.Limits{Entries: mostEntries, Depth: mostDepth}, func(e *walk.Entry) error {
 		if e.IsDir() {
 			add(filepath.Join(group, e.Path()))
@@ -168,7 +166,7 @@ func read(path string) (string, error) {
 	return string(text), err
 }
 
-// counter is the value of a key in a file of lines "key value"; 0 where it has none.
+// counter returns the value of a key in a file of lines "key value"; 0 if it is missing.
 func counter(text, key string) int64 {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -182,5 +180,5 @@ func counter(text, key string) int64 {
 	return 0
 }
 
-// mostCount is more than was ever counted, and few enough for a sum of all groups.
+// mostCount is above any real count, and the sum over all groups does not overflow.
 const mostCount = 1 << 40

@@ -1,10 +1,9 @@
-// Package containerdir makes the folders of the host that containers see.
+// Package containerdir creates host folders that containers can see.
 //
-// A folder is new when it is made, and what is put into it is new, too: nothing is
-// replaced, and no symbolic link leads out of it. So a container that got at the
-// folder, whatever it planted there, makes no process of the host write elsewhere.
-// No file in it is a link to one of the host's: a container that got past its
-// read-only mount changes its own copy.
+// The folder and its files are always new: nothing is replaced, and no symbolic link leads
+// out of it. So a container that can write to the folder cannot make a process of the host
+// write elsewhere. No file is a hard link to a host file: a container that gets around its
+// read-only mount changes only its own copy.
 package containerdir
 
 import (
@@ -16,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Self is the executable of this process, also when its file was replaced since.
+// Self is the executable of this process, even if its file was replaced.
 const Self = "/proc/self/exe"
 
-// Dir is such a folder. Its methods may be called concurrently.
+// Dir is a host folder for containers. Its methods may be called concurrently.
 type Dir struct {
 	path string
 	root *os.Root
 }
 
-// Make makes a folder that everybody may read: the root of a container is nobody
-// on the host. Its parent has to be there, and the folder itself must not.
+// Make creates a folder that every user may read, because a container's root is an unprivileged
+// user of the host. The parent has to exist, the folder must not.
 func Make(path string) (*Dir, error) {
 	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -42,17 +41,17 @@ func Make(path string) (*Dir, error) {
 		return nil, err
 	}
 	d := &Dir{path: path, root: root}
-	if err := root.Chmod(".", 0o755); err != nil { // whatever the umask
+	if err := root.Chmod(".", 0o755); err != nil { // independent of the umask
 		d.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-// Close ends the work with the folder, which stays.
+// Close closes the folder; it is not removed.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Mkdir makes a folder in d.
+// Mkdir creates a folder in d.
 func (d *Dir) Mkdir(name string) error {
 	if err := d.root.Mkdir(name, 0o700); err != nil {
 		return err
@@ -60,7 +59,7 @@ func (d *Dir) Mkdir(name string) error {
 	return d.root.Chmod(name, 0o755)
 }
 
-// WriteFile makes a file with the permissions given, whatever the umask.
+// WriteFile creates a file with the given permissions, independent of the umask.
 func (d *Dir) WriteFile(name string, text []byte, mode os.FileMode) error {
 	return d.create(name, mode, func(f *os.File) error {
 		_, err := f.Write(text)
@@ -68,8 +67,8 @@ func (d *Dir) WriteFile(name string, text []byte, mode os.FileMode) error {
 	})
 }
 
-// CopyProgram copies an executable file of the host, for everybody to run. Where the
-// file system can, the copy shares its blocks until either is written.
+// CopyProgram copies an executable file of the host for all users. If the file system
+// supports it, the copy shares the blocks.
 func (d *Dir) CopyProgram(source, name string) error {
 	from, err := os.Open(source)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package fault gives errors the class that decides how the Runner takes them.
+// Package fault gives each error a class, which becomes the exit code for the Runner.
 //
-// An error is classed where it arises, is wrapped freely on its way up, and is
-// read once, by whoever turns it into an exit code.
+// An error gets its class where it arises. Callers may wrap it. The caller that chooses the exit
+// code reads the class, once.
 package fault
 
 import (
@@ -9,15 +9,15 @@ import (
 	"fmt"
 )
 
-// Class says whose fault an error is.
+// Class is the cause of an error: the system or the job.
 type Class int
 
 const (
-	// System is the class of every error that carries none: the machine, the
-	// engine or the network failed, and another attempt may succeed.
+	// System is the default class: the machine, the engine or the network failed, and a
+	// retry may succeed.
 	System Class = iota
-	// Job is a fault of the job's own definition or script: another attempt
-	// would fail in the same way, so the Runner must not make one.
+	// Job is a fault in the job's definition or script: a retry would fail in the same way,
+	// so the Runner must not retry.
 	Job
 )
 
@@ -34,12 +34,12 @@ func Jobf(format string, args ...any) error {
 	return &classed{Job, fmt.Errorf(format, args...)}
 }
 
-// Systemf makes an error of class System, also around one of class Job.
+// Systemf makes an error of class System, even if it wraps one of class Job.
 func Systemf(format string, args ...any) error {
 	return &classed{System, fmt.Errorf(format, args...)}
 }
 
-// ClassOf returns the class nearest the surface of err.
+// ClassOf returns the class of the outermost error with a class.
 func ClassOf(err error) Class {
 	if c, ok := errors.AsType[*classed](err); ok {
 		return c.class

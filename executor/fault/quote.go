@@ -7,11 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// quoted is how much of a text a message shows, in bytes.
+// quoted is the largest part of a text that a message shows, in bytes.
 const quoted = 80
 
-// Quote is a job's text as a message may show it: in quotes, on one line, and
-// cut where it is long.
+// Quote returns a job's text for a message: quoted, on one line, and cut to quoted bytes.
 func Quote(text string) string {
 	if len(text) <= quoted {
 		return strconv.Quote(text)
@@ -23,11 +22,11 @@ func Quote(text string) string {
 	return strconv.Quote(text[:cut]) + "... (" + strconv.Itoa(len(text)) + " bytes)"
 }
 
-// told is how much of somebody else's message ours holds, in bytes.
-const told = 400
+// brief is the largest part of another program's message that ours contains, in bytes.
+const brief = 400
 
-// Brief is another program's message on one line, cut where it is long: it may
-// repeat what a job gave it.
+// Brief returns another program's message on one line, cut to brief bytes. Such a message may
+// repeat text of the job.
 func Brief(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -35,10 +34,10 @@ func Brief(text string) string {
 		}
 		return r
 	}, text)
-	if len(text) <= told {
+	if len(text) <= brief {
 		return text
 	}
-	cut := told
+	cut := brief
 	for cut > 0 && !utf8.RuneStart(text[cut]) {
 		cut--
 	}

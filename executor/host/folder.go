@@ -1,5 +1,5 @@
-// Package host has the kinds of a job's resources that lie on this machine without
-// an engine: its folder, loop devices, and paths of the engine's that somebody keeps.
+// Package host has the kinds of a job's resources that are on this machine and need no
+// engine: its folder, loop devices, and the engine's paths that a process holds.
 package host
 
 import (
@@ -16,10 +16,10 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// round bounds one attempt at what is removed by system calls.
+// round bounds one attempt to remove a resource with system calls.
 const round = 3 * time.Second
 
-// Folders are the jobs' folders below the state folder, and those in quarantine.
+// Folders are the jobs' folders below the state folder and in quarantine.
 type Folders struct{ Dir statedir.Dir }
 
 // Name implements [removal.Kind].
@@ -28,8 +28,8 @@ func (Folders) Name() journal.Kind { return journal.Folder }
 // Traits implements [removal.Kind].
 func (Folders) Traits() removal.Traits { return removal.Traits{Round: round} }
 
-// List finds the folder of the named job. Those of all jobs are in
-// [removal.Engine.Written].
+// List returns the folder of the named job. [removal.Engine.Written] lists the folders of all
+// jobs.
 func (f Folders) List(_ context.Context, job string) ([]removal.Resource, error) {
 	path := f.Dir.Job(job)
 	if _, err := os.Lstat(path); job == "" || err != nil {
@@ -42,7 +42,7 @@ func (Folders) resource(job, path string) removal.Resource {
 	return removal.Resource{Resource: journal.Resource{Kind: journal.Folder, Name: path, Answered: true}, Job: job, ID: path, Path: true}
 }
 
-// Adopt finds a folder in quarantine.
+// Adopt returns a folder in quarantine.
 func (f Folders) Adopt(_ context.Context, job string, noted journal.Resource) (removal.Resource, bool, error) {
 	if _, err := os.Lstat(noted.Name); errors.Is(err, os.ErrNotExist) {
 		return removal.Resource{}, false, nil
@@ -55,7 +55,7 @@ func (f Folders) Adopt(_ context.Context, job string, noted journal.Resource) (r
 // Examine implements [removal.Kind].
 func (Folders) Examine(context.Context, *removal.Resource, removal.Recorder) {}
 
-// Remove removes the folder with all that is mounted and lies in it.
+// Remove removes the folder with its mounts and files.
 func (f Folders) Remove(ctx context.Context, r removal.Resource, _ removal.Recorder) error {
 	if !f.Dir.Holds(r.ID) {
 		return errors.New("not below the state folder")
@@ -66,8 +66,8 @@ func (f Folders) Remove(ctx context.Context, r removal.Resource, _ removal.Recor
 // Users implements [removal.Kind].
 func (Folders) Users(context.Context, removal.Resource) []string { return nil }
 
-// Quarantine moves a folder that cannot be removed out of the way of the job's next
-// attempt.
+// Quarantine moves a folder that cannot be removed to the quarantine, so that the job's next
+// attempt can use the path.
 func (f Folders) Quarantine(r removal.Resource, rec removal.Recorder) removal.Resource {
 	if filepath.Dir(r.ID) == f.Dir.Aside() || !f.Dir.Holds(r.ID) {
 		return r
@@ -79,7 +79,7 @@ func (f Folders) Quarantine(r removal.Resource, rec removal.Recorder) removal.Re
 		return r
 	}
 	if os.Rename(r.ID, moved.ID) != nil {
-		_ = rec.Strike(moved.Kind, moved.Name) // the folder is not there: the next removal strikes it
+		_ = rec.Strike(moved.Kind, moved.Name) // the folder is gone, so the next removal deletes the entry
 		return r
 	}
 	_ = rec.Strike(r.Kind, r.Name)

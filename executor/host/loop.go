@@ -12,7 +12,7 @@ import (
 // patience is how long a removal waits for foreign processes.
 const patience = 15 * time.Second
 
-// Loops are loop devices that outlived the volume on them. Only journals name them.
+// Loops are loop devices that outlived their volume. Only journals name them.
 type Loops struct{ journalOnly }
 
 // Name implements [removal.Kind].
@@ -23,29 +23,28 @@ func (Loops) Remove(ctx context.Context, r removal.Resource, _ removal.Recorder)
 	return teardown.DetachLoop(ctx, r.ID, r.Detail)
 }
 
-// Adopt takes the journal's word: whether the device still is there is for Remove to
-// find.
+// Adopt trusts the journal: Remove finds out whether the device still exists.
 func (Loops) Adopt(_ context.Context, job string, noted journal.Resource) (removal.Resource, bool, error) {
 	return removal.Resource{Resource: noted, Job: job, ID: noted.Name, Path: true}, true, nil
 }
 
-// Held are paths of the engine's that are gone there, and that foreign processes keep.
+// Held are the engine's paths that the engine has removed and foreign processes hold.
 type Held struct{ journalOnly }
 
 // Name implements [removal.Kind].
 func (Held) Name() journal.Kind { return journal.Held }
 
-// Adopt takes the journal's word.
+// Adopt trusts the journal.
 func (Held) Adopt(_ context.Context, job string, noted journal.Resource) (removal.Resource, bool, error) {
 	return removal.Resource{Resource: noted, Job: job, ID: noted.Name}, true, nil
 }
 
-// Remove waits until the path is let go.
+// Remove waits until no process holds the path.
 func (Held) Remove(ctx context.Context, r removal.Resource, _ removal.Recorder) error {
 	return teardown.ParseGrip(r.ID, r.Detail).Released(ctx)
 }
 
-// journalOnly is what kinds have in common of which nothing but the journal tells.
+// journalOnly has the common methods of kinds that only the journal lists.
 type journalOnly struct{}
 
 func (journalOnly) Traits() removal.Traits { return removal.Traits{Round: round, Patience: patience} }

@@ -1,6 +1,5 @@
-// Package known is what is known of the failures of container tools: versions
-// that are known bad, and what a failure's output means. Both are tables kept as
-// data, versions.toml and failures.toml.
+// Package known has two tables on failures of container tools: bad versions (versions.toml), and
+// the meaning of failure output (failures.toml).
 package known
 
 import (
@@ -13,11 +12,11 @@ import (
 	"github.com/hashicorp/go-version"
 )
 
-// Version is one line of versions.toml.
+// Version is one entry of versions.toml.
 type Version struct {
 	Tool   string `toml:"tool"`  // as in Tools
-	Range  string `toml:"range"` // as go-version takes it
-	With   string `toml:"with"`  // and only beside another tool, by name and range; may be empty
+	Range  string `toml:"range"` // in the syntax of go-version
+	With   string `toml:"with"`  // only together with another tool, by name and range; may be empty
 	Effect string `toml:"effect"`
 	Advice string `toml:"advice"`
 	Source string `toml:"source"`
@@ -26,7 +25,7 @@ type Version struct {
 	other         string
 }
 
-// Failure is one line of failures.toml.
+// Failure is one entry of failures.toml.
 type Failure struct {
 	Pattern string `toml:"pattern"` // Go's regular expression, for one line
 	Meaning string `toml:"meaning"`
@@ -47,8 +46,7 @@ var (
 	failures = mustFailures(failuresText)
 )
 
-// Tools are the tools whose versions are in the table, Sysbox apart, each by the
-// names of its commands.
+// Tools are the tools in the table, except Sysbox, with the names of their commands.
 var Tools = map[string][]string{
 	"runc":      {"runc", "buildkit-runc", "docker-runc"},
 	"crun":      {"crun"},
@@ -58,18 +56,18 @@ var Tools = map[string][]string{
 	"dockerd":   {"dockerd"},
 }
 
-// Sysbox is the tool that is on the host.
+// Sysbox is the tool on the host.
 const Sysbox = "sysbox"
 
 var (
-	// versionLine has the tool's own version. Others, such as that of a standard it
-	// follows, are on lines below it.
+	// versionLine matches the line with the tool's own version. Other versions, such as that
+	// of a standard, are on lines below it.
 	versionLine = regexp.MustCompile(`(?im)^.*(\bversion\b|\d\.\d).*$`)
 	number      = regexp.MustCompile(`\d+(\.\d+)+[-+~.0-9A-Za-z]*`)
 )
 
-// Number is the version in what a tool printed when it was asked for it; empty
-// when there is none. crun's may have two parts only.
+// Number returns the version in the version output of a tool; empty if there is none. crun's may
+// have only two parts.
 func Number(printed string) string {
 	n := number.FindString(versionLine.FindString(printed))
 	if _, err := version.NewVersion(n); err != nil {
@@ -78,15 +76,15 @@ func Number(printed string) string {
 	return n
 }
 
-// Hit is a command whose version is known bad.
+// Hit is a command with a known bad version.
 type Hit struct {
 	Version
 	Command string
 	Number  string
 }
 
-// Hits are the known bad versions among found, which holds the version of each
-// command of Tools that there is, and Sysbox's. The order is the table's.
+// Hits returns the known bad versions among found, in the order of the table. found has the
+// version of each installed command of Tools, and of Sysbox.
 func Hits(found map[string]string) []Hit {
 	var hits []Hit
 	for _, v := range versions {
@@ -105,7 +103,7 @@ func Hits(found map[string]string) []Hit {
 
 func matches(c version.Constraints, text string) bool {
 	v, err := version.NewVersion(text)
-	// A release candidate counts as what it is a candidate for.
+	// A release candidate counts as its release.
 	return err == nil && c.Check(v.Core())
 }
 
@@ -144,7 +142,7 @@ func mustFailures(text string) []Failure {
 	return table.Failure
 }
 
-// must: the tables are part of the program, and a test reads them.
+// must panics: the tables are part of the program, and a test parses them.
 func must(_ toml.MetaData, err error) {
 	if err != nil {
 		panic(err)

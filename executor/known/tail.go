@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// tailSize is how much of the end of a script's output is looked at, in bytes.
+// tailSize is the examined part at the end of a script's output, in bytes.
 const tailSize = 64 << 10
 
-// Tail passes output on and keeps its end. It is not safe for concurrent use.
+// Tail passes output on and stores its end. It is not safe for concurrent use.
 type Tail struct {
 	to   io.Writer
 	kept []byte
 }
 
-// NewTail writes to the given writer.
+// NewTail returns a Tail that writes to the given writer.
 func NewTail(to io.Writer) *Tail { return &Tail{to: to} }
 
 func (t *Tail) Write(p []byte) (int, error) {
@@ -25,11 +25,10 @@ func (t *Tail) Write(p []byte) (int, error) {
 	return t.to.Write(p)
 }
 
-// echo begins the lines in which the Runner shows the script's own commands.
+// echo starts the lines in which the Runner shows the script's own commands.
 const echo = "\x1b[32;1m"
 
-// Explain finds what the end of the output means: the first of the table's
-// failures that a line of it matches.
+// Explain returns the first failure in the table that matches a line at the end of the output.
 func (t *Tail) Explain() (Failure, bool) {
 	text := string(t.kept[max(0, len(t.kept)-tailSize):])
 	for _, f := range failures {

@@ -1,4 +1,4 @@
-// Package proc reads what the kernel says of processes (proc(5)).
+// Package proc reads the kernel's information on processes (proc(5)).
 package proc
 
 import (
@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// Stat is what /proc/PID/stat says of a process.
+// Stat is the content of /proc/PID/stat.
 type Stat struct {
 	State   byte   // "R", "S", "D", "T", "Z", "X" and others (proc_pid_stat(5))
-	Parent  int    // 0 where it has none in this PID name space
+	Parent  int    // 0 if it has none in this PID namespace
 	Started uint64 // clock ticks since boot
 }
 
-// Dead reports whether the process has ended and is only waited for.
+// Dead reports whether the process has ended and its parent has not waited for it yet.
 func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' }
 
-// ReadStat reads /proc/PID/stat. A process that is gone is fs.ErrNotExist or ESRCH.
+// ReadStat reads /proc/PID/stat. For a missing process the error is fs.ErrNotExist or ESRCH.
 func ReadStat(pid int) (Stat, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -30,8 +30,8 @@ func ReadStat(pid int) (Stat, error) {
 }
 
 func parseStat(text string) (s Stat, err error) {
-	// The second field is the command in brackets and may hold anything, blanks and
-	// brackets included.
+	// The second field is the command in brackets and may contain any character, including
+	// spaces and brackets.
 	end := strings.LastIndexByte(text, ')')
 	fields := strings.Fields(text[end+1:])
 	if end < 0 || len(fields) < 20 || len(fields[0]) != 1 {
@@ -47,7 +47,7 @@ func parseStat(text string) (s Stat, err error) {
 	return s, nil
 }
 
-// Parent is the PID of a process's parent, 0 where that is not known.
+// Parent returns the PID of a process's parent; 0 if unknown.
 func Parent(pid int) int {
 	s, err := ReadStat(pid)
 	if err != nil {
@@ -56,7 +56,7 @@ func Parent(pid int) int {
 	return s.Parent
 }
 
-// Started is when a process was started, in clock ticks since boot; 0 when it is gone.
+// Started returns the start time of a process in clock ticks since boot; 0 if it is gone.
 func Started(pid int) uint64 {
 	s, err := ReadStat(pid)
 	if err != nil {
@@ -65,12 +65,11 @@ func Started(pid int) uint64 {
 	return s.Started
 }
 
-// listPortion is how many names of /proc are read at a time.
+// listPortion is the number of names of /proc that are read at a time.
 const listPortion = 1024
 
-// List lists the PIDs of all processes in this PID name space, ascending. One that
-// is started while the list is made may be missing. With an error it is what was
-// read so far.
+// List returns the PIDs of all processes in this PID namespace, ascending. A process that starts
+// meanwhile may be missing. With an error it returns the PIDs read so far.
 func List() ([]int, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// variablePrefix begins the variables of a container's environment that Sysbox takes
-// for its own settings (sysbox-runc, libsysbox/syscont/spec.go).
+// variablePrefix marks the environment variables that Sysbox reads as settings of the container
+// (sysbox-runc, libsysbox/syscont/spec.go).
 const variablePrefix = "SYSBOX_"
 
-// Unset is env with an entry more for each of Sysbox's variables that the image sets
-// and env does not: the name alone, which makes the engine leave the variable out
-// (moby, container/env.go, ReplaceOrAppendEnvVars). An image is not to change its own
+// Unset returns env with an added entry for each SYSBOX_ variable that the image sets and
+// env does not. The entry is the name alone, so the engine removes the variable (moby,
+// container/env.go, ReplaceOrAppendEnvVars). Otherwise an image could change its own
 // sandbox.
 func Unset(env, image []string) []string {
 	all := slices.Clone(env)

@@ -5,13 +5,12 @@ import (
 	"strings"
 )
 
-// spareDir is outside every folder on which something is mounted when a
-// container starts.
+// spareDir is outside every folder on which a starting container mounts a file system.
 const spareDir = "/opt/gitlab-sysbox-executor-mounts"
 
-// Spare is the second place for what is mounted at target in a container that
-// boots systemd; empty where none is needed. The tmpfs on /run hides it in
-// Sysbox before 0.6.4 (nestybox/sysbox#767), or when anything else mounts one.
+// Spare returns a second path for a mount at target in a container that boots systemd; empty
+// if none is needed. systemd's tmpfs on /run hides the target in Sysbox before 0.6.4
+// (nestybox/sysbox#767), and so does any other mount on /run.
 func Spare(target string) string {
 	target = path.Clean(target)
 	for _, dir := range []string{"/run", "/var/run"} {

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// The files of FitSubIDs: ranges by user, and each user's own numbers.
+// The files for FitSubIDs: the ranges of each user, and each user's own IDs.
 const (
 	SubUIDFile = "/etc/subuid"
 	SubGIDFile = "/etc/subgid"
 	PasswdFile = "/etc/passwd"
 )
 
-// FitSubIDs makes ranges of subordinate IDs (subuid(5)) fit a user namespace that
-// has the IDs from 0 to size-1: images are made with 100000:65536, which newuidmap
-// then refuses. A user some of whose ranges lie beyond is given all that there is
-// but root and itself. With changed false the text is fine as it is. IDs holds
-// each user's own number, by name: it must not be in its own ranges.
+// FitSubIDs fits ranges of subordinate IDs (subuid(5)) to a user namespace with the IDs from
+// 0 to size-1: images often have 100000:65536, which newuidmap rejects there. A user with a
+// range beyond size gets all IDs except root's and its own. If changed is false, the text
+// already fits. ids has each user's own ID by name, because it must not be in the user's
+// ranges.
 func FitSubIDs(text []byte, ids map[string]int, size int) (fitted []byte, changed bool) {
 	beyond := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
@@ -60,10 +60,10 @@ func subIDs(line string) (name string, first, count int, ok bool) {
 	return fields[0], first, count, true
 }
 
-// ranges are all IDs but 0 and the user's own.
+// ranges returns all IDs except 0 and the user's own.
 func ranges(name string, ids map[string]int, size int) string {
 	own, known := ids[name]
-	if n, err := strconv.Atoi(name); err == nil && !known { // the file may give the number itself
+	if n, err := strconv.Atoi(name); err == nil && !known { // the file may have the ID instead of the name
 		own = n
 	}
 	if own <= 0 || own >= size {
@@ -79,8 +79,8 @@ func ranges(name string, ids map[string]int, size int) string {
 	return text
 }
 
-// UserIDs are the numbers of a passwd file's users (column 2) or of their groups
-// (column 3), by the users' names.
+// UserIDs returns the IDs of the users in a passwd file (column 2) or of their groups
+// (column 3), by user name.
 func UserIDs(passwd []byte, column int) map[string]int {
 	ids := map[string]int{}
 	for line := range strings.Lines(string(passwd)) {

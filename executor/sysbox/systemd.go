@@ -1,5 +1,5 @@
-// Package sysbox is what Sysbox wants of a container and what it refuses, as
-// plain values: nothing here speaks to an engine.
+// Package sysbox has the requirements and restrictions of Sysbox for a container, as plain
+// values. It does not talk to an engine.
 package sysbox
 
 import (
@@ -8,34 +8,34 @@ import (
 	"strings"
 )
 
-// Init is the one first argument by which Sysbox knows that a container runs
-// systemd (sysbox-runc, libsysbox/syscont/spec.go, systemdInit).
+// Init is the only first argument by which Sysbox recognises a container that runs systemd
+// (sysbox-runc, libsysbox/syscont/spec.go, systemdInit).
 const Init = "/sbin/init"
 
 // StopSignal asks systemd to power off (systemd(1), SIGRTMIN+3).
 const StopSignal = "SIGRTMIN+3"
 
-// initPaths are the names under which images start systemd.
+// initPaths are the paths under which images start systemd.
 var initPaths = []string{
 	Init, "/usr/sbin/init", "/bin/init", "/usr/bin/init",
 	"/bin/systemd", "/usr/bin/systemd", "/lib/systemd/systemd", "/usr/lib/systemd/systemd",
 }
 
-// Command is what the first process of a container would be.
+// Command describes the first process of a container.
 type Command struct {
-	// Systemd tells that the command starts systemd.
+	// Systemd means that the command starts systemd.
 	Systemd bool
 	// Args are systemd's own arguments.
 	Args []string
-	// Corrected tells that Sysbox would not have seen it.
+	// Corrected means that Sysbox would not have recognised systemd.
 	Corrected bool
-	// Behind is the entrypoint that is to start systemd in the end; empty without
-	// one. Systemd is false then: only the entrypoint itself knows.
+	// Behind is an entrypoint that may start systemd as its command; otherwise empty. Systemd
+	// is false then, because only the entrypoint determines it.
 	Behind string
 }
 
-// Recognise tells whether a container whose image or job gives entrypoint and
-// command would start systemd: directly, or in a shell that does nothing else.
+// Recognise reports whether a container with this entrypoint and command would start systemd:
+// directly, or in a shell that does nothing else.
 func Recognise(entrypoint, command []string) Command {
 	argv := slices.Concat(entrypoint, command)
 	if c, ok := starts(argv); ok {
@@ -72,7 +72,7 @@ func starts(argv []string) (Command, bool) {
 	return c, ok
 }
 
-// plainWords splits a shell text in which nothing has a meaning to the shell.
+// plainWords splits a shell text that contains no special characters.
 func plainWords(text string) ([]string, bool) {
 	for _, r := range text {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(" \t\n/._-+=:,@%", r)) {

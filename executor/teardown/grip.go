@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Grip is who might keep a path alive once it is removed: those that have it
-// before. The kernel takes the mounts of a removed folder out of every name space, so
-// that afterwards no mount table tells of those who stand in it; and a device number
-// may be another file system's by then.
+// Grip has the possible holders of a path: the processes that use it before it is removed.
+// They must be recorded before. The kernel removes the mounts of a deleted folder from every
+// namespace, so afterwards no mount table shows the processes in it, and the device number
+// may be reused.
 type Grip struct {
 	target
 	stands []stand
 	spaces []space
 }
 
-// Grips finds, in one look, who has the paths, and says what was not looked at. A path
-// that is not there has no grip.
+// Grips finds the holders of all paths in one pass, and describes what it could not check. A
+// path that does not exist has no Grip.
 func Grips(ctx context.Context, paths []string) (grips []Grip, gaps string) {
 	l := lookFor(ctx, targets(ctx, paths), false)
 	for _, s := range l.found {
@@ -34,30 +34,30 @@ func Grips(ctx context.Context, paths []string) (grips []Grip, gaps string) {
 	return grips, l.gaps()
 }
 
-// gripText is a Grip in a journal.
+// gripText is the form of a Grip in a journal.
 type gripText struct {
 	target
 	Processes []stand `json:"processes,omitempty"`
 	Spaces    []space `json:"mount_namespaces,omitempty"`
 }
 
-// mostParts bounds the memory that a text takes. It is far more than String writes
-// of all the processes of a host.
+// mostParts bounds the memory for a text. It is far above what String writes for all
+// processes of a host.
 const mostParts = 200_000
 
-// maxWritten is how many processes a journal names of one path.
+// maxWritten bounds the processes of one path in a journal.
 const maxWritten = 1000
 
-// String is g without its path, for ParseGrip.
+// String returns g without its path, for ParseGrip.
 func (g Grip) String() string {
 	stands := g.stands[:min(maxWritten, len(g.stands))]
-	text, _ := json.Marshal(gripText{g.target, stands, g.spaces}) // it holds numbers and text only
+	text, _ := json.Marshal(gripText{g.target, stands, g.spaces}) // cannot fail: numbers and text only
 	return string(text)
 }
 
-// ParseGrip reads what String wrote of a grip on path, also what versions before
-// 2026 wrote: "device=NUMBER", then PID=START for each process. Of those, only
-// processes on a file system of their own can be recognised.
+// ParseGrip reads a Grip on path that String wrote. It also reads the format of versions
+// before 2026: "device=NUMBER", then PID=START for each process. From that format it can
+// recognise only processes on a file system of their own.
 func ParseGrip(path, text string) Grip {
 	var read gripText
 	if strings.Count(text, "{")+strings.Count(text, "=") > mostParts {
@@ -84,8 +84,8 @@ func ParseGrip(path, text string) Grip {
 	return g
 }
 
-// Still is g with those only that keep the path now, after its removal; false when
-// nobody does. When ctx ends, who was not looked at counts as one that does.
+// Still returns g with the holders that keep the path after its removal, and false if there
+// are none. If ctx ends, an unchecked holder counts as one that keeps it.
 func (g Grip) Still(ctx context.Context) (Grip, bool) {
 	var spaces []space
 	for _, s := range g.spaces {
@@ -114,8 +114,7 @@ func (g Grip) stillStands(s stand) bool {
 	return false
 }
 
-// mountedIn looks whether the target still is mounted in a name space in which it
-// was.
+// mountedIn reports whether the target is still mounted in a namespace in which it was mounted.
 func (g Grip) mountedIn(ctx context.Context, s space) (space, bool) {
 	for n, p := range s.Processes {
 		if id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", p.PID)); err != nil || id != s.ID || !p.runs() {
@@ -134,11 +133,10 @@ func (g Grip) mountedIn(ctx context.Context, s space) (space, bool) {
 	return s, false
 }
 
-// holders are those that keep the path, at most maxHolders.
+// holders returns at most maxHolders holders of the path.
 func (g Grip) holders() []Holder { return seen(g).holders() }
 
-// Released waits until nobody keeps the path any more, and returns who does when
-// ctx ends.
+// Released waits until the path has no holders. If ctx ends first, its error names them.
 func (g Grip) Released(ctx context.Context) error {
 	return Retry(ctx, Unmount, func(ctx context.Context) error {
 		now, held := g.Still(ctx)

@@ -14,8 +14,8 @@ import (
 	"gitlab-sysbox-executor/executor/proc"
 )
 
-// Holder is a process that keeps something from being removed. What its container
-// chose is in quotes and cut.
+// Holder is a process that prevents the removal of a resource. Texts from its container are
+// quoted and cut.
 type Holder struct {
 	PID       int    `json:"pid"`
 	Command   string `json:"command"`
@@ -31,7 +31,7 @@ func (h Holder) String() string {
 	return fmt.Sprintf("process %d (%s)%s: %s", h.PID, h.Command, in, h.How)
 }
 
-// Names are the holders as text.
+// Names returns the holders as text.
 func Names(holders []Holder) []string {
 	var names []string
 	for _, h := range holders {
@@ -40,12 +40,12 @@ func Names(holders []Holder) []string {
 	return names
 }
 
-// maxHolders is how many are named: the first one found usually says it all.
+// maxHolders bounds the holders in a message: the first one usually explains the problem.
 const maxHolders = 5
 
-// Holders finds, in one look, processes that use the paths, which are there, or
-// something below them: by a mount, as working folder or root, or as an open file.
-// It returns them by path, and what was not looked at, which is empty where all was.
+// Holders finds the processes that use existing paths or files below them, in one pass: by a
+// mount, as working folder or root, or as an open file. It returns them by path, and a
+// description of what it could not check, which is empty if it checked everything.
 func Holders(ctx context.Context, paths []string) (holders map[string][]Holder, gaps string) {
 	l := lookFor(ctx, targets(ctx, paths), true)
 	holders = map[string][]Holder{}
@@ -55,7 +55,7 @@ func Holders(ctx context.Context, paths []string) (holders map[string][]Holder, 
 	return holders, l.gaps()
 }
 
-// holders are at most maxHolders, each process once.
+// holders returns at most maxHolders holders, each process once.
 func (s seen) holders() []Holder {
 	var all []Holder
 	for _, sp := range s.spaces {
@@ -71,13 +71,13 @@ func (s seen) holders() []Holder {
 	return all
 }
 
-// containerID is how engines name a container's cgroup.
+// containerID matches the ID of a container in the name of its cgroup.
 var containerID = regexp.MustCompile(`[0-9a-f]{64}`)
 
 func holder(pid int, how string) Holder {
 	h := Holder{PID: pid, How: how, Command: "?"}
-	// Not the command line: it may hold a secret, and a process can keep whoever reads
-	// it waiting.
+	// The command line is not read: it may contain a secret, and a process can block its
+	// reader.
 	if name := strings.TrimSuffix(start(pid, "comm"), "\n"); name != "" {
 		h.Command = fault.Quote(name)
 	}
@@ -85,8 +85,8 @@ func holder(pid int, how string) Holder {
 	return h
 }
 
-// start is the beginning of a file below a process's /proc folder; empty where the
-// process has ended.
+// start returns the beginning of a file below a process's /proc folder; empty if the process has
+// ended.
 func start(pid int, name string) string {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
@@ -102,6 +102,6 @@ func start(pid int, name string) string {
 }
 
 func processes() []int {
-	pids, _ := proc.List() // what was read before an error is as good
+	pids, _ := proc.List() // an incomplete list is useful, too
 	return pids
 }

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmountPatience is how long a mount below a job's own folder may be busy until
-// it is taken out of the tree lazily.
+// unmountPatience is how long a mount below a job's own folder may stay busy before it is
+// detached lazily.
 const unmountPatience = 3 * time.Second
 
-// RemoveFolder removes a folder of the job's with all that is mounted and lies
-// in it. The caller has made sure that it is the job's.
+// RemoveFolder removes a folder of the job with its mounts and files. The caller has checked
+// that it belongs to the job.
 func RemoveFolder(ctx context.Context, dir string) error {
 	return Retry(ctx, Unlink, func(ctx context.Context) error {
 		if err := UnmountBelow(ctx, dir, unmountPatience); err != nil {
@@ -25,9 +25,9 @@ func RemoveFolder(ctx context.Context, dir string) error {
 	}, present(dir))
 }
 
-// DetachLoop takes file, a path or what LoopFile gave, away from the loop device.
-// A device that has another file, or none, is not the job's any more. One that is still in use keeps its
-// file until its last user goes: that is Busy until then.
+// DetachLoop detaches file, a path or a result of LoopFile, from the loop device. A device
+// with another file or none does not belong to the job any more. A device in use keeps its
+// file until its last user closes it: until then the result is Busy.
 func DetachLoop(ctx context.Context, device, file string) error {
 	return Retry(ctx, Detach, func(context.Context) error { return sysDetach(device, file) }, present(device))
 }
@@ -45,23 +45,22 @@ func detach(device, file string) error {
 	if err != nil {
 		return fmt.Errorf("detaching %s: %w", device, err)
 	}
-	// While somebody has it open the kernel only notes the wish (loop(4), autoclear).
+	// If a process has the device open, the kernel only marks it (loop(4), autoclear).
 	if bound(device, file) {
 		return fmt.Errorf("detaching %s: %w", device, unix.EBUSY)
 	}
 	return nil
 }
 
-// LoopFile is what is behind the loop device, for DetachLoop: the file and, where
-// the kernel has it (since 5.15), a number that no other attaching has; empty when
-// there is nothing.
+// LoopFile returns the file of a loop device, for DetachLoop, and since Linux 5.15 a number
+// that is unique to this attachment; empty if the device has no file.
 func LoopFile(device string) string {
 	sys := "/sys/block/" + strings.TrimPrefix(device, "/dev/")
 	text, err := os.ReadFile(sys + "/loop/backing_file")
 	if err != nil {
 		return ""
 	}
-	// The kernel says so of a file whose name is gone.
+	// The kernel adds this suffix after the file is unlinked.
 	file := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), " (deleted)")
 	if seq, err := os.ReadFile(sys + "/diskseq"); err == nil {
 		file += attaching + strings.TrimSpace(string(seq))
@@ -71,8 +70,7 @@ func LoopFile(device string) string {
 
 const attaching = ", diskseq "
 
-// bound tells whether file is behind the loop device: a path, or what LoopFile
-// gave.
+// bound reports whether the loop device has the file, a path or a result of LoopFile.
 func bound(device, file string) bool {
 	is := LoopFile(device)
 	if !strings.Contains(file, attaching) {

@@ -18,15 +18,15 @@ import (
 )
 
 var (
-	// lookTime bounds one look at all processes and mount name spaces.
+	// lookTime bounds one pass over all processes and mount namespaces.
 	lookTime = 2 * time.Second
-	// maxStands and maxSpaces are how many processes and mount name spaces are
-	// remembered of one target: some 50 bytes for each process.
+	// maxStands and maxSpaces bound the recorded processes and mount namespaces of one
+	// target: about 50 bytes for each process.
 	maxStands = 20_000
 	maxSpaces = 100
 )
 
-// process is one that runs, or ran.
+// process identifies a running or ended process.
 type process struct {
 	PID     int    `json:"pid"`
 	Started uint64 `json:"started"` // clock ticks since boot
@@ -34,7 +34,7 @@ type process struct {
 
 func (p process) runs() bool { return p.Started != 0 && proc.Started(p.PID) == p.Started }
 
-// stand is a process that has a target: in it as a folder, or open.
+// stand is a process that uses a target: in it as a folder, or as an open file.
 type stand struct {
 	process
 	How    string `json:"how"` // "working folder", "root folder" or "open file"
@@ -42,38 +42,37 @@ type stand struct {
 	Inode  uint64 `json:"inode"`
 }
 
-// space is a mount name space in which a target is mounted.
+// space is a mount namespace in which a target is mounted.
 type space struct {
-	ID        string    `json:"id"` // as /proc/PID/ns/mnt says
+	ID        string    `json:"id"` // the text of /proc/PID/ns/mnt
 	Processes []process `json:"processes"`
-	// At is where; the text is the name space's own.
+	// At is the mount point in that namespace, which chooses the text.
 	At     string `json:"at"`
 	copied bool
 }
 
-// seen is what one look found of one target.
+// seen is the result of one pass for one target.
 type seen struct {
 	target
 	stands []stand
 	spaces []space
 }
 
-// look is one pass over all processes and mount name spaces of this machine, for
-// all targets at a time. What it finds and how long it takes is bounded, whatever
-// containers do.
+// look is one pass over all processes and mount namespaces of this machine, for all targets
+// at once. Its memory and time are bounded, whatever containers do.
 type look struct {
-	files bool // open files, too
+	files bool // check open files, too
 
 	mu    sync.Mutex
 	found []seen
-	// many counts mount name spaces that have more mounts than are looked through.
+	// many counts mount namespaces with more mounts than are read.
 	many int
-	// cut says that the time was up before all was looked at.
+	// cut means that the time ended before everything was checked.
 	cut bool
 }
 
-// lookFor looks for who has the targets, for at most lookTime. It returns what was
-// found by then.
+// lookFor finds the processes that use the targets. It returns the result after at most
+// lookTime.
 func lookFor(ctx context.Context, targets []target, files bool) *look {
 	l := &look{files: files}
 	if len(targets) == 0 {
@@ -85,7 +84,7 @@ func lookFor(ctx context.Context, targets []target, files bool) *look {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	done := make(chan struct{})
-	go func() { // a network file system that is away could keep it for ever
+	go func() { // an unreachable network file system could block it for ever
 		defer close(done)
 		l.run(ctx)
 	}()
@@ -104,14 +103,14 @@ func lookFor(ctx context.Context, targets []target, files bool) *look {
 	return snapshot
 }
 
-// gaps says what was not looked at; empty where all was.
+// gaps describes what was not checked; empty if everything was.
 func (l *look) gaps() string {
 	var gaps []string
 	if l.many > 0 {
-		gaps = append(gaps, fmt.Sprintf("%d mount name spaces have more than %d mounts each, of which the rest was not looked at", l.many, maxMounts))
+		gaps = append(gaps, fmt.Sprintf("%d mount namespaces have more than %d mounts each; the others were not checked", l.many, maxMounts))
 	}
 	if l.cut {
-		gaps = append(gaps, fmt.Sprintf("not all processes and mounts were looked at within %s", lookTime))
+		gaps = append(gaps, fmt.Sprintf("not all processes and mounts could be checked within %s", lookTime))
 	}
 	return strings.Join(gaps, "; ")
 }
@@ -119,7 +118,7 @@ func (l *look) gaps() string {
 func (l *look) run(ctx context.Context) {
 	ours, _ := os.Readlink("/proc/self/ns/mnt")
 	ourUsers, _ := os.Readlink("/proc/self/ns/user")
-	pids, _ := proc.List() // what was read before an error is as good
+	pids, _ := proc.List() // an incomplete list is useful, too
 	spaces := map[string][]process{}
 	var order, foreign []string
 	for _, pid := range pids {
@@ -135,14 +134,14 @@ func (l *look) run(ctx context.Context) {
 			continue
 		}
 		if len(spaces[id]) == 0 {
-			// The machine's own services first: what a job does is to hide nobody else.
+			// The machine's own services come first, so that a job's mounts cannot hide them.
 			if users, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", pid)); users == ourUsers {
 				order = append(order, id)
 			} else {
 				foreign = append(foreign, id)
 			}
 		}
-		if len(spaces[id]) < 16 { // some may end
+		if len(spaces[id]) < 16 { // more than one, because some may end
 			spaces[id] = append(spaces[id], process{PID: pid})
 		}
 	}
@@ -154,7 +153,7 @@ func (l *look) run(ctx context.Context) {
 	}
 }
 
-// process looks at what one process has.
+// process checks the folders and files of one process.
 func (l *look) process(ctx context.Context, pid int) {
 	folder := fmt.Sprintf("/proc/%d/", pid)
 	l.file(pid, "working folder", folder+"cwd")
@@ -196,7 +195,7 @@ func (l *look) file(pid int, how, link string) {
 	}
 }
 
-// space looks at the mounts of one mount name space.
+// space checks the mounts of one mount namespace.
 func (l *look) space(ctx context.Context, s space) {
 	err := errors.New("no process")
 	for n := 0; n < len(s.Processes) && err != nil && !errors.Is(err, errManyMounts); n++ {

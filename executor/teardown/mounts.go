@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The system calls of this package: a table test puts others in their place.
+// The system calls of this package; a table test replaces them.
 var (
 	sysUnmount = unix.Unmount
 	sysRemoves = os.RemoveAll
 	sysDetach  = detach
 )
 
-// Below lists this name space's mount points at dir and below, the one mounted
-// last first: in that order they can be unmounted.
+// Below lists this namespace's mount points at dir and below, the last mount first: they can
+// be unmounted in this order.
 func Below(ctx context.Context, dir string) ([]string, error) {
 	var found []*mountinfo.Info
 	err := scanMounts(ctx, "self", maxOwnMounts, func(m *mountinfo.Info) bool {
@@ -36,11 +36,10 @@ func Below(ctx context.Context, dir string) ([]string, error) {
 	return Deepest(found), nil
 }
 
-// Deepest orders mount points so that what is mounted on another, or below it,
-// comes before it.
+// Deepest sorts mount points so that a mount comes before those on which or below which it
+// is mounted.
 func Deepest(mounts []*mountinfo.Info) []string {
-	// The kernel's order is that of a walk of the mount tree: a child comes behind
-	// its parent.
+	// The kernel lists the mount tree in walk order: a child comes after its parent.
 	var points []string
 	for _, m := range slices.Backward(mounts) {
 		points = append(points, m.Mountpoint)
@@ -49,9 +48,9 @@ func Deepest(mounts []*mountinfo.Info) []string {
 	return points
 }
 
-// Unmounted unmounts one mount point, whatever is mounted on top of another, and
-// tries again while it is busy and ctx lasts. With lazy it then takes the mount
-// out of the tree and leaves the rest to its users' end (MNT_DETACH).
+// Unmounted unmounts one mount point, including mounts on top of each other. It retries
+// while the mount is busy, until ctx ends. If lazy is true, it then detaches the mount
+// (MNT_DETACH), and the kernel unmounts it when its last user ends.
 func Unmounted(ctx context.Context, point string, lazy bool) error {
 	err := Retry(ctx, Unmount, func(context.Context) error { return sysUnmount(point, unix.UMOUNT_NOFOLLOW) }, present(point))
 	if err == nil || !lazy {
@@ -63,10 +62,10 @@ func Unmounted(ctx context.Context, point string, lazy bool) error {
 	return err
 }
 
-// UnmountBelow unmounts everything at dir and below, deepest first, lazily what
-// is still busy after patience. Dir must be the job's own.
+// UnmountBelow unmounts everything at dir and below, deepest first. It detaches a mount
+// lazily that is still busy after patience. Dir must be the job's own.
 func UnmountBelow(ctx context.Context, dir string, patience time.Duration) error {
-	// A path may bear several mounts, and a mount hide others: look again.
+	// Several mounts may be at one path, and one may hide others: list them again.
 	for range 10 {
 		points, err := Below(ctx, dir)
 		if err != nil || len(points) == 0 {
@@ -84,7 +83,7 @@ func UnmountBelow(ctx context.Context, dir string, patience time.Duration) error
 			return errors.Join(failed...)
 		}
 	}
-	return fmt.Errorf("unmounting below %s: new mounts keep coming", dir)
+	return fmt.Errorf("unmounting below %s: new mounts keep appearing", dir)
 }
 
 func present(path string) func() bool {

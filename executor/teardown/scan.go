@@ -10,20 +10,20 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// Bounds of a look at mount tables: a container can have up to 100,000 mounts
-// (/proc/sys/fs/mount-max) in each of any number of mount name spaces.
+// Limits for reading mount tables: a container can have up to 100,000 mounts
+// (/proc/sys/fs/mount-max) in each of any number of mount namespaces.
 var (
-	// maxMounts is how many lines of another mount name space's table are read.
+	// maxMounts is how many lines of another mount namespace's table are read.
 	maxMounts = 10_000
-	// maxOwnMounts is the same for ours, which no job adds to.
+	// maxOwnMounts is the limit for this process's namespace, to which no job adds mounts.
 	maxOwnMounts = 100_000
 )
 
-// errManyMounts says that a mount table was not read to its end.
-var errManyMounts = errors.New("too many mounts to look through")
+// errManyMounts means that a mount table was not read to its end.
+var errManyMounts = errors.New("too many mounts to read")
 
-// scanMounts goes through the mount table of a process, a PID or "self", line by
-// line, until each returns false, limit lines are read or ctx ends.
+// scanMounts calls each for every line of a process's mount table, until each returns false,
+// limit lines are read or ctx ends. The process is a PID or "self".
 func scanMounts(ctx context.Context, process string, limit int, each func(*mountinfo.Info) bool) error {
 	table, err := os.Open("/proc/" + process + "/mountinfo")
 	if err != nil {
@@ -50,7 +50,7 @@ func scanTable(ctx context.Context, table io.Reader, limit int, each func(*mount
 	}
 	_, err := mountinfo.GetMountsFromReader(table, func(m *mountinfo.Info) (skip, stop bool) {
 		goOn := next(m)
-		return goOn, !goOn // of a line that is skipped the library takes no stop
+		return goOn, !goOn // the library ignores stop for a skipped line
 	})
 	if ended != nil {
 		return ended

@@ -14,13 +14,13 @@ import (
 	"gitlab-sysbox-executor/executor/proc"
 )
 
-// shimPatience is how long a removed container's shim has to end by itself.
+// shimPatience is how long a removed container's shim may take to end by itself.
 const shimPatience = 2 * time.Second
 
-// EndShims ends what runs on of a container that the engine has removed: its shim
-// and what lives below it. An engine that was killed in the middle of a start
-// knows nothing of them when it is back. Id is the container's whole ID; what is
-// not on this machine is not seen.
+// EndShims ends the processes of a container that the engine has removed: its shim and the
+// shim's descendants. An engine that was killed while it started a container does not know
+// them after its restart. ID is the container's full ID. Processes on other machines are not
+// found.
 func EndShims(ctx context.Context, id string) {
 	for began := time.Now(); ctx.Err() == nil; {
 		pids := shims(ctx, id)
@@ -36,10 +36,10 @@ func EndShims(ctx context.Context, id string) {
 	}
 }
 
-// shims are the processes of containerd's that serve the container: their
-// command lines say "-id ID". A process in another PID name space is a container's. It
-// may call itself what it likes, and can keep whoever reads its command line waiting
-// for as long as it likes, so that is not read.
+// shims returns the processes of containerd that serve the container: their command lines
+// contain "-id ID". It does not read the command line of a process in another PID namespace,
+// which belongs to a container: it may contain any text, and the process can block its
+// reader.
 func shims(ctx context.Context, id string) []int {
 	ours, _ := os.Readlink("/proc/self/ns/pid")
 	var found []int
@@ -61,7 +61,7 @@ func shims(ctx context.Context, id string) []int {
 	return found
 }
 
-// below are the descendants of the processes.
+// below returns the descendants of the processes.
 func below(roots []int) []int {
 	children := map[int][]int{}
 	for _, pid := range processes() {

@@ -10,22 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// target is what somebody may hold, recognised by numbers of the kernel's: any
-// container can have a file, a mount or a mount's source of the same name.
+// target identifies a path by numbers of the kernel: any container can have a file, a mount
+// or a mount source of the same name.
 type target struct {
 	Path string `json:"-"`
-	real string // Path without links
+	real string // Path with all links resolved
 	// Device and Inode are those of Path (stat(2)).
 	Device uint64 `json:"device"`
 	Inode  uint64 `json:"inode"`
-	// Whole says that Path is the root of a file system of its own, so that whatever
-	// is on that device is the target's.
+	// Whole means that Path is the root of a file system: everything on that device belongs to
+	// the target.
 	Whole bool `json:"whole,omitempty"`
-	// Mount is the device as mount tables have it, which is not stat's on btrfs, and
-	// Root is Path within that file system. Empty where they are not known.
+	// Mount is the device in mount tables, which differs from that of stat on btrfs. Root is
+	// Path within that file system. Both are empty if unknown.
 	Mount numbers `json:"mount"`
 	Root  string  `json:"root,omitempty"`
-	// Special is the number of the block device at Path, 0 where Path is none.
+	// Special is the number of the block device at Path; 0 if Path is none.
 	Special uint64 `json:"special,omitempty"`
 }
 
@@ -35,8 +35,7 @@ type numbers struct {
 	Minor int `json:"minor"`
 }
 
-// targets are what is at the paths now, which are of this mount name space. A path
-// where nothing is has none.
+// targets returns the targets at the existing paths of this mount namespace.
 func targets(ctx context.Context, paths []string) []target {
 	var all []target
 	mounts := map[uint64][]int{} // by the ID of the mount that they are on
@@ -69,7 +68,7 @@ func targets(ctx context.Context, paths []string) []target {
 	return all
 }
 
-// on says which mount the target is on.
+// on sets the mount on which the target is.
 func (t *target) on(m *mountinfo.Info) {
 	below, err := filepath.Rel(m.Mountpoint, t.real)
 	if err != nil || !filepath.IsLocal(below) {
@@ -79,12 +78,12 @@ func (t *target) on(m *mountinfo.Info) {
 	t.Whole = below == "." && m.Root == "/"
 }
 
-// statxFlags ask no server for news of a file, and mount nothing.
+// statxFlags ask no file server and trigger no automount.
 const statxFlags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
 
 func device(s unix.Statx_t) uint64 { return unix.Mkdev(s.Dev_major, s.Dev_minor) }
 
-// mountedAs reports whether a mount is one of the target, or of what is below it.
+// mountedAs reports whether a mount shows the target or a file below it.
 func (t target) mountedAs(m *mountinfo.Info) bool {
 	if m.Major != t.Mount.Major || m.Minor != t.Mount.Minor {
 		return false
@@ -92,15 +91,15 @@ func (t target) mountedAs(m *mountinfo.Info) bool {
 	return t.Whole || t.Special != 0 || t.Root != "" && within(strings.TrimSuffix(m.Root, "//deleted"), t.Root)
 }
 
-// copied reports whether a mount only is what a mount name space has from ours, as
-// one that was made while a job ran has copies of all mounts. It keeps nothing but
-// where it keeps a device.
+// copied reports whether a mount is only the copy of a mount of this namespace. A namespace
+// that was created while a job ran has copies of all mounts. A copy holds a device, and
+// nothing else.
 func (t target) copied(m *mountinfo.Info) bool {
 	return m.Major == 0 && within(m.Mountpoint, t.Path)
 }
 
-// has reports whether a file that a process has, by its link below /proc, is the
-// target or below it.
+// has reports whether a process's file, given by its link below /proc, is the target or
+// below it.
 func (t target) has(link string, s unix.Statx_t) bool {
 	switch {
 	case t.Special != 0:
@@ -110,8 +109,8 @@ func (t target) has(link string, s unix.Statx_t) bool {
 	case t.Whole || s.Ino == t.Inode:
 		return true
 	}
-	// The text is that of the process's own mount name space: it has to be the same
-	// file in ours.
+	// The link's text is a path in the process's mount namespace: it must name the same file in
+	// ours.
 	text, err := os.Readlink(link)
 	if err != nil || !within(text, t.real) {
 		return false
@@ -126,7 +125,7 @@ func (t target) has(link string, s unix.Statx_t) bool {
 	return err == nil && device(ours) == device(s) && ours.Ino == s.Ino
 }
 
-// within reports whether a path is another one or below it.
+// within reports whether a path equals another one or is below it.
 func within(path, folder string) bool {
 	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }

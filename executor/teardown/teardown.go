@@ -1,6 +1,6 @@
-// Package teardown removes what a job had, in a way that can be repeated and
-// interrupted: removing what is already gone is success, what is busy is tried
-// again within a bounded time, and what remains is told, with who holds it.
+// Package teardown removes a job's resources. A removal can be repeated and interrupted: a
+// missing resource is success, a busy one is retried within a bounded time, and leftovers
+// are reported with their holders.
 package teardown
 
 import (
@@ -11,26 +11,26 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// oddTries is how often a removal is tried whose failure nobody has heard of.
+// oddTries is how often a removal is retried after an unknown error.
 const oddTries = 5
 
-// Retry calls remove until the thing is gone or another try will not help.
-// Between tries it waits from 50 ms up to 2 s, growing, with jitter; ctx bounds
-// the whole. It returns what the last try that was let finish said.
+// Retry calls remove until the resource is gone or a retry is useless. Between attempts it
+// waits from 50 ms up to 2 s, growing, with jitter, until ctx ends. It returns the error of
+// the last attempt that ctx did not interrupt.
 func Retry(ctx context.Context, way Way, remove func(context.Context) error, there func() bool) error {
 	return RetryAs(ctx, func(err error) Meaning { return Of(way, err, there) }, remove)
 }
 
-// RetryAs is Retry where meaning says what an outcome means.
+// RetryAs is Retry with its own interpretation of errors.
 func RetryAs(ctx context.Context, meaning func(error) Meaning, remove func(context.Context) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
-	var told error
+	var last error
 	odd := 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := remove(ctx)
-		if err != nil && (told == nil || ctx.Err() == nil) {
-			told = err
+		if err != nil && (last == nil || ctx.Err() == nil) {
+			last = err
 		}
 		switch meaning(err) {
 		case Gone:
@@ -47,20 +47,19 @@ func RetryAs(ctx context.Context, meaning func(error) Meaning, remove func(conte
 	switch {
 	case err == nil:
 		return nil
-	case told == nil:
-		told = errors.Join(err, context.Cause(ctx))
+	case last == nil:
+		last = errors.Join(err, context.Cause(ctx))
 	}
 	if ctx.Err() != nil {
-		return &StillBusy{told}
+		return &StillBusy{last}
 	}
-	return told
+	return last
 }
 
-// StillBusy tells that the time was up before the thing could be removed: another
-// try may succeed.
+// StillBusy means that the time ended before the resource was removed: a retry may succeed.
 type StillBusy struct{ err error }
 
 func (b *StillBusy) Error() string { return "still busy: " + b.err.Error() }
 
-// Unwrap is what the last try said.
+// Unwrap returns the error of the last attempt.
 func (b *StillBusy) Unwrap() error { return b.err }

@@ -1,6 +1,6 @@
-// Package toolconf is the text of all configuration files that container tools find
-// in a job's containers. It writes nothing: the executor writes what is certain
-// before a container is made, the agent what is known once it runs.
+// Package toolconf generates the configuration files of container tools in a job's
+// containers. It writes no files: the executor writes what is known before a container is
+// created, the agent what is known once it runs.
 package toolconf
 
 import (
@@ -8,11 +8,11 @@ import (
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
-// CertainLimits are hard limits that no container is below by the engine's own choice.
+// CertainLimits are the lowest hard limits that an engine sets for containers.
 var CertainLimits = sysbox.Limits{NoFile: 4096, NProc: 4096}
 
-// Files are the configuration of container tools with these settings, in a container
-// whose processes have at least these limits.
+// Files returns the configuration files of container tools for these settings, in a
+// container with at least these limits.
 func Files(s storage.Settings, limits sysbox.Limits) []storage.File {
 	c := sysbox.Containers{Limits: limits, TMPDIR: s.TMPDIR, Env: s.Fallback()}
 	root := storage.File{Name: "containers.conf", Path: sysbox.ContainersFile, Text: string(c.Config())}

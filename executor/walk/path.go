@@ -9,17 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takenAway begins the names that RemovePath gives what it removes.
+// takenAway is the prefix of the names that RemovePath gives to what it removes.
 const takenAway = ".gitlab-sysbox-executor-removed-"
 
-// RemovePath removes what is at a path below a folder, with all that is in it, in
-// bounded memory. A symbolic link on the way is not followed: like anything else there
-// that is no folder, it is removed itself, so that the path can then only be made anew.
-// What is not there is no error. What is left when ctx ends has another name and is
-// removed by the next call.
+// RemovePath removes a path below a folder with everything in it, in bounded memory. It does
+// not follow a symbolic link in the path: it removes the link, or any other file in place of
+// a folder, so that the path can be created anew. A missing path is not an error. If ctx
+// ends, the rest has another name and the next call removes it.
 func RemovePath(ctx context.Context, folder, below string) error {
 	if !filepath.IsLocal(below) || filepath.Clean(below) == "." {
-		return fmt.Errorf("%q is no path below a folder", below)
+		return fmt.Errorf("%q is not a path below a folder", below)
 	}
 	top, err := Open(folder)
 	if err != nil {

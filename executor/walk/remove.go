@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// removeDepth is how many folders are open at once in a removal, a descriptor each.
+// removeDepth bounds the folders that a removal has open at once; each takes a descriptor.
 const removeDepth = 64
 
-// Names calls each with the names in an open folder, read from its beginning in
-// portions, until each returns an error or ctx ends.
+// Names calls each with the names in an open folder, read from its start in portions, until
+// each returns an error or ctx ends.
 func Names(ctx context.Context, folder *os.File, each func(name string) error) error {
 	if _, err := folder.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -40,7 +40,7 @@ func Names(ctx context.Context, folder *os.File, each func(name string) error) e
 	}
 }
 
-// OpenIn opens a folder in an open one, for Tree; name must be no link.
+// OpenIn opens a folder in an open folder, for Tree; name must not be a link.
 func OpenIn(folder *os.File, name string) (*os.File, error) {
 	fd, err := unix.Openat(int(folder.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -49,8 +49,8 @@ func OpenIn(folder *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// Aside gives what is called name in an open folder a name in another, top, on the same
-// file system: the prefix and what nobody can know. What is not there is no error.
+// Aside moves name from an open folder to another, top, on the same file system. The new
+// name is prefix and a random text. A missing name is not an error.
 func Aside(folder *os.File, name string, top *os.File, prefix string) error {
 	err := unix.Renameat(int(folder.Fd()), name, int(top.Fd()), prefix+strings.ToLower(rand.Text()))
 	if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -59,10 +59,10 @@ func Aside(folder *os.File, name string, top *os.File, prefix string) error {
 	return nil
 }
 
-// Remove removes whatever in an open folder has a name that begins with prefix, with
-// all that is below it, and returns how many bytes of a disk that freed. It takes
-// bounded memory: what lies deep is moved up to the folder first, under the prefix.
-// What is left when ctx ends is left.
+// Remove removes everything in an open folder whose name begins with prefix, with everything
+// below, and returns how many bytes of disk space that freed. It takes bounded memory: it
+// first moves deeply nested folders up to the open folder, under the prefix. It stops when
+// ctx ends.
 func Remove(ctx context.Context, folder *os.File, prefix string) (freed int64, err error) {
 	r := remover{ctx: ctx, top: folder, prefix: prefix}
 	for again := true; again && err == nil; {
@@ -71,7 +71,7 @@ func Remove(ctx context.Context, folder *os.File, prefix string) (freed int64, e
 			if !strings.HasPrefix(name, prefix) {
 				return nil
 			}
-			again = true // something may have been moved up
+			again = true // folders may have been moved up
 			return r.remove(folder, name, removeDepth)
 		})
 	}
@@ -104,7 +104,7 @@ func (r *remover) remove(folder *os.File, name string, depth int) error {
 	if depth == 0 {
 		return Aside(folder, name, r.top, r.prefix)
 	}
-	for range 3 { // some file systems skip names while others are removed
+	for range 3 { // some file systems skip names during a removal
 		below, err := OpenIn(folder, name)
 		if gone(err) {
 			return nil
@@ -120,7 +120,7 @@ func (r *remover) remove(folder *os.File, name string, depth int) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%q is filled while it is emptied", name)
+	return fmt.Errorf("%q gets new files while it is removed", name)
 }
 
 // removeEmpty removes a folder if it is empty.
@@ -132,7 +132,7 @@ func removeEmpty(fd int, name string) (bool, error) {
 	return true, failed("rmdir", name, err)
 }
 
-// failed is err of an operation, nil where there was nothing of that name.
+// failed returns err of an operation, or nil if the name did not exist.
 func failed(op, name string, err error) error {
 	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil

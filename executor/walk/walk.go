@@ -1,10 +1,8 @@
-// Package walk goes through folders whose content somebody else writes, perhaps
-// while it is read: a job chooses how many entries there are, how deep they lie and
-// what they become meanwhile.
+// Package walk reads folders that a job may write at the same time: the job chooses how many
+// entries there are, how deep they are, and what replaces them.
 //
-// No symbolic link is followed and no other file system entered. Memory does not
-// grow with the number of entries: a folder is read in portions, and nothing is
-// remembered of what was seen.
+// It follows no symbolic link and enters no other file system. Its memory does not grow with
+// the number of entries: it reads a folder in portions and stores none of them.
 package walk
 
 import (
@@ -19,42 +17,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits bound a walk; each has to be positive.
+// Limits bound a walk; each must be positive.
 type Limits struct {
-	Entries int // how many are visited
-	Depth   int // how many folders below the first are open at once, a descriptor each
+	Entries int // largest number of visited entries
+	Depth   int // largest number of folders open at once; each takes a descriptor
 }
 
-// The errors of a walk that met one of its limits.
+// The errors of a walk that reached a limit.
 var (
-	ErrEntries = errors.New("more entries than are looked at")
-	ErrDepth   = errors.New("folders nested deeper than is looked at")
+	ErrEntries = errors.New("too many entries to read")
+	ErrDepth   = errors.New("folders nested too deeply to read")
 )
 
-// Entry is one thing below the folder.
+// Entry is one file or folder below the start of a walk.
 type Entry struct {
 	Name string
-	Stat unix.Stat_t // not of what a link leads to
+	Stat unix.Stat_t // of a link itself, not of its target
 
 	parents []string
 }
 
-// IsDir tells whether it is a folder.
+// IsDir reports whether the entry is a folder.
 func (e *Entry) IsDir() bool { return e.Stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// IsRegular tells whether it is a plain file.
+// IsRegular reports whether the entry is a regular file.
 func (e *Entry) IsRegular() bool { return e.Stat.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// Path leads to it from the folder where the walk began.
+// Path returns the path of the entry, relative to the start of the walk.
 func (e *Entry) Path() string { return path.Join(path.Join(e.parents...), e.Name) }
 
-// portion is how many names are read from a folder at a time.
+// portion is the number of names that are read at a time.
 const portion = 256
 
-// Tree visits everything below an open folder, which it reads from where it stands; a
-// folder comes before what is in it. What goes away meanwhile is passed over. The walk
-// ends with the error of visit, with a limit's, or with the cause of ctx's end. An
-// Entry is valid until visit returns.
+// Tree visits everything below an open folder, from its current read position. It visits a
+// folder before its content, and skips entries that are removed meanwhile. It ends with the
+// error of visit, of a limit, or with the cause of ctx's end. An Entry is valid until visit
+// returns.
 func Tree(ctx context.Context, folder *os.File, l Limits, visit func(*Entry) error) error {
 	var s unix.Stat_t
 	if err := unix.Fstat(int(folder.Fd()), &s); err != nil {
@@ -64,14 +62,14 @@ func Tree(ctx context.Context, folder *os.File, l Limits, visit func(*Entry) err
 	return w.folder(folder, l.Depth)
 }
 
-// Open opens a folder for Tree; the last part of its path must be no link.
+// Open opens a folder for Tree; the last part of its path must not be a link.
 func Open(folder string) (*os.File, error) {
 	return os.OpenFile(folder, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 }
 
 type walker struct {
 	ctx    context.Context
-	left   int // entries
+	left   int // number of entries
 	device uint64
 	entry  Entry
 	visit  func(*Entry) error
@@ -94,7 +92,7 @@ func (w *walker) folder(f *os.File, depth int) error {
 	}
 }
 
-// gone tells that something was removed or replaced since its name was read.
+// gone reports whether an entry was removed or replaced after its name was read.
 func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ESTALE)
 }
@@ -133,14 +131,14 @@ func (w *walker) one(parent *os.File, name string, depth int) error {
 	return w.folder(f, depth-1)
 }
 
-// Size is what files take of a disk.
+// Size is disk usage.
 type Size struct {
-	Bytes   int64 // of blocks; one that has several names counts once
-	Entries int64 // one that has several names counts for each
+	Bytes   int64 // of blocks; a file with several names counts once
+	Entries int64 // names; a file with several names counts for each
 }
 
-// Measure adds up everything below the folder. With an error of a limit or of ctx the
-// size is of what was visited.
+// Measure adds up everything below the folder. With an error of a limit or of ctx, the size
+// covers the visited entries.
 func Measure(ctx context.Context, folder string, l Limits) (s Size, err error) {
 	f, err := Open(folder)
 	if err != nil {
@@ -151,8 +149,8 @@ func Measure(ctx context.Context, folder string, l Limits) (s Size, err error) {
 		s.Entries++
 		bytes := e.Stat.Blocks * 512
 		if !e.IsDir() && e.Stat.Nlink > 1 {
-			// Its other names are in the same folder: hard links do not leave a volume. So
-			// nothing has to be remembered to count it once.
+			// Hard links do not leave a volume, so all names of the file are in this folder.
+			// Each counts its share, and no inode has to be stored.
 			bytes /= int64(e.Stat.Nlink)
 		}
 		s.Bytes += bytes
