@@ -18,62 +18,62 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// Sources are where credentials for registries come from. Of all that have some
-// for an image, those for the longest part of its name win; between equals, the
-// source that stands first here.
+// Sources are the sources of credentials for registries. Of all credentials for an image,
+// those for the longest part of its name are used; if two match equally, those of the first
+// source in this list.
 type Sources struct {
-	// AuthConfig is a Docker client's config.json as text: the job's variable
+	// AuthConfig is the text of a Docker client's config.json, from the job's variable
 	// DOCKER_AUTH_CONFIG.
 	AuthConfig string `json:"-"`
-	// AuthConfigHelpers lets that text name credential helpers, programs of this
-	// machine that are asked for credentials.
+	// AuthConfigHelpers allows credential helpers, which are programs of this machine, in
+	// that text.
 	AuthConfigHelpers bool
-	// Home is the home folder of the Runner's user, who may have such a file.
+	// Home is the home folder of the Runner's user, which may contain such a file.
 	Home string
-	// File is a Docker client's config.json that is read in place of the user's
-	// own; empty for that one.
+	// File is the path of a Docker client's config.json that replaces the user's; empty for
+	// the user's.
 	File string
-	// Payload is what GitLab gave with the job, for its own registries.
+	// Payload are the credentials for GitLab's registries that came with the job.
 	Payload []Login `json:"-"`
 }
 
-// Login is a user of a registry.
+// Login is the login of a registry.
 type Login struct{ Registry, Username, Password string }
 
-// What the job log calls the sources, as GitLab's Docker executor does.
+// The names of the sources in the job log, as in GitLab's Docker executor.
 const (
 	authConfigSource = "$DOCKER_AUTH_CONFIG"
 	payloadSource    = "job payload (GitLab Registry)"
 )
 
-// String holds no secret.
+// String contains no secret.
 func (s Sources) String() string { return "[credentials]" }
 
-// GoString holds no secret.
+// GoString contains no secret.
 func (s Sources) GoString() string { return s.String() }
 
-// String holds no secret.
+// String contains no secret.
 func (l Login) String() string { return "[credentials for " + l.Registry + "]" }
 
-// GoString holds no secret.
+// GoString contains no secret.
 func (l Login) GoString() string { return l.String() }
 
-// Found are credentials to use, and where they are from; none without a Source.
+// Found are the credentials to use, and their source. Source is empty if there are none.
 type Found struct {
 	Credentials
 	Source string
 }
 
-// entry has credentials for all images below a path, or knows who has them.
+// entry has the credentials for all images below a path, or the helper that has them.
 type entry struct {
-	path string // as Path gives it
+	path string // in the format of Path
 	Found
-	helper helper // asked for them where there is one
+	helper helper // asked for the credentials if set
 }
 
-// Find picks the credentials for an image, empty ones where there are none, and
-// says in the log where they are from. A source that cannot be read is left out
-// with a warning, except for what may be an attack.
+// Find selects the credentials for an image and logs their source. They are empty if there are
+// none. A source that cannot be read is left out with a warning, except if that may be an
+// attack.
 func (s Sources) Find(ctx context.Context, ref string, log logrus.FieldLogger) (Found, error) {
 	found, err := s.find(ctx, ref, log)
 	if found.Source != "" {
@@ -147,7 +147,7 @@ func (s Sources) fromPayload(context.Context) ([]entry, error) {
 	return all, nil
 }
 
-// errHelpersOff tells that a job's text names helpers and may not.
+// errHelpersOff means that the job's text names credential helpers, which are not allowed.
 var errHelpersOff = errors.New("it names credential helpers")
 
 func (s Sources) fromAuthConfig(ctx context.Context) ([]entry, error) {
@@ -198,7 +198,7 @@ func fromFile(ctx context.Context, file string) ([]entry, error) {
 	return all, err
 }
 
-// parseConfig reads the text of a config.json; none is an empty one.
+// parseConfig parses the text of a config.json. An empty text is an empty config.
 func parseConfig(text string) (*configfile.ConfigFile, error) {
 	c := new(configfile.ConfigFile)
 	if strings.TrimSpace(text) == "" {
@@ -210,8 +210,8 @@ func parseConfig(text string) (*configfile.ConfigFile, error) {
 	return c, nil
 }
 
-// fromConfig takes the entries of a config.json. For one server a helper of its own
-// wins over the store for all, and that over the file itself.
+// fromConfig returns the entries of a config.json. A helper for one server overrides the store
+// for all servers, which overrides the file itself.
 func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([]entry, error) {
 	servers := map[string]entry{}
 	asking := func(h helper, server string) {
@@ -224,7 +224,7 @@ func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([
 			Username: a.Username, Password: a.Password, Server: server,
 			IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken,
 		}
-		if found.Empty() && store.name != "" { // docker login leaves such an entry beside a store
+		if found.Empty() && store.name != "" { // with a store, docker login writes empty entries
 			asking(store, server)
 		} else {
 			servers[server] = entry{Found: Found{found, source}}
@@ -256,16 +256,16 @@ func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([
 
 var scheme = regexp.MustCompile(`(?i)^https?://`)
 
-// registryPath is a server of a config.json or of the payload as [Path]
-// writes it: an address with a scheme means a whole registry, whatever path it
-// has (https://index.docker.io/v1/ is Docker Hub's), one without may be a part
-// of a registry.
+// registryPath converts a server of a config.json or of the payload to the format of [Path]. An
+// address with a scheme means the whole registry, whatever its path
+// (https://index.docker.io/v1/ is Docker Hub). An address without one may be a part of a
+// registry.
 func registryPath(server string) string {
 	whole := scheme.ReplaceAllString(server, "")
 	host, rest, _ := strings.Cut(strings.Trim(whole, "/"), "/")
 	host = canonicalHost(host)
 	if n := strings.LastIndexByte(rest, ':'); n > strings.LastIndexByte(rest, '/') {
-		rest = strings.TrimRight(rest[:n], "/") // without a tag
+		rest = strings.TrimRight(rest[:n], "/") // remove the tag
 	}
 	if whole != server || rest == "" {
 		return host

@@ -20,7 +20,7 @@ import (
 
 const secret = "s3cret"
 
-// auths is a config.json in which each user's name tells which entry it is.
+// auths is a config.json in which each user name identifies its entry.
 func auths(servers ...string) string {
 	var all []string
 	for _, s := range servers {
@@ -64,7 +64,7 @@ func TestFind(t *testing.T) {
 		name, ref         string
 		variable, config  string
 		payload           []Login
-		user, from, warns string // user is that of the entry found
+		user, from, warns string // user is the user name of the entry that was found
 		helpers           bool   // the variable may name credential helpers
 		err               string
 		class             fault.Class
@@ -101,7 +101,7 @@ func TestFind(t *testing.T) {
 		{name: "helper that fails", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "fails"}}`, payload: payload, user: "payload", from: payloadSource,
 			warns: "docker-credential-fails get: exit status 3"},
 		{name: "helper that babbles", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "babbles"}}`, payload: payload, user: "payload", from: payloadSource,
-			warns: "docker-credential-babbles get: its answer is not understood"},
+			warns: "docker-credential-babbles get: its answer is not valid"},
 		{name: "store that fails", ref: "registry.example/x", config: `{"auths": {"registry.example": {"username": "file", "password": "s3cret"}}, "credsStore": "fails"}`,
 			user: "file", from: home, warns: "docker-credential-fails list: exit status 3"},
 		{name: "helper that is not there", ref: "registry.example/x", helpers: true, variable: `{"credHelpers": {"registry.example": "absent"}}`, payload: payload, user: "payload", from: payloadSource,
@@ -160,8 +160,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// A helper that a job names is started with nothing but where it finds programs and
-// its settings, and the administrator's without what the job gave.
+// A helper that a job names gets only what it needs to find programs and its settings. The
+// administrator's helper does not get the job's variables.
 func TestHelperEnvironment(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "env")
 	withHelpers(t, map[string]string{"looks": "env >" + out + "; echo '{}'"})
@@ -202,7 +202,7 @@ func TestHelperHasLimitedTime(t *testing.T) {
 	}
 }
 
-// A file that is named is read in place of the user's own, and has to be there.
+// A configured file replaces the user's file, and must exist.
 func TestFindReadsTheNamedFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "auth.json")

@@ -21,22 +21,22 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// helper is a program that keeps credentials: docker-credential-NAME on the PATH of
-// the Runner's user (https://github.com/docker/docker-credential-helpers).
+// helper is a credential helper: the program docker-credential-NAME on the PATH of the Runner's
+// user (https://github.com/docker/docker-credential-helpers).
 type helper struct {
 	name string // empty for none
 	job  bool   // the job named it
 }
 
-// helperTimeout bounds one call of such a program.
+// helperTimeout limits one call of such a program.
 var helperTimeout = 30 * time.Second
 
 var helperName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 var errHelperName = errors.New("the name of a credential helper is not one of letters, digits, \".\", \"_\" and \"-\"")
 
-// check refuses what would start another program than a helper: the job can
-// write the name.
+// check refuses a name that would start a program that is not a helper. The job can choose the
+// name.
 func (h helper) check() error {
 	if !helperName.MatchString(h.name) {
 		return fmt.Errorf("%w: %s", errHelperName, fault.Quote(h.name))
@@ -44,7 +44,7 @@ func (h helper) check() error {
 	return nil
 }
 
-// list names the servers for which the program has credentials.
+// list returns the servers for which the program has credentials.
 func (h helper) list(ctx context.Context) ([]string, error) {
 	if err := h.check(); err != nil {
 		return nil, err
@@ -57,10 +57,10 @@ func (h helper) list(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(servers)), nil
 }
 
-// tokenUser stands where the secret is an identity token.
+// tokenUser is the user name of an identity token.
 const tokenUser = "<token>"
 
-// get asks for the credentials of a server; they are empty when there are none.
+// get returns the credentials for a server; empty if there are none.
 func (h helper) get(ctx context.Context, server string) (Credentials, error) {
 	if err := h.check(); err != nil {
 		return Credentials{}, err
@@ -82,13 +82,12 @@ func (h helper) program(ctx context.Context) *program {
 	return &program{ctx: ctx, name: "docker-credential-" + h.name, env: h.environment()}
 }
 
-// jobVariables begins the names by which this process's environment has the job's
-// variables.
+// jobVariables is the prefix of the job's variables in this process's environment.
 const jobVariables = "CUSTOM_ENV_"
 
-// environment is what the program starts with. No program gets the job's variables,
-// and one that the job named gets nothing of the Runner's beyond what it needs to be
-// found and to find its settings.
+// environment is the environment of the program. No program gets the job's variables. A program
+// that the job named gets only the Runner's variables that it needs to be found and to find its
+// settings.
 func (h helper) environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
@@ -99,8 +98,8 @@ func (h helper) environment() []string {
 	})
 }
 
-// program runs a helper for the library, within bounded time and with nothing of
-// what it writes in an error: a secret may be in it.
+// program runs a helper for the library, with a time limit. Its output is not used in errors,
+// because it may contain a secret.
 type program struct {
 	ctx   context.Context
 	name  string
@@ -140,7 +139,7 @@ func (p *program) explain(err error) error {
 		err = p.err
 	case helpers.IsCredentialsMissingServerURL(err) || helpers.IsCredentialsMissingUsername(err):
 	default:
-		err = errors.New("its answer is not understood")
+		err = errors.New("its answer is not valid")
 	}
 	return fmt.Errorf("%s %s: %w", p.name, p.args[0], err)
 }

@@ -1,32 +1,31 @@
-// Package image is what a job asks for of images: their names, which of them the
-// administrator allows, when they are pulled, and with which credentials. It speaks to
-// no engine and no registry. Policies, credentials and lines of the log are those of
-// GitLab's Docker executor (gitlab-runner, helpers/docker/auth).
+// Package image handles the image settings of a job: names, the administrator's rules, pull
+// policies and credentials. It does not connect to an engine or a registry. Policies,
+// credentials and log lines are those of GitLab's Docker executor (gitlab-runner,
+// helpers/docker/auth).
 package image
 
-// Policy says when an image is pulled.
+// Policy decides when an image is pulled.
 type Policy string
 
-// The policies, by the names that GitLab CI gives them.
+// The policies, with their names in GitLab CI.
 const (
 	Always       Policy = "always"
 	IfNotPresent Policy = "if-not-present"
 	Never        Policy = "never"
 )
 
-// Request is an image that a job asks for.
+// Request is a request of a job for an image.
 type Request struct {
-	Reference string // one that Check accepts
+	Reference string // valid according to Check
 	Platform  string // os/architecture[/variant], or empty
-	// Policies are tried in order until one yields the image. For an image given
-	// by ID they do not count: no registry knows it.
+	// Policies are tried in order until one succeeds. They do not apply to an image ID,
+	// because registries do not know IDs.
 	Policies []Policy
-	// Credentials are looked through when the image is pulled.
+	// Credentials are searched when the image is pulled.
 	Credentials Sources
 }
 
-// Credentials are what a registry asks for: a user name with a password, or a
-// token.
+// Credentials are a login for a registry: a user name with a password, or a token.
 type Credentials struct {
 	Username, Password string
 	IdentityToken      string // for the registry's token server
@@ -34,13 +33,13 @@ type Credentials struct {
 	Server             string
 }
 
-// Empty tells that there is nothing to show a registry.
+// Empty reports whether there are no credentials.
 func (c Credentials) Empty() bool {
 	return c.Username == "" && c.Password == "" && c.IdentityToken == "" && c.RegistryToken == ""
 }
 
-// String holds no secret.
+// String contains no secret.
 func (c Credentials) String() string { return "[credentials for " + c.Server + "]" }
 
-// GoString holds no secret.
+// GoString contains no secret.
 func (c Credentials) GoString() string { return c.String() }

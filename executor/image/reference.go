@@ -8,12 +8,12 @@ import (
 	"github.com/distribution/reference"
 )
 
-// maxReference is longer than any name that an engine takes: 255 characters of
-// repository, 128 of tag, a digest.
+// maxReference is longer than any name that an engine accepts: 255 characters of repository,
+// 128 of tag, and a digest.
 const maxReference = 512
 
-// Check says what is wrong with the name or ID of an image. The text does not
-// repeat the name, which anybody may have written.
+// Check returns what is wrong with the name or ID of an image. The error does not repeat the
+// name, because anybody may have written it.
 func Check(ref string) error {
 	if len(ref) > maxReference {
 		return errors.New("it is too long")
@@ -21,12 +21,12 @@ func Check(ref string) error {
 	if IsID(ref) {
 		return nil
 	}
-	if strings.HasPrefix(ref, "sha256:") && !strings.Contains(ref, "/") { // else it is a host's name
+	if strings.HasPrefix(ref, "sha256:") && !strings.Contains(ref, "/") { // otherwise it is a host name
 		return errors.New("it begins like an image's ID, which has 64 hexadecimal digits behind sha256: and no more")
 	}
 	named, err := reference.ParseNormalizedNamed(ref)
-	if err == nil && reference.Domain(named) == "" { // the library takes a host with an underscore for a folder
-		return errors.New("what is before its first slash is not the name of a host")
+	if err == nil && reference.Domain(named) == "" { // the library treats a host with an underscore as a folder
+		return errors.New("the part before the first slash is not a host name")
 	}
 	if errors.Is(err, reference.ErrNameNotCanonical) || errors.Is(err, reference.ErrNameContainsUppercase) ||
 		errors.Is(err, reference.ErrNameTooLong) || errors.Is(err, reference.ErrReferenceInvalidFormat) {
@@ -38,12 +38,11 @@ func Check(ref string) error {
 	return nil
 }
 
-// IsID tells a whole image ID, sha256:... or its number alone, from a name.
+// IsID reports whether ref is a complete image ID: sha256:... or only its digits.
 func IsID(ref string) bool { return idOf(ref) != "" }
 
-// The names by which Docker Hub's registry is known beside its own, and the folder
-// and the tag that are meant where none is written (distribution/reference,
-// normalize.go; moby, registry/config.go).
+// Other names of Docker Hub's registry, and its default folder and tag
+// (distribution/reference, normalize.go; moby, registry/config.go).
 const (
 	dockerHub      = "docker.io"
 	officialFolder = "library/"
@@ -52,10 +51,10 @@ const (
 
 var dockerHubHosts = []string{"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 
-// Canonical is the one spelling of all that mean the same image: the registry's name
-// in lower case, without HTTPS's own port and as docker.io for Docker Hub, with the
-// tag that is meant, and with the digest if there is one. An ID has its algorithm in
-// front. What Check refuses is returned as it is.
+// Canonical returns the same text for all names of an image: the registry in lower case,
+// without HTTPS's default port, and docker.io for Docker Hub; with the default tag if there is
+// none, and with the digest if there is one. An ID gets its algorithm as prefix. A name that
+// Check refuses is returned unchanged.
 func Canonical(ref string) string {
 	if id := idOf(ref); id != "" {
 		return string(id)
@@ -74,8 +73,8 @@ func Canonical(ref string) string {
 	return name
 }
 
-// split takes a name apart in its canonical form. Only one with a digest has no tag;
-// path is empty when ref is no name.
+// split splits a name into the parts of its canonical form. A name without a tag has a digest.
+// Path is empty if ref is not a name.
 func split(ref string) (host, path, tag, digest string) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -95,8 +94,8 @@ func split(ref string) (host, path, tag, digest string) {
 	return host, path, tag, digest
 }
 
-// canonicalHost is a registry's host[:port] as in [Canonical]. A name of one label
-// keeps its port: without it, it would be a part of a path on Docker Hub.
+// canonicalHost is a registry's host[:port] as in [Canonical]. A name of one label keeps its
+// port: without the port, it would be part of a path on Docker Hub.
 func canonicalHost(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ":443")
 	switch {
@@ -108,7 +107,7 @@ func canonicalHost(host string) string {
 	return host
 }
 
-// idOf is the ID that ref is; empty when it is a name.
+// idOf is the ID in ref; empty if ref is a name.
 func idOf(ref string) imageID {
 	parsed, err := reference.ParseAnyReference(ref)
 	if err != nil {
@@ -120,10 +119,10 @@ func idOf(ref string) imageID {
 	return imageID(parsed.String())
 }
 
-// ForEngine is ref in a form that an engine cannot take for anything else: a short
-// name such as "cafe" could be the beginning of an image's ID to it (moby,
-// daemon/images, GetImage). The registry is spelled as in ref, since the engine's
-// settings for it (insecure-registries, certs.d) are found by that.
+// ForEngine returns ref in a form that has only one meaning for an engine. An engine may treat a
+// short name such as "cafe" as the beginning of an image ID (moby, daemon/images, GetImage). The
+// registry keeps its spelling, because the engine's settings for it (insecure-registries,
+// certs.d) depend on that.
 func ForEngine(ref string) string {
 	if id := idOf(ref); id != "" {
 		return string(id)
@@ -135,8 +134,8 @@ func ForEngine(ref string) string {
 	return reference.TagNameOnly(named).String()
 }
 
-// Whole is a name with its registry and its tag, as a registry's own tools write
-// it. An image's ID is none. The error does not repeat the name.
+// Whole returns a name with its registry and tag, as registry programs write it. An image ID is
+// an error. The error does not repeat the name.
 func Whole(ref string) (string, error) {
 	if err := Check(ref); err != nil {
 		return "", err
@@ -151,7 +150,7 @@ func Whole(ref string) (string, error) {
 	return reference.TagNameOnly(named).String(), nil
 }
 
-// Repository is the name of an image without its tag.
+// Repository is the name of an image without tag and digest.
 func Repository(ref string) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {

@@ -64,8 +64,8 @@ func FuzzReference(f *testing.F) {
 	})
 }
 
-// Whatever name is accepted is one line without anything that could be more than
-// a name to an engine, a shell or a log.
+// Every accepted name is one line, and an engine, a shell or a log cannot treat it as anything
+// but a name.
 func checkReference(t *testing.T, ref, pattern string) {
 	Allowed([]string{pattern, "!" + pattern}, ref)
 	path := registryPath(ref)

@@ -7,19 +7,19 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Allowed tells whether patterns allow an image that Check accepts: one matches,
-// and none behind a "!" does. Without any but such, all others are allowed.
+// Allowed reports whether patterns allow an image, which Check accepts. At least one pattern
+// must match, and none with a "!" may match. If all patterns have a "!", every other image is
+// allowed.
 //
-// Patterns are those of doublestar: * stops at a slash, ** does not. Both sides are
-// compared in their canonical form, so no spelling gets around a pattern. An engine
-// ignores the tag before a digest; therefore
-//   - an allowing pattern matches a digest only where it has an "@" itself, or where
-//     its last part is "**";
-//   - a forbidding pattern matches a digest, too, where it matches the repository
-//     under any tag.
+// Patterns have the syntax of doublestar: * stops at a slash, ** does not. Names and patterns
+// are compared in their canonical form, so another spelling cannot evade a pattern. An engine
+// ignores the tag before a digest. Therefore
+//   - an allowing pattern matches a digest only if it contains an "@", or if its last part is
+//     "**";
+//   - a forbidding pattern also matches a digest if it matches the repository with any tag.
 //
-// An image's ID says nothing of where the image is from: with any pattern, it is
-// allowed only by one that begins like an ID.
+// An image ID does not show the source of the image. If there are patterns, an ID is allowed
+// only by a pattern that begins like an ID.
 func Allowed(patterns []string, ref string) bool {
 	names, id := namesOf(ref), idOf(ref)
 	allows, forbids := names.allowedBy, names.forbiddenBy
@@ -40,8 +40,8 @@ func Allowed(patterns []string, ref string) bool {
 	return wanted || !some
 }
 
-// spellings are one image's names in canonical form and in the short ones of Docker
-// Hub's images.
+// spellings are the names of one image in canonical form, and in the short form for images of
+// Docker Hub.
 type spellings struct {
 	repositories []string // the first is the canonical one
 	tag, digest  string   // one may be empty
@@ -59,8 +59,8 @@ func namesOf(ref string) spellings {
 	return s
 }
 
-// named are the names with a tag, where there is one, and without it where it is
-// the one that is meant then.
+// named are the names with a tag, if there is one, and also without it if it is the default
+// tag.
 func (s spellings) named() []string {
 	var all []string
 	for _, r := range s.repositories {
@@ -85,7 +85,7 @@ func (s spellings) allowedBy(pattern string) bool {
 }
 
 func (s spellings) forbiddenBy(pattern string) bool {
-	// Plain HTTP's port may lead to the registry of the name without it.
+	// HTTP's default port may lead to the same registry as the name without a port.
 	if host, path, _ := strings.Cut(s.repositories[0], "/"); strings.HasSuffix(host, ":80") {
 		s.repositories = append(slices.Clone(s.repositories), strings.TrimSuffix(host, ":80")+"/"+path)
 	}
@@ -99,7 +99,7 @@ func (s spellings) forbiddenBy(pattern string) bool {
 	return matchesAny(pattern, names) || matchesAny(withoutTag(pattern), s.repositories)
 }
 
-// withoutTag is a pattern of repositories made from one of tags.
+// withoutTag makes a pattern for repositories from a pattern for tags.
 func withoutTag(pattern string) string {
 	if n := strings.LastIndexByte(pattern, ':'); n > strings.LastIndexByte(pattern, '/') {
 		return pattern[:n]
@@ -129,8 +129,8 @@ func matches(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// alternatives are the patterns that one with braces stands for, each with its
-// registry in canonical form. The configuration has checked the pattern.
+// alternatives expands the braces of a pattern, with the registry in canonical form. The
+// configuration has already checked the pattern.
 func alternatives(pattern string) []string {
 	begin, commas, end := braces(pattern)
 	if end < 0 {
@@ -145,8 +145,8 @@ func alternatives(pattern string) []string {
 	return all
 }
 
-// braces finds the first pair and the commas between its alternatives; end is -1
-// when there is none.
+// braces finds the first pair of braces and the commas between its alternatives; end is -1 if
+// there is none.
 func braces(pattern string) (begin int, commas []int, end int) {
 	depth, class := 0, false
 	for n := 0; n < len(pattern); n++ {
@@ -173,8 +173,8 @@ func braces(pattern string) (begin int, commas []int, end int) {
 	return 0, nil, -1
 }
 
-// canonicalPattern writes a pattern's registry as [Canonical] does. What is before
-// the first slash is in lower case in every canonical name.
+// canonicalPattern converts a pattern's registry as [Canonical] does. The part before the first
+// slash is in lower case in every canonical name.
 func canonicalPattern(pattern string) string {
 	host, rest, ok := strings.Cut(pattern, "/")
 	lower := strings.ToLower(host)

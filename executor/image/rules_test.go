@@ -13,7 +13,7 @@ const (
 
 func TestAllowed(t *testing.T) {
 	for _, tt := range []struct {
-		patterns string // with blanks between them
+		patterns string // separated by blanks
 		ref      string
 		want     bool
 	}{
@@ -49,8 +49,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// An engine takes the digest and ignores the tag before it: a pattern that names a
-// tag says nothing of a digest.
+// An engine uses the digest and ignores the tag before it, so a pattern with a tag does not
+// match a digest.
 func TestDigestsAreAllowedByName(t *testing.T) {
 	for _, tt := range []struct {
 		patterns string
@@ -67,7 +67,7 @@ func TestDigestsAreAllowedByName(t *testing.T) {
 		{"{ci@sha256:*,ruby:3.*}", "ruby:3.1" + digest1, false},
 		{"{ci@sha256:*,ruby:3.*}", "ci:1" + digest1, true},
 		{"ruby" + digest1, "ruby" + digest1, true},
-		{"ruby" + digest1, "ruby:3" + digest1, true}, // the digest says which image it is
+		{"ruby" + digest1, "ruby:3" + digest1, true}, // the digest identifies the image
 		{"ruby" + digest1, "docker.io/library/ruby" + digest1, true},
 		{"ruby" + digest1, "ruby" + digest2, false},
 		{"ruby" + digest1, "ruby", false},
@@ -78,7 +78,7 @@ func TestDigestsAreAllowedByName(t *testing.T) {
 		{"registry.example/group/**", "registry.example/group/a/ci:1" + digest1, true},
 		{"**", "ruby:3" + digest1, true},
 		{"registry.example/**@sha256:*", "registry.example/a/b" + digest1, true},
-		// What forbids a tag forbids all digests: one may be that tag's.
+		// A pattern that forbids a tag forbids all digests, because one may be that tag's.
 		{"!ruby:*", "ruby" + digest1, false},
 		{"!ruby:2*", "ruby" + digest1, false},
 		{"!ruby:2*", "ruby:3" + digest1, false},
@@ -100,7 +100,7 @@ func TestDigestsAreAllowedByName(t *testing.T) {
 	}
 }
 
-// One registry has several names, in an image's name and in a pattern.
+// A registry has several names, both in image names and in patterns.
 func TestAllowedWhateverTheSpelling(t *testing.T) {
 	for _, tt := range []struct {
 		patterns string
@@ -137,7 +137,7 @@ func TestAllowedWhateverTheSpelling(t *testing.T) {
 	}
 }
 
-// An ID says nothing of where the image is from: only what names IDs allows one.
+// An ID does not show the source of the image, so only a pattern for IDs allows it.
 func TestIDsAreAllowedByName(t *testing.T) {
 	for _, ref := range []string{"sha256:" + someID, someID} {
 		for patterns, want := range map[string]bool{
@@ -199,10 +199,10 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// However a name is spelled, the rules say the same of it, and no digest and no ID
-// is allowed that no pattern names.
+// The rules give the same result for every spelling of a name. They allow a digest or an ID only
+// if a pattern names it.
 func checkRules(t *testing.T, ref, pattern string) {
-	// What a pattern's braces stand for grows with their number: it is the administrator's.
+	// The number of alternatives grows with the braces. The administrator is responsible for it.
 	pattern = strings.TrimLeft(pattern, "!")
 	if Check(ref) != nil || pattern == "" || len(pattern) > 100 ||
 		strings.Count(pattern, "{") > 3 || strings.Count(pattern, ",") > 6 || strings.Count(pattern, "*") > 8 {

@@ -11,27 +11,27 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 )
 
-// When a line on a pull is due: not before tellPause after the last one, then
-// with the next tellStep percent, and at the latest after tellLongest. A pull of
-// an hour is told in some 200 lines, one of 30 seconds in five.
+// A line about a pull is logged at most every reportPause, when reportStep more percent are
+// done, and at the latest after reportLongest. A pull of one hour has some 200 lines, and one of
+// 30 seconds has five.
 const (
-	tellPause   = 5 * time.Second
-	tellLongest = 20 * time.Second
-	tellStep    = 10
+	reportPause   = 5 * time.Second
+	reportLongest = 20 * time.Second
+	reportStep    = 10
 )
 
-// layer is what is known of one layer of a pull, in bytes.
+// layer is the state of one layer of a pull. Sizes are in bytes.
 type layer struct {
 	size     int64 // 0: not known yet
 	here     int64 // downloaded
 	unpacked int64
 	complete bool // downloaded
-	again    bool // broken off, and waiting for the engine's next try
+	again    bool // interrupted, and waiting for the engine's next attempt
 }
 
-// teller tells the progress of one pull. The engine reports layers only; a few of
-// them are downloaded at a time, and the size of the others is not known.
-type teller struct {
+// reporter logs the progress of one pull. The engine reports only layers. It downloads a few of
+// them at a time, and the sizes of the others are not known yet.
+type reporter struct {
 	log    logrus.FieldLogger
 	name   string
 	layers map[string]*layer
@@ -42,13 +42,13 @@ type teller struct {
 	lastPhase   string
 }
 
-func newTeller(log logrus.FieldLogger, name string) *teller {
+func newReporter(log logrus.FieldLogger, name string) *reporter {
 	now := time.Now()
-	return &teller{log: log, name: name, layers: map[string]*layer{}, began: now, last: now}
+	return &reporter{log: log, name: name, layers: map[string]*layer{}, began: now, last: now}
 }
 
 // The statuses are those of the engine (moby, distribution/ and pkg/progress).
-func (t *teller) tell(p engine.Progress) {
+func (t *reporter) report(p engine.Progress) {
 	switch p.Status {
 	case "Pulling fs layer", "Waiting":
 		t.layer(p)
@@ -67,7 +67,7 @@ func (t *teller) tell(p engine.Progress) {
 	case "Already exists":
 		delete(t.layers, p.Layer)
 	default:
-		if !strings.HasPrefix(p.Status, "Retrying in ") { // counts down
+		if !strings.HasPrefix(p.Status, "Retrying in ") { // the text counts down
 			return
 		}
 		if l := t.layer(p); !l.again {
@@ -78,7 +78,7 @@ func (t *teller) tell(p engine.Progress) {
 	t.line()
 }
 
-func (t *teller) layer(p engine.Progress) *layer {
+func (t *reporter) layer(p engine.Progress) *layer {
 	l := t.layers[p.Layer]
 	if l == nil {
 		l = &layer{}
@@ -87,8 +87,8 @@ func (t *teller) layer(p engine.Progress) *layer {
 	return l
 }
 
-// sums are over all layers; unknown is the number of those without a size.
-func (t *teller) sums() (here, size, unpacked int64, unknown int, complete bool) {
+// sums returns the sums over all layers; unknown is the number of layers without a size.
+func (t *reporter) sums() (here, size, unpacked int64, unknown int, complete bool) {
 	complete = true
 	for _, l := range t.layers {
 		here, size, unpacked = here+l.here, size+l.size, unpacked+l.unpacked
@@ -102,11 +102,11 @@ func (t *teller) sums() (here, size, unpacked int64, unknown int, complete bool)
 	return here, size, unpacked, unknown, complete
 }
 
-// line tells how far the pull is, if it is time to.
-func (t *teller) line() {
+// line logs the progress if a line is due.
+func (t *reporter) line() {
 	here, size, unpacked, unknown, complete := t.sums()
 	since := time.Since(t.last)
-	if size == 0 || since < tellPause {
+	if size == 0 || since < reportPause {
 		return
 	}
 	phase, done := "Pulling", here
@@ -114,7 +114,7 @@ func (t *teller) line() {
 		phase, done = "Unpacking", unpacked
 	}
 	percent := 100 * done / size
-	if phase == t.lastPhase && percent < t.lastPercent+tellStep && since < tellLongest {
+	if phase == t.lastPhase && percent < t.lastPercent+reportStep && since < reportLongest {
 		return
 	}
 	if phase == "Unpacking" {
@@ -125,7 +125,7 @@ func (t *teller) line() {
 	t.last, t.lastBytes, t.lastPercent, t.lastPhase = time.Now(), here, percent, phase
 }
 
-// downloading words how far a download is, at the speed since the last line.
+// downloading describes the progress of a download, with the speed since the last line.
 func downloading(here, size, more int64, unknown int, since time.Duration) string {
 	text := fmt.Sprintf("%s of %s", amount(here), amount(size))
 	least := ""
@@ -145,8 +145,8 @@ func downloading(here, size, more int64, unknown int, since time.Duration) strin
 	return text + fmt.Sprintf(", %s/s, %s%s left", amount(int64(speed)), least, left.Round(time.Second))
 }
 
-// end tells what a pull that succeeded took, if anything was downloaded.
-func (t *teller) end() {
+// end logs the size and time of a successful pull, if anything was downloaded.
+func (t *reporter) end() {
 	here, _, _, _, _ := t.sums()
 	took := time.Since(t.began)
 	if here > 0 && took > 0 {

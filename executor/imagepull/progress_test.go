@@ -12,7 +12,7 @@ import (
 
 const mb = 1_000_000
 
-// step is what the engine reports after some time.
+// step is a report of the engine after some time.
 type step struct {
 	after time.Duration
 	p     engine.Progress
@@ -29,7 +29,7 @@ func TestProgress(t *testing.T) {
 		want  []string
 	}{
 		{"nothing to download", []step{at(0, "a", "Already exists", 0, 0), at(time.Minute, "latest", "Pulling from x", 0, 0)}, nil},
-		{"too fast for more than the end", []step{
+		{"too fast for more than the last line", []step{
 			at(0, "a", "Pulling fs layer", 0, 0), at(0, "a", "Downloading", 10*mb, 200*mb), at(4*time.Second, "a", "Download complete", 0, 0),
 		}, []string{"Pulled x: 200MB in 4s"}},
 		{"steps of time and of ten percent", []step{
@@ -75,14 +75,14 @@ func TestProgress(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // with a clock of its own
+			synctest.Test(t, func(t *testing.T) { // with its own clock
 				var log bytes.Buffer
-				teller := newTeller(logTo(&log), "x")
+				reporter := newReporter(logTo(&log), "x")
 				for _, s := range tt.steps {
 					time.Sleep(s.after)
-					teller.tell(s.p)
+					reporter.report(s.p)
 				}
-				teller.end()
+				reporter.end()
 				var want string
 				if tt.want != nil {
 					want = strings.Join(tt.want, "\n") + "\n"
@@ -95,14 +95,14 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// A slow pull of an hour does not flood the log.
+// A slow pull of one hour writes only a limited number of lines.
 func TestProgressIsNoFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		teller := newTeller(logTo(&log), "x")
+		reporter := newReporter(logTo(&log), "x")
 		for n := range int64(36000) {
 			time.Sleep(100 * time.Millisecond)
-			teller.tell(engine.Progress{Layer: "a", Status: "Downloading", Current: n * 1000, Total: 36000 * 1000})
+			reporter.report(engine.Progress{Layer: "a", Status: "Downloading", Current: n * 1000, Total: 36000 * 1000})
 		}
 		if n := strings.Count(log.String(), "\n"); n < 100 || n > 200 {
 			t.Errorf("%d lines in an hour", n)

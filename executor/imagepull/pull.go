@@ -1,6 +1,5 @@
-// Package imagepull gets a job's images into the engine's store, and tells the job log of
-// it in the lines of GitLab's Docker executor (gitlab-runner,
-// executors/docker/internal/pull).
+// Package imagepull pulls a job's images, and writes the same lines to the job log as GitLab's
+// Docker executor (gitlab-runner, executors/docker/internal/pull).
 package imagepull
 
 import (
@@ -19,19 +18,18 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 )
 
-// Store is what we need of an engine.
+// Store is the part of an engine that this package needs.
 type Store interface {
 	InspectImage(ctx context.Context, ref, platform string) (engine.Image, error)
 	Pull(ctx context.Context, ref, platform string, c image.Credentials, progress func(engine.Progress)) error
 }
 
-// mostLength bounds what the images of a job say of themselves, in bytes: with each
-// list of the engine's containers all processes of ours read it.
+// mostLength limits the descriptions of a job's images, in bytes. All processes of this program
+// read them with each list of the engine's containers.
 const mostLength = 2 << 20
 
-// All gets several images at once, in the order of the requests; what is asked
-// for twice is got once. The first that cannot be had ends the others, and its
-// error is returned.
+// All gets several images in parallel, in the order of the requests. Equal requests are done
+// once. The first failure stops the others, and its error is returned.
 func All(ctx context.Context, store Store, requests []image.Request, log logrus.FieldLogger) ([]engine.Image, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -66,8 +64,8 @@ func All(ctx context.Context, store Store, requests []image.Request, log logrus.
 	return images, nil
 }
 
-// Get makes the image be in the store. Its error is the job's fault when another
-// attempt would find the same: no such image, or no right to it.
+// Get makes sure that the engine has the image. The job is at fault if another attempt would
+// fail in the same way: the image does not exist, or there is no access to it.
 func Get(ctx context.Context, store Store, r image.Request, log logrus.FieldLogger) (engine.Image, error) {
 	g := getter{Request: r, store: store, name: image.ForEngine(r.Reference), log: log}
 	if image.IsID(r.Reference) {
@@ -95,8 +93,8 @@ func Get(ctx context.Context, store Store, r image.Request, log logrus.FieldLogg
 	return engine.Image{}, failure(r, errs)
 }
 
-// failure is the last policy's error. It is the job's fault only when all were:
-// otherwise another attempt may succeed.
+// failure returns the last policy's error. The job is at fault only if all errors are its fault,
+// because otherwise another attempt may succeed.
 func failure(r image.Request, errs []error) error {
 	if len(errs) == 0 {
 		return fmt.Errorf("image %q: there is no pull policy", r.Reference)
@@ -108,7 +106,7 @@ func failure(r image.Request, errs []error) error {
 	return err
 }
 
-// digest prefers the one in the image's own repository: one image can have
+// digest returns a digest of the image, preferably in the image's repository: one image can have
 // several names.
 func digest(img engine.Image, ref string) string {
 	if len(img.Digests) == 0 {
@@ -124,15 +122,15 @@ func digest(img engine.Image, ref string) string {
 	return " with digest " + best
 }
 
-// getter works on one request.
+// getter handles one request.
 type getter struct {
 	image.Request
 	store Store
-	name  string // what the engine is asked for
+	name  string // the name for requests to the engine
 	log   logrus.FieldLogger
 }
 
-// inspect looks the image up in the engine's store.
+// inspect looks up the local image.
 func (g getter) inspect(ctx context.Context) (engine.Image, error) {
 	img, err := g.store.InspectImage(ctx, g.name, g.Platform)
 	if engine.IsTooLarge(err) {
@@ -141,7 +139,7 @@ func (g getter) inspect(ctx context.Context) (engine.Image, error) {
 	return img, err
 }
 
-// local looks in the engine's store alone.
+// local looks up the image without a pull.
 func (g getter) local(ctx context.Context, p image.Policy) (engine.Image, error) {
 	img, err := g.inspect(ctx)
 	switch {
@@ -149,7 +147,7 @@ func (g getter) local(ctx context.Context, p image.Policy) (engine.Image, error)
 		return img, fault.Jobf("image %q is on this machine for the platform %s, not for %s, and the pull policy is %q", g.Reference, img.Platform, g.Platform, p)
 	case engine.IsNotFound(err) && image.IsID(g.Reference):
 		return img, fault.Jobf("image %q is not on this machine, and an image given by its ID cannot be pulled", g.Reference)
-	case engine.IsNotFound(err) && g.Platform != "": // engines from API 1.49 on look for the platform themselves
+	case engine.IsNotFound(err) && g.Platform != "": // engines from API 1.49 on compare the platform themselves
 		return img, fault.Jobf("image %q is not on this machine for the platform %s, and the pull policy is %q", g.Reference, g.Platform, p)
 	case engine.IsNotFound(err):
 		return img, fault.Jobf("image %q is not on this machine and the pull policy is %q", g.Reference, p)
@@ -174,8 +172,8 @@ func (g getter) by(ctx context.Context, p image.Policy) (engine.Image, error) {
 	return g.pull(ctx)
 }
 
-// runsOn tells whether an image for the platform has is one for want; whoever
-// says nothing of a variant takes any.
+// runsOn reports whether an image for the platform has is also one for want. A platform without
+// a variant matches every variant.
 func runsOn(has, want string) bool {
 	return want == "" || has == want || strings.HasPrefix(has, want+"/") || strings.HasPrefix(want, has+"/")
 }

@@ -20,7 +20,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 )
 
-// What engines say, word for word.
+// Messages of engines, verbatim.
 var (
 	errDown   = errors.New(`Get "http://127.0.0.1:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused`)
 	errDenied = errors.New(`Get "http://127.0.0.1:5000/v2/": unauthorized: authentication required`)
@@ -29,12 +29,12 @@ var (
 	errFull   = errors.New("failed to register layer: write /x: no space left on device")
 )
 
-// store is an engine's, in which pulls end as written down. As in an engine's, an
-// image is also found by the beginning of its ID.
+// store is an engine's image store with given results of pulls. As in an engine, an image is
+// also found by the beginning of its ID.
 type store struct {
 	mu      sync.Mutex
 	here    map[string]engine.Image
-	pulls   []error // of each further pull; nil, and all after the last, succeed
+	pulls   []error // result of each pull; nil means success, and so does the end of the list
 	pulled  []string
 	shown   []image.Credentials
 	lookups []string
@@ -56,7 +56,7 @@ func (s *store) InspectImage(_ context.Context, ref, platform string) (engine.Im
 	return engine.Image{}, fmt.Errorf("No such image: %s: %w", ref, cerrdefs.ErrNotFound)
 }
 
-// familiar is the short name by which the store has an image.
+// familiar is the short name of an image in the store.
 func familiar(ref string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(ref, "docker.io/library/"), ":latest")
 }
@@ -117,7 +117,7 @@ func TestGet(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		request image.Request // of x:1 and always, unless it says something else
+		request image.Request // defaults to x:1 and the policy always
 		here    map[string]engine.Image
 		pulls   []error
 		log     []string
@@ -192,7 +192,7 @@ func TestGet(t *testing.T) {
 				if len(s.pulled) != tt.pulled {
 					t.Errorf("pulled %d times, want %d", len(s.pulled), tt.pulled)
 				}
-				// Half of two seconds and of four, and half more of both.
+				// The pauses are two and four seconds, each between half as long and half as long again.
 				if took := time.Since(began); tt.pulled == 3 && (took < 3*time.Second || took > 9*time.Second) || tt.pulled < 3 && took > 0 {
 					t.Errorf("took %s", took)
 				}
@@ -201,8 +201,8 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// A name that consists of hexadecimal digits is no way to an image by the beginning
-// of its ID, whatever its registry says.
+// A name of hexadecimal digits must not select an image by the beginning of its ID, whatever the
+// registry has.
 func TestNamesAreNoIDs(t *testing.T) {
 	const number = "cafe456789012345678901234567890123456789012345678901234567890123"
 	private := engine.Image{ID: "sha256:" + number, Platform: "linux/amd64"}
@@ -215,7 +215,7 @@ func TestNamesAreNoIDs(t *testing.T) {
 			}
 		}
 	}
-	// Its whole ID is one.
+	// The complete ID selects it.
 	s := &store{here: map[string]engine.Image{"registry.example/private:1": private}}
 	if img, err := Get(t.Context(), s, image.Request{Reference: number}, logTo(new(bytes.Buffer))); err != nil || img.ID != private.ID {
 		t.Errorf("%v, %v", img, err)

@@ -10,14 +10,14 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// How often and when a pull is tried again, as GitLab's Docker executor does it.
+// Number and times of the attempts to pull, as in GitLab's Docker executor.
 const (
 	pullTries    = 3 // per policy
 	firstPause   = 2 * time.Second
 	longestPause = 10 * time.Second
 )
 
-// pull pulls the image, again when what failed may pass.
+// pull pulls the image, and tries again after a temporary failure.
 func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	found, err := g.Credentials.Find(ctx, g.Reference, g.log)
 	if err != nil {
@@ -34,8 +34,8 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	tries := 0
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		tries++
-		t := newTeller(g.log, g.Reference)
-		err := g.store.Pull(ctx, g.name, g.Platform, found.Credentials, t.tell)
+		t := newReporter(g.log, g.Reference)
+		err := g.store.Pull(ctx, g.name, g.Platform, found.Credentials, t.report)
 		if err != nil {
 			return struct{}{}, g.classify(ctx, err, found.Source)
 		}
@@ -50,13 +50,13 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	}
 	img, err := g.inspect(ctx)
 	if engine.IsNotFound(err) {
-		return img, fault.Systemf("image %q was pulled, and is not on this machine all the same: %w", g.Reference, err)
+		return img, fault.Systemf("image %q was pulled but is not on this machine: %w", g.Reference, err)
 	}
 	return img, err
 }
 
-// classify says whose fault a failed pull is, and marks as permanent what another
-// try would not mend.
+// classify decides whether the job is at fault for a failed pull, and marks an error as permanent
+// if another attempt cannot succeed.
 func (g getter) classify(ctx context.Context, err error, source string) error {
 	switch {
 	case ctx.Err() != nil || engine.IsUnreachable(err):

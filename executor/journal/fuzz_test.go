@@ -12,9 +12,8 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// FuzzRead reads any file's content as a journal. What is understood is the same after
-// it was written and read again, and everything that can be done with a journal can be
-// done with it.
+// FuzzRead reads arbitrary text as a journal. Valid text must be the same after it was written and
+// read again, and every operation must work on it.
 func FuzzRead(f *testing.F) {
 	const name = "gsx-0123abcd-p1-j2"
 	whole := Content{
@@ -62,14 +61,14 @@ func FuzzRead(f *testing.F) {
 		if len(c.Resources) != before {
 			t.Errorf("%d resources have become %d", before, len(c.Resources))
 		}
-		// Of a label that holds the same.
+		// The same applies to a label.
 		if p := owner.Parse(c.Owner.String()); p != (owner.Process{}) && owner.Parse(p.String()) != p {
 			t.Errorf("%+v", p)
 		}
 	})
 }
 
-// A file that is no journal costs no more memory than one that is.
+// A file that is not a journal needs no more memory than a journal.
 func TestReadIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	const name = "gsx-0123abcd-p1-j2"
@@ -87,7 +86,7 @@ func TestReadIsBounded(t *testing.T) {
 	}
 }
 
-// Whatever is in a journal, it takes no more memory than a driver may have.
+// Reading any journal takes no more memory than a driver may use.
 func TestLargestJournals(t *testing.T) {
 	const name = "gsx-0123abcd-p1-j2"
 	fill := func(before, piece, after string) string {

@@ -1,13 +1,12 @@
-// Package journal keeps, for each job, what was asked for, what was created and
-// what is gone. A resource is written down before it is created and struck when
-// it is gone, so whatever dies in between, what is left can be found again.
+// Package journal records, for each job, which resources were requested, made and removed. A
+// resource is recorded before it is made, and its entry is removed when it is gone. So if a
+// process dies in between, the resource can still be found.
 //
-// One file per job, in JSON, replaced as a whole: a reader sees the old or the
-// new one, never half of one. The file is flushed to disk before a change is
-// reported as made. A full disk refuses a change; the file then stays as it was, and
-// the next change writes everything again. A journal can be forgotten on a full disk.
-// A Journal's methods may be called concurrently; two processes that change one
-// need the job's lock.
+// Each job has one JSON file, which is always replaced as a whole: a reader sees the old or the
+// new version. The file is flushed to disk before a change is reported as done. On a full disk
+// a change fails and the file stays as it was; the next change writes everything again. A
+// journal can be removed on a full disk. The methods of a Journal are safe for concurrent use.
+// Two processes that change the same journal need the job's lock.
 package journal
 
 import (
@@ -28,10 +27,10 @@ import (
 	"gitlab-sysbox-executor/executor/owner"
 )
 
-// Schema is the version of the file's form.
+// Schema is the version of the file format.
 const Schema = 1
 
-// Kind is what sort of thing a resource is.
+// Kind is the kind of a resource.
 type Kind string
 
 // The kinds of resources.
@@ -39,27 +38,27 @@ const (
 	Container Kind = "container" // Detail is its ID
 	Network   Kind = "network"
 	Volume    Kind = "volume"
-	// Held is a path of the engine's, gone there already, that somebody still
-	// keeps; Detail tells who (teardown.Grip).
+	// Held is a path that the engine has removed and a process still holds; Detail names the
+	// process (teardown.Grip).
 	Held   Kind = "held"
 	Loop   Kind = "loop" // a loop device; Detail is the file behind it
 	Folder Kind = "folder"
 )
 
-// Resource is one thing that a job has on this machine.
+// Resource is a resource of a job on this machine.
 type Resource struct {
 	Kind   Kind      `json:"kind"`
-	Name   string    `json:"name"` // the engine's name for it; else its path
+	Name   string    `json:"name"` // its name on the engine, or its path
 	Detail string    `json:"detail,omitempty"`
-	At     time.Time `json:"at"` // when it was asked for
-	// Answered tells that whoever was to make it has answered, with success or
-	// not: until then it may come into being after a look has not found it.
+	At     time.Time `json:"at"` // when it was requested
+	// Answered is true if the engine has answered the request, with success or not. Until
+	// then the resource may still appear after a list did not contain it.
 	Answered bool `json:"answered"`
-	// Left says why it could not be removed, and who holds it.
+	// Left is the reason why it could not be removed, with its holders.
 	Left string `json:"left,omitempty"`
 }
 
-// Content is what is on disk.
+// Content is the content of the file.
 type Content struct {
 	Schema   int             `json:"schema"`
 	Name     string          `json:"name"`
@@ -67,20 +66,20 @@ type Content struct {
 	Started  time.Time       `json:"started"`
 	// Engine is the address of the engine that has the resources.
 	Engine string `json:"engine,omitempty"`
-	// Owner is the process that drives the job.
+	// Owner is the owner process of the job.
 	Owner owner.Process `json:"owner"`
-	// Ended tells that the job is over and its cleanup has begun.
+	// Ended is true if the job is over and its cleanup has begun.
 	Ended bool `json:"ended,omitempty"`
-	// Facts are what prepare learnt and run needs; the executor's own.
+	// Facts are what later stages need to know from prepare; defined by the executor.
 	Facts     json.RawMessage `json:"facts,omitempty"`
 	Resources resources       `json:"resources"`
 }
 
-// mostResources is far more than a job has. It bounds the memory that a text takes: an
-// empty resource is two bytes of it.
+// mostResources is far more than any job has. It limits the memory for a text, in which an empty
+// resource has only two bytes.
 const mostResources = 10_000
 
-// resources are at most mostResources where they are read.
+// resources is a list whose length is checked when it is read.
 type resources []Resource
 
 func (l *resources) UnmarshalJSON(text []byte) error {
@@ -90,7 +89,7 @@ func (l *resources) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]Resource)(l))
 }
 
-// elements counts those of a list in JSON; an empty list counts as one.
+// elements counts the elements of a JSON list; an empty list counts as one.
 func elements(list []byte) int {
 	depth, quoted, n := 0, false, 1
 	for i := 0; i < len(list); i++ {
@@ -111,30 +110,30 @@ func elements(list []byte) int {
 	return n
 }
 
-// Journal is one job's.
+// Journal is the journal of one job.
 type Journal struct {
 	path string
 	mu   sync.Mutex
 	file Content
-	// written is what is on disk.
+	// written is the text on disk.
 	written []byte
-	// unread is why it is not known what is on disk, which then stays as it is.
+	// unread is the reason why the file could not be read. The file is then not changed.
 	unread error
 }
 
 const (
 	suffix      = ".json"
 	asideSuffix = ".aside-"
-	// nextSuffix is that of the next version while it is written. Older versions of
-	// this program kept a spare file of that name.
+	// nextSuffix is the suffix of the next version while it is written. Older versions of this
+	// program used the name for a spare file.
 	nextSuffix = ".spare"
 )
 
-// Path is where the journal of the named job is kept below dir.
+// Path is the path of the named job's journal in the folder dir.
 func Path(dir, name string) string { return filepath.Join(dir, name+suffix) }
 
-// Names lists the jobs that have a file below dir, or had one: whose next version or
-// lock, by its suffix behind the journal's own, is still there.
+// Names lists the jobs that have a journal in the folder dir, or whose next version or lock file
+// is still there.
 func Names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -144,7 +143,7 @@ func Names(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		// A name of ours holds no dot.
+		// Job names contain no dot.
 		if name, rest, ok := strings.Cut(e.Name(), suffix); ok && name != "" && !strings.HasPrefix(rest, asideSuffix) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -152,13 +151,13 @@ func Names(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Aside lists the files below dir that could not be understood.
+// Aside lists the unreadable journals in the folder dir.
 func Aside(dir string) ([]string, error) {
 	return filepath.Glob(filepath.Join(dir, "*"+suffix+asideSuffix+"*"))
 }
 
-// Read is what the journal of the named job holds, and false when there is none.
-// Nothing is changed; a file that cannot be understood is an error.
+// Read returns the content of the named job's journal, and false if there is none. It changes
+// nothing. A file that is not a valid journal is an error.
 func Read(dir, name string) (Content, bool, error) {
 	text, err := read(Path(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -173,10 +172,10 @@ func Read(dir, name string) (Content, bool, error) {
 	return c, true, nil
 }
 
-// mostBytes is far more than a journal with all that a job may have.
+// mostBytes is larger than the journal of any job.
 const mostBytes = 16 << 20
 
-// read is a file's text, and one byte more than that where it has more.
+// read returns the text of a file, cut after one byte more than mostBytes.
 func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -184,19 +183,19 @@ func read(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	var text bytes.Buffer
-	if info, err := f.Stat(); err == nil { // ReadAll would copy it again and again
+	if info, err := f.Stat(); err == nil { // ReadAll would grow its buffer many times
 		text.Grow(int(min(info.Size(), mostBytes)) + bytes.MinRead)
 	}
 	_, err = text.ReadFrom(io.LimitReader(f, mostBytes+1))
 	return text.Bytes(), err
 }
 
-// parse understands the text of the named job's journal.
+// parse parses the text of the named job's journal.
 func parse(text []byte, name string) (c Content, err error) {
 	if len(text) > mostBytes {
 		return Content{}, fmt.Errorf("it has more than %d bytes", mostBytes)
 	}
-	if err := json.Unmarshal(text, &c); err != nil { // which may repeat much of the text
+	if err := json.Unmarshal(text, &c); err != nil { // the error may repeat much of the text
 		return Content{}, errors.New(fault.Brief(err.Error()))
 	}
 	if c.Schema != Schema || c.Name != name {
@@ -205,11 +204,10 @@ func parse(text []byte, name string) (c Content, err error) {
 	return c, nil
 }
 
-// Open reads the journal of the named job, or starts an empty one, which is
-// written with its first record. A file that cannot be understood is set aside
-// beside it and reported in aside; the journal is then empty. With an error it is
-// empty, too, and nothing changes what is on disk: each method that would gives the
-// error again.
+// Open reads the journal of the named job, or begins an empty one, whose file is written with the
+// first record. A file that is not a valid journal is renamed, its new name is returned in aside,
+// and the journal is empty. After an error the journal is empty, too. The file is then not
+// changed, and each method that would change it returns the same error.
 func Open(dir, name string) (j *Journal, aside string, err error) {
 	j = &Journal{path: Path(dir, name), file: Content{Schema: Schema, Name: name}}
 	c, there, err := Read(dir, name)
@@ -217,7 +215,7 @@ func Open(dir, name string) (j *Journal, aside string, err error) {
 	case err != nil && there:
 		aside = j.path + asideSuffix + time.Now().UTC().Format("20060102T150405.000000000")
 		if err := os.Rename(j.path, aside); err != nil {
-			j.unread = fmt.Errorf("journal: setting aside: %w", err)
+			j.unread = fmt.Errorf("journal: renaming the unreadable file: %w", err)
 			return j, "", j.unread
 		}
 		return j, aside, nil
@@ -233,7 +231,7 @@ func Open(dir, name string) (j *Journal, aside string, err error) {
 	return j, "", nil
 }
 
-// Content is what the journal holds now.
+// Content returns the present content of the journal.
 func (j *Journal) Content() Content {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -242,22 +240,21 @@ func (j *Journal) Content() Content {
 	return f
 }
 
-// Exists tells whether anything was ever written down and not yet forgotten.
+// Exists reports whether the journal has a file.
 func (j *Journal) Exists() bool {
 	_, err := os.Stat(j.path)
 	return err == nil
 }
 
-// Touch notes that a stage of the job begins: the file's time of modification tells
-// when the journal was last written or a stage began.
+// Touch records that a stage of the job begins: the file's modification time is the last write
+// or the last begin of a stage.
 func (j *Journal) Touch() {
 	now := time.Now()
-	_ = os.Chtimes(j.path, now, now) // only gc's caution depends on it, and it looks at the owner, too
+	_ = os.Chtimes(j.path, now, now) // ignore errors: gc also checks the owner process
 }
 
-// Begin writes down the job's identity, its owner and the engine, with the
-// resources that are about to be created for it, in one record: the first of a
-// journal.
+// Begin writes the first record of a journal: the job's identity, its owner process, the engine,
+// and the resources that are about to be requested.
 func (j *Journal) Begin(identity any, by owner.Process, engine string, intended ...Resource) error {
 	text, err := json.Marshal(identity)
 	if err != nil {
@@ -269,13 +266,13 @@ func (j *Journal) Begin(identity any, by owner.Process, engine string, intended 
 	})
 }
 
-// Intend writes down that resources are about to be created.
+// Intend records resources that are about to be requested.
 func (j *Journal) Intend(resources ...Resource) error {
 	return j.change(func(f *Content) { f.intend(resources) })
 }
 
-// Answered notes that whoever was to make a resource has answered. It reaches
-// the disk with the next change or Flush: lost, it costs a cleanup a second look.
+// Answered records that the engine has answered the request for a resource. It reaches the disk
+// with the next change or Flush. If it is lost, a cleanup only has to list once more.
 func (j *Journal) Answered(kind Kind, name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -284,7 +281,7 @@ func (j *Journal) Answered(kind Kind, name string) {
 	}
 }
 
-// Made writes down that a resource was made, and by which ID the engine knows it.
+// Made records that a resource was made, and its ID on the engine.
 func (j *Journal) Made(kind Kind, name, id string) error {
 	return j.change(func(f *Content) {
 		if i := f.find(kind, name); i >= 0 {
@@ -293,12 +290,12 @@ func (j *Journal) Made(kind Kind, name, id string) error {
 	})
 }
 
-// End writes down that the job is over.
+// End records that the job is over.
 func (j *Journal) End() error {
 	return j.change(func(f *Content) { f.Ended = true })
 }
 
-// Left writes down why a resource could not be removed.
+// Left records why a resource could not be removed.
 func (j *Journal) Left(r Resource) error {
 	return j.change(func(f *Content) {
 		f.intend([]Resource{r})
@@ -306,14 +303,14 @@ func (j *Journal) Left(r Resource) error {
 	})
 }
 
-// Strike writes down that resources are gone.
+// Strike records that resources are gone.
 func (j *Journal) Strike(kind Kind, names ...string) error {
 	return j.change(func(f *Content) {
 		f.Resources = slices.DeleteFunc(f.Resources, func(r Resource) bool { return r.Kind == kind && slices.Contains(names, r.Name) })
 	})
 }
 
-// SetFacts writes down what later stages need to know.
+// SetFacts records what later stages need to know.
 func (j *Journal) SetFacts(facts any) error {
 	text, err := json.Marshal(facts)
 	if err != nil {
@@ -322,7 +319,7 @@ func (j *Journal) SetFacts(facts any) error {
 	return j.change(func(f *Content) { f.Facts = text })
 }
 
-// Facts reads what SetFacts wrote; false when there is nothing.
+// Facts reads what SetFacts wrote; false if there is nothing.
 func (j *Journal) Facts(into any) (bool, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -335,22 +332,22 @@ func (j *Journal) Facts(into any) (bool, error) {
 	return true, nil
 }
 
-// Resources lists what is written down and not struck.
+// Resources lists the recorded resources that are not known to be gone.
 func (j *Journal) Resources() []Resource { return j.Content().Resources }
 
-// Forget removes the journal of a job of which nothing is left.
+// Forget removes the journal of a job that has no resources left.
 func (j *Journal) Forget() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.unread != nil {
 		return j.unread
 	}
-	seam()
+	testHook()
 	for _, path := range []string{j.path, j.path + nextSuffix} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("journal: %w", err)
 		}
-		seam()
+		testHook()
 	}
 	return nil
 }
@@ -368,11 +365,11 @@ func (f *Content) intend(resources []Resource) {
 	}
 }
 
-// Flush writes what has not reached the disk yet.
+// Flush writes changes that have not reached the disk yet.
 func (j *Journal) Flush() error { return j.change(func(*Content) {}) }
 
-// change makes a change and writes it, unless the disk has it already: a write
-// costs a flush.
+// change makes a change and writes the file, unless the text is the same: each write costs a
+// flush.
 func (j *Journal) change(edit func(*Content)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -387,11 +384,11 @@ func (j *Journal) change(edit func(*Content)) error {
 	if bytes.Equal(text, j.written) {
 		return nil
 	}
-	seam()
+	testHook()
 	if err := replace(j.path, append(text, '\n')); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	j.written = text
-	seam()
+	testHook()
 	return nil
 }

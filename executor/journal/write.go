@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 )
 
-// replace puts text at path: the old or the new text is there at any time, and the new
-// one is on disk when it returns. The file of the next version has a fixed name, so
-// that one that a killed process left is overwritten or removed with the journal.
+// replace replaces the file at path. The old or the new text is there at any time, and the new text
+// is on disk when it returns. The next version has a fixed name, so that a file left by a killed
+// process is overwritten, or removed with the journal.
 func replace(path string, text []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -19,7 +19,7 @@ func replace(path string, text []byte) error {
 	if err == nil {
 		err = os.Rename(next, path)
 	}
-	if err != nil { // a full disk: what was written of it takes room
+	if err != nil { // on a full disk: the unfinished file takes space
 		_ = os.Remove(next)
 		return err
 	}
@@ -38,7 +38,7 @@ func write(path string, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// flush makes a folder's entries outlive a power cut.
+// flush flushes a folder, so that its entries survive a power failure.
 func flush(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

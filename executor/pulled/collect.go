@@ -12,7 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// Collect removes images that no job has used for as long as they are kept.
+// Collect removes images that no job has used for the time that they are kept.
 func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
 	if !o.DryRun {
 		if err := s.Settle(ctx); err != nil {
@@ -43,8 +43,8 @@ func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Colle
 	return all, nil
 }
 
-// Unused are the images that jobs can do without, those longest unused first, except
-// what was used within o.OlderThan. The reason is reported with each that is removed.
+// Unused returns removers of the images that no job uses, least recently used first, except those
+// used within o.OlderThan. The reason is reported with each removed image.
 func (s *Store) Unused(_ context.Context, o removal.Options, reason string) ([]removal.Remover, error) {
 	images, err := s.List()
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Store) Unused(_ context.Context, o removal.Options, reason string) ([]r
 	return all, nil
 }
 
-// collect removes one of the images, unless it is used, and returns its size.
+// collect removes an image unless it is in use, and returns its size.
 func (s *Store) collect(ctx context.Context, i Image, reason string, dryRun bool) (removal.Collected, int64) {
 	name := "image " + i.ID
 	if len(i.References) > 0 {

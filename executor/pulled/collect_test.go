@@ -12,8 +12,8 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// keeping is a store with the images one and two, which jobs used last 3 and 2 hours
-// ago, and whose engine has an image that no job pulled.
+// keeping is a store with the images one and two, which jobs used 3 and 2 hours ago, and an engine
+// with a further image that no job pulled.
 func keeping(t *testing.T) (*Store, *images) {
 	t.Helper()
 	e := newImages(map[string]string{one: id(1), two: id(2)})
@@ -40,15 +40,15 @@ func TestCollect(t *testing.T) {
 		name  string
 		keep  time.Duration
 		older time.Duration
-		used  int               // an image that a container has
-		want  map[string]string // reasons; of what stays they are not its age
+		used  int               // the image that a container uses
+		want  map[string]string // reasons; an image that stays has another reason than its age
 	}{
 		{name: "no limit"},
 		{name: "all are newer", keep: 4 * time.Hour},
 		{name: "one is older", keep: 150 * time.Minute, want: map[string]string{one: fmt.Sprintf(reason, 3)}},
 		{name: "all are older", keep: time.Hour, want: map[string]string{one: fmt.Sprintf(reason, 3), two: fmt.Sprintf(reason, 2)}},
 		{name: "all are older, by the command one", keep: time.Hour, older: 150 * time.Minute, want: map[string]string{one: fmt.Sprintf(reason, 3)}},
-		{name: "a container has one", keep: time.Hour, used: 1, want: map[string]string{one: "a container has it", two: fmt.Sprintf(reason, 2)}},
+		{name: "a container has one", keep: time.Hour, used: 1, want: map[string]string{one: "a container uses it", two: fmt.Sprintf(reason, 2)}},
 	} {
 		for _, dryRun := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, dry run %v", tc.name, dryRun), func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// A gc notes what a pull of a dead process has brought, and forgets what is gone; a dry
-// run changes nothing.
+// gc records the result of a dead process's pull, and removes files of images that are gone. A dry run
+// changes nothing.
 func TestCollectSettles(t *testing.T) {
 	for _, dryRun := range []bool{true, false} {
 		s, e := keeping(t)
@@ -113,7 +113,7 @@ func TestCollectSettles(t *testing.T) {
 	}
 }
 
-// A gc that is ended goes through no more images.
+// A gc that is stopped does not continue with further images.
 func TestCollectEnds(t *testing.T) {
 	s, e := keeping(t)
 	ctx, cancel := context.WithCancel(t.Context())

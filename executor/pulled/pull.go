@@ -17,7 +17,7 @@ import (
 	"gitlab-sysbox-executor/executor/imagepull"
 )
 
-// recorder is the engine's store of images for a job, whose pulls are noted.
+// recorder is the engine's image store for a job. It records the job's pulls.
 type recorder struct {
 	imagepull.Store
 	pulled *Store
@@ -27,17 +27,17 @@ type recorder struct {
 type pull struct {
 	Reference string `json:"reference"`
 	Platform  string `json:"platform,omitempty"`
-	// Before are the numbers of all images that were there when it began.
+	// Before are the hashes of all images that were there when it began.
 	Before []string `json:"before"`
 }
 
-// pullPrefix begins the names of the files of pulls.
+// pullPrefix is the prefix of the names of files about pulls.
 const pullPrefix = "pull-"
 
-// noteTime bounds how long it takes to note what came of a pull.
+// noteTime limits the time to record the result of a pull.
 const noteTime = 15 * time.Second
 
-// Pull pulls an image and notes it, if it was not there before.
+// Pull pulls an image and records it if it was not there before.
 func (r recorder) Pull(ctx context.Context, ref, platform string, c image.Credentials, progress func(engine.Progress)) error {
 	p, err := r.pulled.begin(ctx, ref, platform)
 	if err != nil {
@@ -50,7 +50,7 @@ func (r recorder) Pull(ctx context.Context, ref, platform string, c image.Creden
 	defer done()
 	err = r.Store.Pull(ctx, ref, platform, c, progress)
 	if ctx.Err() != nil || engine.IsUnreachable(err) {
-		return err // the engine may have it all the same: gc looks
+		return err // the engine may still complete the pull; gc checks that
 	}
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
@@ -62,14 +62,14 @@ func (r recorder) Pull(ctx context.Context, ref, platform string, c image.Creden
 	return errors.Join(err, os.Remove(path))
 }
 
-// begin is what is to be known before a pull.
+// begin reads the state before a pull.
 func (s *Store) begin(ctx context.Context, ref, platform string) (pull, error) {
 	p := pull{Reference: ref, Platform: platform}
 	ids, err := s.Engine.ImageIDs(ctx)
 	if err != nil {
 		return p, err
 	}
-	// An engine that has an image for several platforms may list it by another ID.
+	// An engine with an image for several platforms may list it with another ID.
 	if img, err := s.Engine.ImageNames(ctx, ref, platform); err == nil {
 		ids = append(ids, img.ID)
 	} else if !engine.IsNotFound(err) {
@@ -81,7 +81,7 @@ func (s *Store) begin(ctx context.Context, ref, platform string) (pull, error) {
 	return p, nil
 }
 
-// write notes a pull that is about to begin, until done is called or this process dies.
+// write records a pull that is about to begin, until done is called or this process dies.
 func (s *Store) write(p pull) (path string, done func(), err error) {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *Store) write(p pull) (path string, done func(), err error) {
 		if err != nil {
 			return "", nil, err
 		} else if h == nil {
-			continue // gc has just taken it for one of a process that died
+			continue // gc has removed it as the file of a dead process
 		}
 		path := s.State.PulledImage(name)
 		if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -105,7 +105,7 @@ func (s *Store) write(p pull) (path string, done func(), err error) {
 	}
 }
 
-// settle notes what came of a pull.
+// settle records the result of a pull.
 func (s *Store) settle(ctx context.Context, p pull) error {
 	img, err := s.Engine.ImageNames(ctx, p.Reference, p.Platform)
 	if engine.IsNotFound(err) {
@@ -116,7 +116,7 @@ func (s *Store) settle(ctx context.Context, p pull) error {
 	return s.add(ctx, img.ID, p.Reference, !slices.Contains(p.Before, number(img.ID)))
 }
 
-// Settle notes what came of pulls whose processes have died.
+// Settle records the results of pulls whose processes have died.
 func (s *Store) Settle(ctx context.Context) error {
 	entries, err := os.ReadDir(s.State.Pulled())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -146,7 +146,7 @@ func (s *Store) settleDead(ctx context.Context, name string) error {
 		return fmt.Errorf("pulled images: %w", err)
 	}
 	var p pull
-	// What was not written to its end is of a pull that has not begun.
+	// An incomplete file belongs to a pull that has not begun.
 	if json.Unmarshal(text, &p) == nil && image.Check(p.Reference) == nil {
 		if err := s.settle(ctx, p); err != nil {
 			return err

@@ -1,11 +1,10 @@
-// Package pulled remembers which of the engine's images jobs have pulled, and when
-// they were used last. An image that was there before, or that somebody else gave a
-// name to, is not ours to remove.
+// Package pulled records which of the engine's images jobs have pulled, and their last use. It does
+// not remove an image that was there before, or that has a name from another user.
 //
-// Each such image has a file below the state folder (statedir.Dir.PulledImage). Whoever
-// is about to make a container of the image holds its lock with others, whoever removes
-// the image holds it alone. A pull that has begun has a file, too: where its process
-// dies before it can note what came of it, the next gc does so.
+// Each such image has a file in the state folder (statedir.Dir.PulledImage). A process takes a
+// shared lock on it before it makes a container of the image, and an exclusive lock before it
+// removes the image. A pull that has begun has a file, too: if its process dies before it has
+// recorded the result, the next gc records it.
 package pulled
 
 import (
@@ -28,7 +27,7 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// Images is what is needed of an engine.
+// Images is the part of an engine that this package needs.
 type Images interface {
 	imagepull.Store
 	ImageNames(ctx context.Context, ref, platform string) (engine.NamedImage, error)
@@ -37,12 +36,12 @@ type Images interface {
 	RemoveImage(ctx context.Context, name string) error
 }
 
-// Store is what jobs with one state folder pulled. Its methods may be called
-// concurrently, also by several processes.
+// Store manages the images that jobs with one state folder pulled. Its methods are safe for
+// concurrent use, also by several processes.
 type Store struct {
 	State  statedir.Dir
 	Engine Images
-	// Keep is how long an image is kept after its last use; for ever where it is not
+	// Keep is how long an image is kept after its last use; there is no limit if it is not
 	// positive.
 	Keep time.Duration
 	Log  logrus.FieldLogger
@@ -51,24 +50,24 @@ type Store struct {
 // Image is an image that a job pulled.
 type Image struct {
 	ID         string
-	References []string // the names by which jobs pulled it, in full
+	References []string // full names by which jobs pulled it
 	LastUse    time.Time
 }
 
-// record is what the file of an image holds.
+// record is the content of an image's file.
 type record struct {
 	References []string `json:"references"`
-	// Many says that jobs pulled it by more names than are remembered: any name that it
-	// has may be one of them.
+	// Many is true if jobs pulled the image by more names than are recorded. Then each of its
+	// names may be one of them.
 	Many bool `json:"many,omitempty"`
 }
 
 const (
 	mostReferences = 100
-	longestRecord  = 1 << 17 // more than so many of the longest references
+	longestRecord  = 1 << 17 // larger than a record with the most and longest references
 )
 
-// number is an image's ID as the name of a file; empty for what is no ID.
+// number is the hash in an image ID, used as a file name; empty if id is not an ID.
 func number(id string) string {
 	n, ok := strings.CutPrefix(id, "sha256:")
 	if !ok || len(n) != 64 || strings.Trim(n, "0123456789abcdef") != "" {
@@ -77,12 +76,12 @@ func number(id string) string {
 	return n
 }
 
-// tries is how often an image is got again when it is removed before it is held: by gc,
-// or by somebody else.
+// tries limits the attempts to get an image. gc or another program may remove it before this
+// process holds it.
 const tries = 3
 
-// All is [image.All] for images that nobody else of this state folder removes until
-// release is called; from then on containers have to keep them.
+// All is [imagepull.All] for images that no process with this state folder removes until release
+// is called. From then on, containers have to keep them.
 func (s *Store) All(ctx context.Context, requests []image.Request) (images []engine.Image, release func(), err error) {
 	for range tries {
 		if images, err = imagepull.All(ctx, recorder{Store: s.Engine, pulled: s}, requests, s.Log); err != nil {
@@ -93,7 +92,7 @@ func (s *Store) All(ctx context.Context, requests []image.Request) (images []eng
 			return images, release, err
 		}
 	}
-	return nil, nil, errors.New("an image was removed from this machine again and again before the job could use it: is something else removing unused images?")
+	return nil, nil, errors.New("an image was repeatedly removed from this machine before the job could use it: check whether another program removes unused images")
 }
 
 // Get is All for one image.
@@ -105,8 +104,8 @@ func (s *Store) Get(ctx context.Context, r image.Request) (engine.Image, func(),
 	return images[0], release, nil
 }
 
-// hold holds those of the images that jobs pulled, and notes their use; false when one
-// of them is gone.
+// hold locks the files of those images that jobs pulled, and records their use. It returns false
+// if one of the images is gone.
 func (s *Store) hold(ctx context.Context, images []engine.Image) (release func(), there bool, err error) {
 	var holds []*statedir.Hold
 	release = func() {
@@ -125,7 +124,7 @@ func (s *Store) hold(ctx context.Context, images []engine.Image) (release func()
 			continue
 		}
 		if _, err := os.Stat(s.State.PulledImage(n)); errors.Is(err, fs.ErrNotExist) {
-			continue // not ours
+			continue // no job pulled it
 		}
 		h, err := s.State.HoldImage(n, false)
 		if h == nil || err != nil {
@@ -145,7 +144,7 @@ func (s *Store) hold(ctx context.Context, images []engine.Image) (release func()
 	return release, true, nil
 }
 
-// List lists the images, as they are noted.
+// List lists the recorded images.
 func (s *Store) List() ([]Image, error) {
 	entries, err := os.ReadDir(s.State.Pulled())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,11 +154,11 @@ func (s *Store) List() ([]Image, error) {
 	for _, e := range entries {
 		id := "sha256:" + e.Name()
 		if number(id) == "" {
-			continue // a pull that has begun
+			continue // the file of a pull
 		}
 		last, err := statedir.LastUse(s.State.PulledImage(e.Name()))
 		if err != nil {
-			continue // it has gone
+			continue // the file was removed
 		}
 		all = append(all, Image{ID: id, References: s.record(e.Name()).References, LastUse: last})
 	}
@@ -180,8 +179,8 @@ func (s *Store) record(n string) (r record) {
 	return r
 }
 
-// add notes that a job pulled the image by that name. One that is not noted yet is
-// noted only where ours.
+// add records that a job pulled the image by that name. An image without a record gets one only if
+// ours is set.
 func (s *Store) add(ctx context.Context, id, ref string, ours bool) error {
 	n := number(id)
 	whole, err := image.Whole(ref)
@@ -199,7 +198,7 @@ func (s *Store) add(ctx context.Context, id, ref string, ours bool) error {
 	if _, err := os.Stat(s.State.PulledImage(n)); errors.Is(err, fs.ErrNotExist) && !ours {
 		return nil
 	}
-	// Beside the removal of an image of that ID it becomes another file.
+	// If an image with this ID is being removed, the record becomes another file.
 	h, err := s.State.HoldImage(n, false)
 	for ; h == nil && err == nil; h, err = s.State.HoldImage(n, false) {
 		select {
@@ -227,7 +226,7 @@ func (s *Store) add(ctx context.Context, id, ref string, ours bool) error {
 	return statedir.Overwrite(s.State.PulledImage(n), text, time.Now())
 }
 
-// foreign is a name of the image that no job pulled it by; empty when there is none.
+// foreign returns a name of the image by which no job pulled it; empty if there is none.
 func (r record) foreign(img engine.NamedImage) string {
 	if r.Many {
 		return ""

@@ -20,18 +20,17 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// images is an engine with a registry. It keeps names as dockerd does: a pull by a name
-// takes it from the image that had it, a removal by an ID is refused for an image with
-// several names.
+// images is an engine with a registry. It treats names as dockerd does: a pull by name takes the name
+// from the image that had it, and a removal by ID is refused for an image with several names.
 type images struct {
 	mu       sync.Mutex
 	registry map[string]string   // tag: ID
 	names    map[string][]string // ID: tags and digests
 	used     map[string]bool
-	removed  []string // what was asked to be removed
-	// pulling is called when a pull is over; its error is the pull's.
+	removed  []string // names and IDs that were to be removed
+	// pulling is called at the end of a pull; its error is the result of the pull.
 	pulling func(ref string) error
-	looking func(ref string) // is called before an image is looked up
+	looking func(ref string) // called before an image is looked up
 }
 
 func newImages(registry map[string]string) *images {
@@ -159,7 +158,7 @@ func newStore(t *testing.T, e *images) *Store {
 	return &Store{State: statedir.Dir(t.TempDir()), Engine: e, Log: log}
 }
 
-// get gets an image for a job that is over at once.
+// get gets an image for a job that ends at once.
 func get(t *testing.T, s *Store, ref string, policies ...image.Policy) {
 	t.Helper()
 	if policies == nil {
@@ -200,7 +199,7 @@ const (
 	mirror = "mirror.test/image:1"
 )
 
-// What was there before, by whatever name, is not noted; what a job pulled is.
+// Images that were there before, by any name, are not recorded; images that a job pulled are.
 func TestWhatIsOurs(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before []string // names of the image
@@ -235,7 +234,7 @@ func TestWhatIsOurs(t *testing.T) {
 	}
 }
 
-// Each use by a job counts, by whatever policy it gets the image.
+// Each use by a job counts, whatever the pull policy.
 func TestUse(t *testing.T) {
 	s := newStore(t, newImages(map[string]string{one: id(1)}))
 	get(t, s, one)
@@ -255,7 +254,7 @@ func TestRemove(t *testing.T) {
 	for name, tt := range map[string]struct {
 		pulls  []string
 		change func(*images)
-		why    string // part of the reason that it stays
+		why    string // part of the reason why it stays
 		asked  []string
 	}{
 		"one tag":          {[]string{one}, nil, "", []string{id(1)}},
@@ -267,7 +266,7 @@ func TestRemove(t *testing.T) {
 			e.give(id(2), one)
 		}, "", []string{id(1)}},
 		"gone already":           {[]string{one}, func(e *images) { delete(e.names, id(1)) }, "", nil},
-		"a container has it":     {[]string{one}, func(e *images) { e.used[id(1)] = true }, "a container has it", nil},
+		"a container has it":     {[]string{one}, func(e *images) { e.used[id(1)] = true }, "a container uses it", nil},
 		"somebody else's tag":    {[]string{one}, func(e *images) { e.give(id(1), "my/image:keep") }, "it has the name my/image:keep", nil},
 		"somebody else's of it":  {[]string{one}, func(e *images) { e.give(id(1), two) }, "it has the name " + two, nil},
 		"somebody else's digest": {[]string{one}, func(e *images) { e.give(id(1), digest(mirror, id(1))) }, "it has the name mirror.test/image@", nil},
@@ -300,7 +299,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// From the time that a job has the image until it lets go of it, the image stays.
+// An image stays from the time that a job gets it until the job releases it.
 func TestRemoveBesideAJob(t *testing.T) {
 	e := newImages(map[string]string{one: id(1)})
 	s := newStore(t, e)
@@ -322,14 +321,14 @@ func TestRemoveBesideAJob(t *testing.T) {
 	}
 }
 
-// An image that is removed between a job's look and its hold is got again.
+// An image that is removed between a job's lookup and its hold is pulled again.
 func TestRemovedBeforeItIsHeld(t *testing.T) {
 	e := newImages(map[string]string{one: id(1)})
 	s := newStore(t, e)
 	get(t, s, one)
 	looked := 0
 	e.looking = func(ref string) {
-		if ref != id(1) { // else it is just being held
+		if ref != id(1) { // otherwise it is being held
 			return
 		}
 		if looked++; looked == 1 {
@@ -352,12 +351,12 @@ func TestRemovedBeforeItIsHeld(t *testing.T) {
 			delete(e.names, id(1))
 		}
 	}
-	if _, _, err := s.Get(t.Context(), image.Request{Reference: one, Policies: []image.Policy{image.Always}}); err == nil || !strings.Contains(err.Error(), "again and again") {
+	if _, _, err := s.Get(t.Context(), image.Request{Reference: one, Policies: []image.Policy{image.Always}}); err == nil || !strings.Contains(err.Error(), "was repeatedly removed") {
 		t.Errorf("an image that is removed all the time: %v", err)
 	}
 }
 
-// A pull whose process dies is noted by the next gc, whatever came of it.
+// If the process of a pull dies, the next gc records the pull, whatever its result.
 func TestPullOfADeadProcess(t *testing.T) {
 	for name, tt := range map[string]struct {
 		come func(*images)
@@ -394,8 +393,8 @@ func TestPullOfADeadProcess(t *testing.T) {
 	}
 }
 
-// A pull that is given up may have come to its end in the engine: gc looks. One that
-// the registry refuses leaves no file.
+// The engine may complete a pull that was cancelled, so gc checks. A pull that the registry refuses
+// leaves no file.
 func TestPullThatFails(t *testing.T) {
 	e := newImages(map[string]string{one: id(1)})
 	s := newStore(t, e)
@@ -416,8 +415,8 @@ func TestPullThatFails(t *testing.T) {
 	}
 }
 
-// However many names an author gives one image, what is noted is bounded, and the image
-// can be removed.
+// An author may give one image any number of names. The record is limited in size, and the image can be
+// removed.
 func TestManyNames(t *testing.T) {
 	e := newImages(map[string]string{})
 	s := newStore(t, e)
@@ -435,7 +434,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// Jobs that pull the same image at once, by several names, all note it.
+// Several jobs pull the same image by different names at once, and all record it.
 func TestAtOnce(t *testing.T) {
 	e := newImages(map[string]string{one: id(1), two: id(1), mirror: id(1)})
 	s := newStore(t, e)
@@ -456,7 +455,7 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
-// Files of images that somebody else has removed go.
+// Files of images that another program has removed are removed.
 func TestForget(t *testing.T) {
 	e := newImages(map[string]string{one: id(1), two: id(2)})
 	s := newStore(t, e)
@@ -469,7 +468,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// What is in the folder and is no image's is no path to anything.
+// Other files in the folder must not be used as image names.
 func TestListTakesIDsOnly(t *testing.T) {
 	s := newStore(t, newImages(nil))
 	if err := os.MkdirAll(s.State.Pulled(), 0o700); err != nil {

@@ -13,16 +13,16 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// Removal is what became of an image.
+// Removal is the result of removing an image.
 type Removal struct {
-	Gone bool   // or would be
-	Why  string // it was not removed
-	Size int64  // bytes, with what other images share
+	Gone bool   // or would be, in a dry run
+	Why  string // the reason why it was not removed
+	Size int64  // bytes, including layers shared with other images
 }
 
-// Remove removes an image, as it was listed, and what is noted of it, unless a
-// container has it, a job is about to get it or has got it since, or somebody else gave
-// it a name. With dryRun it removes nothing.
+// Remove removes a listed image and its record. It keeps the image if a container uses it, if a job
+// is about to use it or has used it since it was listed, or if it has a name from another user.
+// With dryRun it removes nothing.
 func (s *Store) Remove(ctx context.Context, i Image, dryRun bool) (r Removal, err error) {
 	n := number(i.ID)
 	h, err := s.State.HoldImage(n, true)
@@ -47,7 +47,7 @@ func (s *Store) Remove(ctx context.Context, i Image, dryRun bool) (r Removal, er
 		return r, err
 	}
 	noted := s.record(n)
-	if len(noted.References) == 0 { // a file that was locked just after its image had gone
+	if len(noted.References) == 0 { // the file was locked just after the image was removed
 		return Removal{Why: "no job pulled it"}, s.forget(n)
 	}
 	r.Size = img.Size
@@ -57,7 +57,7 @@ func (s *Store) Remove(ctx context.Context, i Image, dryRun bool) (r Removal, er
 	}
 	switch foreign := noted.foreign(img); {
 	case used:
-		r.Why = "a container has it"
+		r.Why = "a container uses it"
 		return r, nil
 	case foreign != "":
 		r.Why = fmt.Sprintf("it has the name %.300s, by which no job pulled it", foreign)
@@ -76,9 +76,9 @@ func (s *Store) Remove(ctx context.Context, i Image, dryRun bool) (r Removal, er
 	return r, s.forget(n)
 }
 
-// removeNames takes all its names from an image, whereupon it goes. By its ID an engine
-// removes an image that has one name only; that is safe also when a job's pull gives
-// the name to another image at the same time.
+// removeNames removes all names of an image; then the engine removes the image. By ID an engine only
+// removes an image with one name. That is safe even if a job's pull gives this name to another image
+// at the same time.
 func (s *Store) removeNames(ctx context.Context, id string, noted record) error {
 	for last := ""; ; {
 		img, err := s.Engine.ImageNames(ctx, id, "")
@@ -88,7 +88,7 @@ func (s *Store) removeNames(ctx context.Context, id string, noted record) error 
 			return err
 		}
 		if noted.foreign(img) != "" {
-			return nil // it has got a name meanwhile, and stays by that
+			return nil // it got a new name in the meantime and stays
 		}
 		name := next(img)
 		if name == last {
@@ -101,7 +101,7 @@ func (s *Store) removeNames(ctx context.Context, id string, noted record) error 
 	}
 }
 
-// next is the name to remove next: the ID where there is no more than one.
+// next is the next name to remove: the ID if there is at most one name.
 func next(img engine.NamedImage) string {
 	if len(img.Tags) > 1 {
 		return img.Tags[0]
@@ -126,8 +126,7 @@ func (s *Store) forget(n string) error {
 	return nil
 }
 
-// Forget removes the files of images that the engine has no more, and returns the
-// others.
+// Forget removes the files of images that the engine no longer has, and returns the other images.
 func (s *Store) Forget(ctx context.Context, images []Image) ([]Image, error) {
 	if len(images) == 0 {
 		return nil, nil
@@ -154,7 +153,7 @@ func (s *Store) forgetGone(ctx context.Context, i Image) error {
 		return err
 	}
 	defer h.Release()
-	// Under the lock no job notes it anew.
+	// While it is locked, no job records it again.
 	if _, err := s.Engine.ImageNames(ctx, i.ID, ""); !engine.IsNotFound(err) {
 		return err
 	}

@@ -16,12 +16,12 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// disk is the engine's disk: 1000 bytes.
+// disk is the engine's disk, with 1000 bytes.
 type disk struct {
 	mu    sync.Mutex
 	pool  storage.Pool
 	looks int
-	// late is how long it takes to give back what was freed.
+	// late is how long it takes until removed bytes are free.
 	late time.Duration
 }
 
@@ -45,18 +45,18 @@ func (d *disk) free(n int64) {
 	time.AfterFunc(d.late, add)
 }
 
-// set changes how much is free.
+// set changes the free space.
 func (d *disk) set(free int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.pool.Free = free
 }
 
-// thing is something that jobs can do without.
+// thing is a resource that jobs do not need.
 type thing struct {
 	name string
 	size int64
-	used bool // by a job: its removal is refused
+	used bool // by a job, so its removal is refused
 }
 
 // things are a Store on a disk.
@@ -95,7 +95,7 @@ func (s *things) Unused(_ context.Context, o removal.Options, reason string) ([]
 	return all, s.err
 }
 
-// root is an engine whose data root this is.
+// root is an engine with this data root.
 type root struct {
 	dir   string
 	asked int
@@ -106,13 +106,13 @@ func (r *root) Info(context.Context) (engine.Info, error) {
 	return engine.Info{RootDir: r.dir}, nil
 }
 
-// fixture is a Keeper of 100 bytes with two images and two volumes of 20 bytes each.
+// fixture is a Keeper for 100 bytes with two images and two volumes of 20 bytes each.
 type fixture struct {
 	*Keeper
 	disk         *disk
 	images, kept *things
 	engine       *root
-	gc           []removal.Options // those that it was asked with
+	gc           []removal.Options // options of the calls
 	collected    []removal.Collected
 	gcErr        error
 	log          strings.Builder
@@ -142,7 +142,7 @@ func newFixture(t *testing.T, free int64) *fixture {
 	return f
 }
 
-// names are those of what was collected, with what became of it unless it was removed.
+// names formats the collected resources, with the action unless they were removed.
 func names(all []removal.Collected) string {
 	var text []string
 	for _, c := range all {

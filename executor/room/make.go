@@ -11,21 +11,21 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// makeTime bounds what a prepare does to make room.
+// makeTime limits how long a prepare makes room.
 const makeTime = 2 * time.Minute
 
-// Make removes what belongs to no running job and, where it is the engine's disk
-// that has no room, what jobs can do without, until admit refuses no more or there is
-// nothing left. It returns what admit says then. Folder is on the engine's disk, and
-// empty where that is not seen from here.
+// Make removes resources that belong to no running job. If the engine's disk is full, it also removes
+// images and volumes that jobs do not need. It ends when admit accepts the job or there is nothing left
+// to remove, and returns admit's last result. Folder is on the engine's disk, and empty if this process
+// cannot see it.
 func (k *Keeper) Make(ctx context.Context, refused *storage.NoRoom, folder string, admit func() error) error {
-	k.Log.Infof("The disk runs low: %s is free in %s. What no job needs is removed.", format.Bytes(refused.Pool.Free), refused.Pool.Name)
+	k.Log.Infof("The disk runs low: %s is free in %s. Removing resources that no job needs.", format.Bytes(refused.Pool.Free), refused.Pool.Name)
 	short, cancel := context.WithTimeout(ctx, makeTime)
 	defer cancel()
 	var all []removal.Collected
 	collected, err := k.gc(short)
 	if err != nil && !errors.Is(err, removal.ErrBusy) {
-		k.Log.Debugf("gc for want of room: %v", err)
+		k.Log.Debugf("gc to free disk space: %v", err)
 	}
 	all = append(all, collected...)
 	err = admit()
@@ -37,33 +37,33 @@ func (k *Keeper) Make(ctx context.Context, refused *storage.NoRoom, folder strin
 				return is
 			})
 			if roomErr != nil {
-				k.Log.Debugf("gc for want of room: %v", roomErr)
+				k.Log.Debugf("gc to free disk space: %v", roomErr)
 			}
 			all = append(all, collected...)
 			err = admit()
 		}
 	}
-	removed := 0 // other projects' names are nothing for this job's log
+	removed := 0 // only a number: the names may belong to other projects
 	for _, c := range all {
 		if c.Action == removal.Removed {
 			removed++
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w (%d things that no job needs were removed before)", err, removed)
+		return fmt.Errorf("%w (%d resources that no job needs were removed before)", err, removed)
 	}
-	k.Log.Infof("%d things that no job needs were removed.", removed)
+	k.Log.Infof("%d resources that no job needs were removed.", removed)
 	return nil
 }
 
-// How long a gc waits for another to end, such as the short one that a prepare does
-// beside its work, and how often it looks.
+// Times of a gc that waits for another gc, for example the short one that each prepare does in
+// parallel.
 const (
 	busyTime  = 10 * time.Second
 	busyPause = 100 * time.Millisecond
 )
 
-// gc is the executor's, which one process at a time does.
+// gc runs the executor's gc, which only one process does at a time.
 func (k *Keeper) gc(ctx context.Context) ([]removal.Collected, error) {
 	for began := time.Now(); ; {
 		all, err := k.GC(ctx, removal.Options{})

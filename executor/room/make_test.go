@@ -18,22 +18,22 @@ func TestMake(t *testing.T) {
 		name   string
 		free   int64
 		change func(*fixture)
-		err    string // after the refusal's own text
+		err    string // after the text of the refusal
 		log    string
-		rest   string // what the stores were asked to remove
+		rest   string // what the stores had to remove
 	}{
-		{name: "gc is enough", free: 80, change: func(f *fixture) { f.freedByGC, f.collected = 30, gone }, log: "1 things that no job needs were removed."},
-		{name: "images, too", free: 50, change: func(f *fixture) { f.freedByGC, f.collected = 30, gone }, log: "2 things that no job needs were removed.", rest: "image 1"},
-		{name: "and volumes", free: 45, log: "3 things that no job needs were removed.", rest: "image 1, image 2, volume 1"},
-		{name: "another gc is at work", free: 80, change: func(f *fixture) { f.gcErr = removal.ErrBusy }, log: "1 things that no job needs were removed.", rest: "image 1"},
-		{name: "gc fails", free: 80, change: func(f *fixture) { f.gcErr = errors.New("no engine") }, log: "gc for want of room: no engine", rest: "image 1"},
-		{name: "all is not enough", free: 10, change: func(f *fixture) { f.collected = gone }, err: " (5 things that no job needs were removed before)", rest: "image 1, image 2, volume 1, volume 2"},
-		{name: "stores cannot be listed", free: 80, change: func(f *fixture) { f.kept.err = errors.New("no volumes") }, err: " (0 things that no job needs were removed before)", log: "gc for want of room: no volumes"},
+		{name: "gc is enough", free: 80, change: func(f *fixture) { f.freedByGC, f.collected = 30, gone }, log: "1 resources that no job needs were removed."},
+		{name: "images, too", free: 50, change: func(f *fixture) { f.freedByGC, f.collected = 30, gone }, log: "2 resources that no job needs were removed.", rest: "image 1"},
+		{name: "and volumes", free: 45, log: "3 resources that no job needs were removed.", rest: "image 1, image 2, volume 1"},
+		{name: "another gc is at work", free: 80, change: func(f *fixture) { f.gcErr = removal.ErrBusy }, log: "1 resources that no job needs were removed.", rest: "image 1"},
+		{name: "gc fails", free: 80, change: func(f *fixture) { f.gcErr = errors.New("no engine") }, log: "gc to free disk space: no engine", rest: "image 1"},
+		{name: "all is not enough", free: 10, change: func(f *fixture) { f.collected = gone }, err: " (5 resources that no job needs were removed before)", rest: "image 1, image 2, volume 1, volume 2"},
+		{name: "stores cannot be listed", free: 80, change: func(f *fixture) { f.kept.err = errors.New("no volumes") }, err: " (0 resources that no job needs were removed before)", log: "gc to free disk space: no volumes"},
 		{name: "it is another disk", free: 80, change: func(f *fixture) {
 			f.pool = func(string) (storage.Pool, error) { return storage.Pool{ID: "disk 2", Size: 1000}, nil }
 		},
-			err: " (0 things that no job needs were removed before)"},
-		{name: "the engine's disk is not seen here", free: 80, change: func(f *fixture) { f.folder = "" }, err: " (0 things that no job needs were removed before)"},
+			err: " (0 resources that no job needs were removed before)"},
+		{name: "the engine's disk is not seen here", free: 80, change: func(f *fixture) { f.folder = "" }, err: " (0 resources that no job needs were removed before)"},
 	} {
 		t.Run(tc.name, inBubble(func(t *testing.T) {
 			f := newFixture(t, tc.free)
@@ -63,7 +63,7 @@ func TestMake(t *testing.T) {
 			if len(f.gc) == 0 || len(f.gc) > 1 && !errors.Is(f.gcErr, removal.ErrBusy) || f.gc[0] != (removal.Options{}) {
 				t.Errorf("gc: %+v", f.gc)
 			}
-			if text := f.log.String(); !strings.Contains(text, tc.log) || !strings.Contains(text, "is free in /data. What no job needs is removed.") || strings.Contains(text, "gsx-") {
+			if text := f.log.String(); !strings.Contains(text, tc.log) || !strings.Contains(text, "is free in /data. Removing resources that no job needs.") || strings.Contains(text, "gsx-") {
 				t.Errorf("log: %s", text)
 			}
 		}))
@@ -75,7 +75,7 @@ func inBubble(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
-// A prepare does a short gc of its own beside its work.
+// A prepare does a short gc in parallel to its other work.
 func TestMakeWaitsForAnotherGC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 80)
@@ -97,7 +97,7 @@ func TestMakeWaitsForAnotherGC(t *testing.T) {
 	})
 }
 
-// What is refused for another reason is no matter of room.
+// A refusal for another reason does not free disk space.
 func TestMakeElse(t *testing.T) {
 	f := newFixture(t, 0)
 	broken := errors.New("the state folder is gone")

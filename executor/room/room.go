@@ -1,6 +1,5 @@
-// Package room keeps room free on the engine's disk: it removes what jobs can do
-// without, for gc, for a job that is refused for want of room, and while jobs run, for
-// what those write to that disk has no limit.
+// Package room keeps space free on the engine's disk. It removes what jobs do not need: in gc, when a
+// job does not fit on the disk, and while jobs run, because their writes to that disk have no limit.
 package room
 
 import (
@@ -16,37 +15,36 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Engine is what is needed of an engine.
+// Engine is the part of an engine that this package needs.
 type Engine interface {
 	Info(ctx context.Context) (engine.Info, error)
 }
 
-// Store has things that jobs can do without.
+// Store has resources that jobs do not need, such as images.
 type Store interface {
-	// Unused lists those that no job has used within o.OlderThan, the longest unused
-	// first. The reason is reported with each that is removed.
+	// Unused returns removers of resources that no job has used within o.OlderThan, least recently
+	// used first. The reason is reported with each removed resource.
 	Unused(ctx context.Context, o removal.Options, reason string) ([]removal.Remover, error)
 }
 
-// Keeper keeps room free. Its methods may be called concurrently, also by several
-// processes.
+// Keeper keeps space free. Its methods are safe for concurrent use, also by several processes.
 type Keeper struct {
 	State  statedir.Dir
 	Engine Engine
-	// Local says that the engine's files are seen here under the engine's own paths.
+	// Local is true if this process sees the engine's files under the same paths.
 	Local bool
-	// Pulled are images, Kept are volumes: images go first.
+	// Pulled are images and Kept are volumes. Images are removed first.
 	Pulled, Kept Store
-	// MinFree is how many bytes are to stay free; any number where it is not positive.
+	// MinFree is the space to keep free, in bytes; there is no limit if it is not positive.
 	MinFree int64
-	// GC removes what belongs to no running job.
+	// GC removes resources that belong to no running job.
 	GC  func(context.Context, removal.Options) ([]removal.Collected, error)
 	Log logrus.FieldLogger
 
-	pool func(folder string) (storage.Pool, error) // test hook; nil for the disk itself
+	pool func(folder string) (storage.Pool, error) // test hook; nil for the real disk
 }
 
-// disk is what there is of the disk that folder is on.
+// disk returns the state of folder's disk.
 func (k *Keeper) disk(folder string) (storage.Pool, error) {
 	if k.pool != nil {
 		return k.pool(folder)
@@ -54,11 +52,11 @@ func (k *Keeper) disk(folder string) (storage.Pool, error) {
 	return storage.DiskPool(folder)
 }
 
-// low tells whether less is free than is to stay free.
+// low reports whether less space is free than has to stay free.
 func (k *Keeper) low(p storage.Pool) bool { return p.Low(k.MinFree) }
 
-// EngineFolder is the engine's data root, where images, containers' own layers and logs,
-// and kept volumes are; empty where it is not seen from here.
+// EngineFolder is the engine's data root, with images, the containers' layers and logs, and kept volumes.
+// It is empty if this process cannot see it.
 func (k *Keeper) EngineFolder(info engine.Info) string {
 	if _, err := os.Stat(info.RootDir); err != nil || !k.Local {
 		return ""
@@ -66,7 +64,7 @@ func (k *Keeper) EngineFolder(info engine.Info) string {
 	return info.RootDir
 }
 
-// Collect makes room when the engine's disk runs low.
+// Collect makes room when too little space is free on the engine's disk.
 func (k *Keeper) Collect(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
 	if k.MinFree <= 0 {
 		return nil, nil
@@ -82,23 +80,23 @@ func (k *Keeper) Collect(ctx context.Context, o removal.Options) ([]removal.Coll
 	return k.removeUnused(ctx, folder, o, k.low)
 }
 
-// freeTime is how long a file system may take to give back the blocks of removed files:
-// XFS does so beside other work.
+// freeTime is how long a file system may take to free the blocks of removed files. XFS does this in the
+// background.
 const freeTime = 200 * time.Millisecond
 
-// removeUnused removes what jobs can do without from the engine's disk, which folder is
-// on, until it is low no more or there is nothing left: images that jobs pulled, then
-// kept volumes, of each those longest unused first.
+// removeUnused removes what jobs do not need from folder's disk, which is the engine's, until enough
+// space is free or there is nothing left: first images that jobs pulled, then kept volumes, each least
+// recently used first.
 func (k *Keeper) removeUnused(ctx context.Context, folder string, o removal.Options, low func(storage.Pool) bool) ([]removal.Collected, error) {
-	unlock, err := k.State.LockRoom(ctx) // else each would remove what was enough for all
+	unlock, err := k.State.LockRoom(ctx) // otherwise each process would remove enough for all
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	if pool, err := k.disk(folder); err != nil || pool.Size <= k.MinFree {
-		return nil, err // no removal makes so much room
+		return nil, err // no removal can free that much
 	}
-	var would int64 // what a dry run has freed
+	var would int64 // bytes that a dry run would have freed
 	short := func() (bool, error) {
 		pool, err := k.disk(folder)
 		pool.Free += would
@@ -130,9 +128,9 @@ func (k *Keeper) removeUnused(ctx context.Context, folder string, o removal.Opti
 	return all, nil
 }
 
-// unused is what removeUnused removes, in that order.
+// unused returns what removeUnused removes, in order.
 func (k *Keeper) unused(ctx context.Context, o removal.Options) ([]removal.Remover, error) {
-	const reason = "the disk runs low (storage.min_free), and this was unused longest"
+	const reason = "the disk runs low (storage.min_free), and this was least recently used"
 	images, err := k.Pulled.Unused(ctx, o, reason)
 	if err != nil {
 		return nil, err

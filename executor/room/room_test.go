@@ -47,7 +47,7 @@ func TestCollect(t *testing.T) {
 				t.Errorf("got %q, %v, want %q, %s", got, err, tc.want, tc.err)
 			}
 			for _, c := range all {
-				if c.Reason != "the disk runs low (storage.min_free), and this was unused longest" {
+				if c.Reason != "the disk runs low (storage.min_free), and this was least recently used" {
 					t.Errorf("%+v", c)
 				}
 			}
@@ -61,7 +61,7 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// What the command or the caller asks for reaches the stores.
+// The options of the command or the caller reach the stores.
 func TestCollectPassesOn(t *testing.T) {
 	f := newFixture(t, 0)
 	o := removal.Options{OlderThan: time.Hour, DryRun: true}
@@ -73,7 +73,7 @@ func TestCollectPassesOn(t *testing.T) {
 	}
 }
 
-// A gc that is ended removes nothing more.
+// A gc that is stopped removes nothing more.
 func TestCollectEnds(t *testing.T) {
 	f := newFixture(t, 0)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -84,7 +84,7 @@ func TestCollectEnds(t *testing.T) {
 	}
 }
 
-// A file system that gives back blocks late does not cost more than is needed.
+// If a file system frees blocks late, no more is removed than necessary.
 func TestCollectWaitsForBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for late, want := range map[time.Duration]string{freeTime / 2: "image 1", freeTime * 3 / 2: "image 1, image 2"} {
@@ -98,7 +98,7 @@ func TestCollectWaitsForBlocks(t *testing.T) {
 	})
 }
 
-// Whoever makes room has the disk for itself: what one frees may be enough for all.
+// Only one process makes room at a time: the space that it frees may be enough for all.
 func TestOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 80)

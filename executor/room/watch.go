@@ -10,16 +10,16 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// How often the engine's disk is looked at while jobs write to it, and how soon again
-// when there was nothing to remove.
+// How often the engine's disk is checked while jobs write to it, and how soon again if there was nothing
+// to remove.
 const (
 	watchEvery = 2 * time.Second
 	watchAgain = time.Minute
 )
 
-// Watch makes room on the engine's disk, which folder is on, when it runs low until
-// stop is called: what jobs write there while they run has no limit. Where half of what
-// is to stay free is gone all the same, it calls full, unless that is nil.
+// Watch makes room on the engine's disk, the disk of folder, when too little space is free, until stop is
+// called: the writes of running jobs there have no limit. If less than half of MinFree is free even so,
+// it calls full, unless that is nil.
 func (k *Keeper) Watch(ctx context.Context, folder string, full func(error)) (stop func()) {
 	if folder == "" || k.MinFree <= 0 {
 		return func() {}
@@ -57,8 +57,8 @@ func (k *Keeper) watch(ctx context.Context, folder string, full func(error)) {
 	}
 }
 
-// makeBeside removes what jobs can do without while the engine's disk is low; false
-// when there was nothing to remove.
+// makeBeside removes what jobs do not need while too little space is free on the engine's disk. It
+// returns false if there was nothing to remove.
 func (k *Keeper) makeBeside(ctx context.Context, folder string) bool {
 	all, err := k.removeUnused(ctx, folder, removal.Options{}, k.low)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// watching watches until the time is over, and returns what was reported as full.
+// watching watches for this time, and returns what was reported as full.
 func (f *fixture) watching(t *testing.T, d time.Duration) (full []string) {
 	t.Helper()
 	stop := f.Watch(t.Context(), f.folder, func(err error) { full = append(full, err.Error()) })
@@ -23,8 +23,8 @@ func TestWatch(t *testing.T) {
 		free    int64
 		change  func(*fixture)
 		removed string
-		full    string // the report
-		asked   int    // how often within 65 seconds
+		full    string // the expected report
+		asked   int    // number of checks within 65 seconds
 	}{
 		{name: "enough is free", free: 100},
 		{name: "it runs low", free: 80, removed: "image 1", asked: 1},
@@ -62,8 +62,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// A disk that fills while a job runs is noticed within seconds, with or without somebody
-// who wants to know, and not after the end.
+// A disk that fills while a job runs is noticed within seconds, with or without a callback, and not after
+// the end.
 func TestWatchNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 100)

@@ -1,7 +1,6 @@
-// Package service says what a job's service containers are: what a service is
-// called on the job's network, how one tells that it is ready, and how the job
-// log tells of it. It holds no connection to an engine; the executor makes the
-// containers.
+// Package service defines a job's service containers: their names on the job's network, how to find out
+// whether they are ready, and their lines in the job log. It does not connect to an engine; the executor
+// makes the containers.
 package service
 
 import (
@@ -16,14 +15,14 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// port is that of a registry in a reference
+// port matches the port of a registry in a reference
 // (gitlab-runner, helpers/container/services, referenceRegexpNoPort).
 var port = regexp.MustCompile(`^(.*?)(:[0-9]+)?(/.*)?$`)
 
-// Derived are the names that GitLab derives from an image's: without tag, digest
-// and the registry's port, with "/" as "__" and as "-"
-// (https://docs.gitlab.com/ci/services/#accessing-the-services). The error says
-// what is wrong with the reference.
+// Derived returns the names that GitLab derives from an image's name: without tag, digest and the
+// registry's port, once with "__" and once with "-" for "/"
+// (https://docs.gitlab.com/ci/services/#accessing-the-services). An error describes what is wrong with
+// the reference.
 func Derived(image string) ([]string, error) {
 	parts := reference.ReferenceRegexp.FindStringSubmatch(image)
 	if parts == nil {
@@ -35,7 +34,7 @@ func Derived(image string) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// Version is the image as the job log names it: with its tag, or its digest.
+// Version is the image's name in the job log, with its tag or digest.
 func Version(image string) string {
 	parts := reference.ReferenceRegexp.FindStringSubmatch(image)
 	if parts == nil || parts[2] != "" || parts[3] != "" {
@@ -44,15 +43,14 @@ func Version(image string) string {
 	return image + ":latest"
 }
 
-// alias is what a resolver can look up: underscores are common among the names
-// derived from images.
+// alias matches names that a resolver can look up. Names derived from images often have underscores.
 var alias = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$`)
 
-// longestAlias is DNS's (RFC 1035).
+// longestAlias is the limit of DNS (RFC 1035).
 const longestAlias = 253
 
-// Given are the aliases that a job gives a service in one text, by commas or
-// blanks (gitlab-runner, common/spec, Image.Aliases).
+// Given splits the aliases that a job gives a service, which are separated by commas or blanks
+// (gitlab-runner, common/spec, Image.Aliases).
 func Given(text string) ([]string, error) {
 	all := strings.Fields(strings.ReplaceAll(text, ",", " "))
 	for _, a := range all {
@@ -63,15 +61,15 @@ func Given(text string) ([]string, error) {
 	return all, nil
 }
 
-// JobName is what the job is called on its network.
+// JobName is the name of the job container on its network.
 const JobName = "build"
 
-// Names keeps each name of a job's network to one container.
+// Names assigns each name on a job's network to only one container.
 type Names struct{ taken map[string]bool }
 
-// Take returns those of a service's names that are free, and takes them; told
-// says of each other one why it is left out, in GitLab's words.
-func (n *Names) Take(image string, index int, names []string) (free, told []string) {
+// Take returns the names of a service that are free, and takes them. Skipped has a message for each other
+// name, with GitLab's text.
+func (n *Names) Take(image string, index int, names []string) (free, skipped []string) {
 	if n.taken == nil {
 		n.taken = map[string]bool{JobName: true}
 	}
@@ -79,7 +77,7 @@ func (n *Names) Take(image string, index int, names []string) (free, told []stri
 		switch {
 		case slices.Contains(free, name):
 		case n.taken[name]:
-			told = append(told, fmt.Sprintf("Skipping alias %q for service %q (services[%d]): alias is already in use by another service.", name, image, index))
+			skipped = append(skipped, fmt.Sprintf("Skipping alias %q for service %q (services[%d]): alias is already in use by another service.", name, image, index))
 		default:
 			free = append(free, name)
 		}
@@ -87,19 +85,19 @@ func (n *Names) Take(image string, index int, names []string) (free, told []stri
 	for _, name := range free {
 		n.taken[name] = true
 	}
-	return free, told
+	return free, skipped
 }
 
-// PortVariable names the variable that says which TCP port tells that a service
-// is ready, where it is not one of those that its image exposes.
+// PortVariable is the variable with the TCP port of a service's readiness check. Without it, the ports that
+// the image exposes are used.
 const PortVariable = "HEALTHCHECK_TCP_PORT"
 
-// mostPorts is how many exposed ports are tried
+// mostPorts limits the number of exposed ports that are tried
 // (gitlab-runner, executors/docker, getContainerIPAndExposedPorts).
 const mostPorts = 20
 
-// Ports are the TCP ports of which one that answers tells that a service is
-// ready: the one that its variable names, which asked tells, or else those that
+// Ports are the TCP ports for the readiness check: a service is ready when one of them accepts a connection.
+// The port of the service's variable comes first, and asked is true then. Otherwise these are the ports that
 // its image exposes, lowest first.
 func Ports(environment, exposed []string) (ports []int, asked bool, err error) {
 	for _, kv := range slices.Backward(environment) {

@@ -66,17 +66,17 @@ func TestGiven(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	var n Names
-	free, told := n.Take("a/b", 0, []string{"a__b", "a-b", "db", "db"})
-	if !slices.Equal(free, []string{"a__b", "a-b", "db"}) || len(told) != 0 {
-		t.Errorf("got %q, told %q", free, told)
+	free, skipped := n.Take("a/b", 0, []string{"a__b", "a-b", "db", "db"})
+	if !slices.Equal(free, []string{"a__b", "a-b", "db"}) || len(skipped) != 0 {
+		t.Errorf("got %q, skipped %q", free, skipped)
 	}
-	free, told = n.Take("c", 1, []string{"c", "db", "build"})
+	free, skipped = n.Take("c", 1, []string{"c", "db", "build"})
 	want := []string{
 		`Skipping alias "db" for service "c" (services[1]): alias is already in use by another service.`,
 		`Skipping alias "build" for service "c" (services[1]): alias is already in use by another service.`,
 	}
-	if !slices.Equal(free, []string{"c"}) || !slices.Equal(told, want) {
-		t.Errorf("got %q, told %q", free, told)
+	if !slices.Equal(free, []string{"c"}) || !slices.Equal(skipped, want) {
+		t.Errorf("got %q, skipped %q", free, skipped)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// The lines are known by heart, so they are GitLab's to the letter.
+// Users know these lines, so they must equal GitLab's exactly.
 func TestTexts(t *testing.T) {
 	if got, want := Waiting(30*time.Second), "Waiting for services to be up and running (timeout 30 seconds)..."; got != want {
 		t.Errorf("got %q", got)

@@ -1,5 +1,5 @@
-// Package servicelog shows in a job's log what its services write and which of them
-// have ended.
+// Package servicelog writes the output of a job's services to the job log, and reports services that have
+// ended.
 package servicelog
 
 import (
@@ -18,52 +18,50 @@ import (
 	"gitlab-sysbox-executor/executor/service"
 )
 
-// Verbatim marks an entry of the log whose message is the job log's text as it
-// is, without what its level puts around it.
+// Verbatim marks a log entry whose message is written to the job log unchanged, without the prefix of its
+// level.
 const Verbatim = "verbatim"
 
-// State is whether a service's container runs.
+// State is the state of a service's container.
 type State struct {
 	Running bool
 	Gone    bool // it was removed
-	// ExitCode and OutOfMemory are about one that has ended.
+	// ExitCode and OutOfMemory are set if it has ended.
 	ExitCode    int
 	OutOfMemory bool
 }
 
-// Source is what has the services.
+// Source gives access to the services.
 type Source interface {
-	// Service is the state of a service's container.
+	// Service returns the state of a service's container.
 	Service(ctx context.Context, id string) (State, error)
-	// Tail is the end of its log, at most so many lines.
+	// Tail returns the end of its log, at most this many lines.
 	Tail(ctx context.Context, id string, lines int) (string, error)
-	// Lines hands each line of its log since that time to each, from one goroutine. It
-	// follows the log until ctx or the service ends. One that was removed has no more.
+	// Lines calls each for every line of its log that is newer than since, from one goroutine. It follows the
+	// log until ctx or the service ends. If the service was removed, there are no more lines.
 	Lines(ctx context.Context, id string, since time.Time, follow bool, each func(at time.Time, line string)) error
 }
 
-// Log is the services' part of one job's log. Its methods may be called
-// concurrently.
+// Log writes the services' part of one job's log. Its methods are safe for concurrent use.
 type Log struct {
 	source Source
 	log    logrus.FieldLogger
 	shown  *shown
 }
 
-// Open is that of the job with the folder. Each stage is a process of its own, so
-// what was shown is kept in the folder; without the folder, which cleanup removes, it
-// is forgotten, as it should be.
+// Open opens the Log of the job with this folder. Each stage is a separate process, so the position in the
+// services' logs is stored in the folder. Cleanup removes the folder.
 func Open(folder string, source Source, log logrus.FieldLogger) *Log {
 	return &Log{source, log, readShown(filepath.Join(folder, "services.json"))}
 }
 
-// Warn shows text as it is.
+// Warn logs text unchanged.
 func (l *Log) Warn(text string) { l.log.WithField(Verbatim, true).Warn(text) }
 
-// tailLines is how much of a service's log a warning shows.
+// tailLines is the number of lines of a service's log in a warning.
 const tailLines = 50
 
-// Tail is the end of a service's log, or why there is none.
+// Tail returns the end of a service's log, or the error in parentheses.
 func (l *Log) Tail(ctx context.Context, s job.Running) string {
 	text, err := l.source.Tail(ctx, s.ID, tailLines)
 	if err != nil {
@@ -72,12 +70,11 @@ func (l *Log) Tail(ctx context.Context, s job.Running) string {
 	return strings.ReplaceAll(text, "\r\n", "\n")
 }
 
-// lookTime bounds what a stage spends on its services when its script has ended.
+// lookTime limits how long a stage reads from its services after its script has ended.
 const lookTime = 10 * time.Second
 
-// Follow shows what the services write, and have written since the last stage, until
-// the function that it returns is called. That one returns when everything written by
-// then is shown.
+// Follow logs the services' output since the last stage, and continues until stop is called. Stop returns when
+// all output up to that time is logged.
 func (l *Log) Follow(ctx context.Context, services []job.Running) (stop func()) {
 	if len(services) == 0 {
 		return func() {}
@@ -105,12 +102,12 @@ func (l *Log) show(ctx context.Context, s job.Running, follow bool) {
 		l.shown.update(s.ID, func(one *lines) { one.Last = at })
 	})
 	if err != nil {
-		l.log.Warnf("The log of service %s cannot be shown: %v", s.Image, err)
+		l.log.Warnf("Could not read the log of service %s: %v", s.Image, err)
 	}
 }
 
-// ReportEnded reports, once in a job, each service that has ended, with the end of its
-// log, and returns the containers of those that have. Text makes the warning.
+// ReportEnded reports each service that has ended, once per job, with the end of its log. It returns the
+// containers of all services that have ended. Text formats the warning.
 func (l *Log) ReportEnded(ctx context.Context, services []job.Running, text func(name, why, log string) string) map[string]bool {
 	if len(services) == 0 {
 		return nil
@@ -126,16 +123,16 @@ func (l *Log) ReportEnded(ctx context.Context, services []job.Running, text func
 		state, err := l.source.Service(ctx, s.ID)
 		switch {
 		case err != nil:
-			l.log.Warnf("Whether service %s runs is not known: %v", s.Image, err)
+			l.log.Warnf("Could not get the state of service %s: %v", s.Image, err)
 			continue
-		case state.Running, state.Gone: // or is removed with the job
+		case state.Running, state.Gone: // it was removed, for example with the job
 			continue
 		}
 		ended[s.ID] = true
 		l.shown.update(s.ID, func(one *lines) { one.Ended = true })
 		why := service.Ended(state.ExitCode, state.OutOfMemory)
 		if state.ExitCode == 0 && len(s.Ports) == 0 && !s.Health {
-			l.log.Infof("Service %s: %s.", s.Image, why) // it may have had nothing more to do
+			l.log.Infof("Service %s: %s.", s.Image, why) // exit code 0: its work may be done
 			continue
 		}
 		l.Warn(text(s.Image, why, l.Tail(ctx, s)))
@@ -152,22 +149,22 @@ func (l *Log) keep() {
 	}
 }
 
-// shown is what the job log has shown of the services so far.
+// shown is the position in the services' logs up to which the job log has them.
 type shown struct {
 	path string
 	mu   sync.Mutex
-	of   map[string]lines // by the container's ID
+	of   map[string]lines // by container ID
 }
 
 type lines struct {
-	Last  time.Time `json:"last"`  // of the log's lines; zero for none
-	Ended bool      `json:"ended"` // it was reported that the service has
+	Last  time.Time `json:"last"`  // time of the last line; zero for none
+	Ended bool      `json:"ended"` // the end of the service was reported
 }
 
 func readShown(path string) *shown {
 	s := &shown{path: path, of: map[string]lines{}}
 	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &s.of) != nil {
-		s.of = map[string]lines{} // lines come twice rather than not at all
+		s.of = map[string]lines{} // repeated lines are better than missing lines
 	}
 	return s
 }

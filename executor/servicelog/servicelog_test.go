@@ -14,11 +14,11 @@ import (
 	"gitlab-sysbox-executor/executor/service"
 )
 
-// services is a Source of services that are as written down.
+// services is a Source with given services.
 type services map[string]struct {
 	State
 	err   error
-	lines []string // one a second
+	lines []string // one per second
 }
 
 func (s services) Service(_ context.Context, id string) (State, error) {
@@ -49,7 +49,7 @@ func logger() (*logrus.Logger, *bytes.Buffer) {
 	return log, &text
 }
 
-// Each service that has ended is reported once, also by another process.
+// Each service that has ended is reported once, even if there are several processes.
 func TestEndedServicesAreReportedOnce(t *testing.T) {
 	folder := t.TempDir()
 	source := services{
@@ -61,8 +61,8 @@ func TestEndedServicesAreReportedOnce(t *testing.T) {
 	}
 	all := []job.Running{{ID: "runs", Image: "runs"}, {ID: "removed", Image: "removed"}, {ID: "unknown", Image: "unknown"}, {ID: "done", Image: "done"}, {ID: "died", Image: "died"}}
 	for n, want := range []map[string]int{
-		{"Whether service unknown runs is not known: no answer": 1, "Service done: ": 1, "one\ntwo": 1, "removed": 0, "runs:": 0},
-		{"Whether service unknown runs is not known: no answer": 1, "Service done: ": 0, "one\ntwo": 0},
+		{"Could not get the state of service unknown: no answer": 1, "Service done: ": 1, "one\ntwo": 1, "removed": 0, "runs:": 0},
+		{"Could not get the state of service unknown: no answer": 1, "Service done: ": 0, "one\ntwo": 0},
 	} {
 		log, text := logger()
 		ended := Open(folder, source, log).ReportEnded(t.Context(), all, service.Died)
@@ -77,7 +77,7 @@ func TestEndedServicesAreReportedOnce(t *testing.T) {
 	}
 }
 
-// A stage goes on where the last one stopped.
+// A stage continues where the previous stage stopped.
 func TestLinesAreShownOnce(t *testing.T) {
 	folder := t.TempDir()
 	source := services{"a": {lines: []string{"one"}}}

@@ -42,7 +42,7 @@ func TestHostilePulledImages(t *testing.T) {
 		r := harness.InRegistry(t, "pulled/job", 1000)
 		ref := r.Address + "/pulled/job:latest"
 		s := p.Ready(t, harness.With(harness.RegistryJob(t, ref), auth(r)))
-		wantGone(ref, false, "a container has it")
+		wantGone(ref, false, "a container uses it")
 		harness.WantCleanup(t, s)
 		wantGone(ref, true, "(gc.keep_images)")
 	})

@@ -18,7 +18,7 @@ import (
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// killable is the product with the seam that kills it at a journal's write.
+// killable is the product with the test hook that kills it at a journal's write.
 var killable = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(harness.World.Dir, "killable")
 	build := exec.Command("go", "build", "-tags", "gsxtest", "-o", path, ".")

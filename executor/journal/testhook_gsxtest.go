@@ -11,10 +11,9 @@ import (
 
 var passed atomic.Int64
 
-// seam kills the process when it comes here for the GSX_TEST_KILL_AT_WRITE-th
-// time: before and after each of a journal's writes. Only the tests' own build
-// (-tags gsxtest) holds it.
-func seam() {
+// testHook kills the process at its GSX_TEST_KILL_AT_WRITE-th call. It is called before and after
+// each write of the journal. Only the tests' build (-tags gsxtest) has it.
+func testHook() {
 	n, err := strconv.ParseInt(os.Getenv("GSX_TEST_KILL_AT_WRITE"), 10, 64)
 	if err == nil && passed.Add(1) == n {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
