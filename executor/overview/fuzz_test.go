@@ -50,7 +50,7 @@ func FuzzLabels(f *testing.F) {
 		if p != (owner.Process{}) && owner.Parse(p.String()) != p {
 			t.Errorf("%q is %+v", driver, p)
 		}
-		if p.State(false) == owner.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
+		if p != (owner.Process{}) && p.State(false) == owner.Alive && (p.Machine != self.Machine || p.Boot != self.Boot || p.PID <= 0) {
 			t.Errorf("%q lives", driver)
 		}
 	})
