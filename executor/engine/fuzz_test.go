@@ -71,7 +71,7 @@ func FuzzFileInArchive(f *testing.F) {
 func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
 		"[]", `[{"Id":"a","Names":["/b"],"Created":1,"Labels":{"x":"y","io.gitlab-sysbox-executor.name":"z"}},{}]`, `[{"Labels":{"x":{}}}]`, "[{", "null", `[1]`, `[{"Id":"\ud800"}]`,
-		`{"Id": "x", "Other": {"Id": 1}}`, `[{"Id": [1, "\u0022"]}, {}]`, `{"Id": 1, "Id": 2}`, `[1, null]`, "\xff", `{"\u0049d": 1}`,
+		`{"Id": "x", "Other": {"Id": 1}}`, `[{"Id": [1, "\u0022"]}, {}]`, `{"Id": 1, "Id": 2}`, `[1, null]`, `[1e999, {"Id":1e999}]`, "\xff", `{"\u0049d": 1}`,
 	} {
 		f.Add([]byte(text))
 	}
