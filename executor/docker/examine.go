@@ -63,8 +63,31 @@ func (b *Backend) reportMounts(container string, faults []agent.MountFault) erro
 	return fault.Jobf("a mount of %s is not visible in it: %s; something in the image mounts over it (findmnt shows what)", container, strings.Join(missing, "; "))
 }
 
-// examineJob inspects the job container from inside. It returns a one-line error if a
-// job cannot run in it.
+// examination is one inspection of a container from inside.
+type examination struct {
+	container string        // its name in messages
+	image     string        // whose fault a job's fault is
+	service   string        // the service's image; empty for the job's own containers
+	systemd   time.Duration // time that systemd has to boot
+}
+
+// examine handles what the inspections of all containers have in common: it reports
+// systemd's state and moved mounts, and returns an error if no job can run in the
+// container.
+func (b *Backend) examine(e examination, r agent.Report, err error) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("inspecting %s: %w", e.container, err)
+	case r.Error != "" && r.JobFault:
+		return fault.Jobf("image %s: %s", e.image, r.Error)
+	case r.Error != "":
+		return fmt.Errorf("inspecting %s: %s", e.container, r.Error)
+	}
+	b.reportSystemd(e.service, e.systemd, r.Systemd)
+	return b.reportMounts(e.container, r.MountFaults)
+}
+
+// examineJob inspects the job container.
 func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Report, error) {
 	order := agent.InspectOrder{
 		Setup: s.setup, Init: true, EntrypointTimeout: m.EntrypointTimeout, Mounts: wantedMounts(s.asked),
@@ -79,19 +102,13 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Rep
 		order.Init, order.SystemdTimeout = false, m.SystemdTimeout
 	}
 	r, err := b.Inside(s.id, JobContainer).Inspect(ctx, order, m.InspectTimeout)
-	switch {
-	case err != nil:
-		return r, fmt.Errorf("inspecting the job's container: %w", err)
-	case r.Error != "" && r.JobFault:
-		return r, fault.Jobf("image %s: %s", m.Image.Reference, r.Error)
-	case r.Error != "":
-		return r, fmt.Errorf("inspecting the job's container: %s", r.Error)
-	case r.Shell == "":
-		return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
+	if err == nil && r.Error == "" {
+		if r.Shell == "" {
+			return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
+		}
+		b.reportEntrypoint(ctx, s.id, m.EntrypointTimeout, r)
 	}
-	b.reportEntrypoint(ctx, s.id, m.EntrypointTimeout, r)
-	b.reportSystemd("", m.SystemdTimeout, r.Systemd)
-	return r, b.reportMounts(JobContainer, r.MountFaults)
+	return r, b.examine(examination{container: JobContainer, image: m.Image.Reference, systemd: m.SystemdTimeout}, r, err)
 }
 
 // reportEntrypoint logs the output of the image's entrypoint, and warns if the entrypoint
@@ -133,24 +150,19 @@ func (b *Backend) examineServices(ctx context.Context, m *made, services []runni
 }
 
 func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
-	container := "the container of service " + s.Image
+	e := examination{container: "the container of service " + s.Image, image: s.Image, service: s.Image, systemd: m.SystemdTimeout}
 	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
 	if systemdRuns(s.asked) {
 		order.SystemdTimeout = m.SystemdTimeout
 	}
-	r, err := b.Inside(s.ID, container).Look(ctx, order, m.InspectTimeout)
+	r, err := b.Inside(s.ID, e.container).Look(ctx, order, m.InspectTimeout)
 	if err != nil {
 		if state, err := b.Service(ctx, s.ID); err == nil && !state.Running {
 			return nil
 		}
-		return fmt.Errorf("inspecting %s: %w", container, err)
-	}
-	if r.Error != "" {
-		return fmt.Errorf("inspecting %s: %s", container, r.Error)
 	}
 	if r.SystemdFault != "" {
 		b.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)
 	}
-	b.reportSystemd(s.Image, m.SystemdTimeout, r.Systemd)
-	return b.reportMounts(container, r.MountFaults)
+	return b.examine(e, agent.Report{Error: r.Error, Systemd: r.Systemd, MountFaults: r.MountFaults}, err)
 }

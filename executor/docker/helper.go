@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 
@@ -97,17 +96,17 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 
 // examineHelper inspects the helper container, and refuses one without a shell or git.
 func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.Report, error) {
+	e := examination{container: "the helper's container", image: m.Helper.Image.Reference}
 	order := agent.InspectOrder{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
-	r, err := b.Inside(s.id, "the helper's container").Inspect(ctx, order, m.InspectTimeout)
-	switch {
-	case err != nil:
+	r, err := b.Inside(s.id, e.container).Inspect(ctx, order, m.InspectTimeout)
+	if err := b.examine(e, r, err); err != nil {
 		return r, err
-	case r.Error != "":
-		return r, errors.New(r.Error)
-	case r.Shell == "":
-		return r, fmt.Errorf("image %s has no shell; name another as helper.image", m.Helper.Image.Reference)
-	case m.Helper.NeedsGit && !r.Git:
-		return r, fmt.Errorf("image %s has no git; name another as helper.image", m.Helper.Image.Reference)
 	}
-	return r, b.reportMounts("the helper's container", r.MountFaults)
+	switch {
+	case r.Shell == "":
+		return r, fmt.Errorf("image %s has no shell; name another as helper.image", e.image)
+	case m.Helper.NeedsGit && !r.Git:
+		return r, fmt.Errorf("image %s has no git; name another as helper.image", e.image)
+	}
+	return r, nil
 }
