@@ -19,7 +19,7 @@ func Ask(t testing.TB, method, path string, body any) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(World.Engine.Host, "unix://"))
 	}}}
 	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, "http://engine"+path, bytes.NewReader(text))
