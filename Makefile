@@ -1,4 +1,4 @@
-# What people and CI run. `make try` and `make test` do all their own set-up. `make help` prints each
+# The commands for developers and CI. `make try` and `make test` do their own setup. `make help` prints each
 # target with the text after its ##.
 
 GO ?= go
@@ -44,13 +44,13 @@ test-sysbox: ## Run the integration tests under the real Sysbox
 	@scripts/engine.sh sysbox
 	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
-# On the stand-in, or under the real Sysbox where it runs. Afterwards: how long a job takes beside hostile ones.
+# On the stand-in, or under the real Sysbox if it runs. Afterwards: how long a job takes next to hostile ones.
 test-hostile: packages ## Run the attacks of docs/security.md
 	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration/)
 	$(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration/hostile
 
-# Forty jobs leave 80 GiB on a disk of 20 GiB; `make test` does a twentieth of that. It
-# needs 30 GiB of free space, and at least ten minutes.
+# Forty jobs write 80 GiB to a disk of 20 GiB; `make test` does a twentieth of that. It needs 30 GiB of free
+# space, and at least ten minutes.
 test-disk: packages ## Fill a disk of 20 GiB four times over
 	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileDiskFillsUp ./integration/hostile
 

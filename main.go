@@ -1,5 +1,5 @@
-// Gitlab-sysbox-executor is a custom executor for GitLab Runner: it runs each CI
-// job in a container under Sysbox.
+// Gitlab-sysbox-executor is a custom executor for GitLab Runner. It runs each CI job in a
+// container under Sysbox.
 package main
 
 import (

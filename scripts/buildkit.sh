@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds BuildKit's buildkitd and buildctl, and the rootlesskit under which a plain user runs them, from
-# their Go modules and prints the folder they are in. A second run finds them built.
+# Builds BuildKit's buildkitd and buildctl from their Go modules, and the rootlesskit with which an
+# unprivileged user runs them. Prints their folder. A second run reuses the result.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=v0.25.2
@@ -12,7 +12,7 @@ build() {
 	local package
 	mkdir "$bin.part/module"
 	(
-		# Modules that exclude versions of others cannot be installed by their names alone.
+		# A module that excludes versions of others cannot be installed by its name alone.
 		cd "$bin.part/module"
 		export CGO_ENABLED=0 GOFLAGS=-mod=mod
 		"${GO:-go}" mod init build

@@ -1,21 +1,21 @@
 #!/bin/bash
-# A private Docker Engine beside whatever else the machine runs:
+# A private Docker Engine next to whatever else the machine runs:
 #
-#   engine.sh start DIR    start it, or find it running
+#   engine.sh start DIR    start it, unless it runs
 #   engine.sh env DIR      print ENGINE_HOST, ENGINE_RUNTIME and ENGINE_STANDIN as shell assignments
-#   engine.sh status DIR   say whether it answers (exit code 0 or 1)
-#   engine.sh stop DIR     end everything it started; its data stay in DIR
+#   engine.sh status DIR   print whether it answers (exit code 0 or 1)
+#   engine.sh stop DIR     end everything it started; its data stays in DIR
 #   engine.sh place        print the DIR that this checkout's tests and `make try` use
 #   engine.sh runtime      print which runtime an engine started now would offer
-#   engine.sh sysbox       say whether Sysbox itself is installed and runs (exit code 0 or 1)
+#   engine.sh sysbox       print whether Sysbox is installed and runs (exit code 0 or 1)
 #
 # Where Sysbox runs, the engine offers it as runtime `sysbox-runc`. Elsewhere it remaps user
-# namespaces and offers a stand-in, `sysbox-standin` (scripts/standin says what that can't do).
+# namespaces and offers a stand-in, `sysbox-standin`; scripts/standin lists what it lacks.
 #
 # Environment: DOCKERD, the engine's binary (its own folder is searched first for its helpers);
 # ENGINE_FLAGS, further flags such as --live-restore; GO, the Go command that builds the stand-in.
 #
-# The engine leaves the machine's firewall alone but for one rule of its own that lets its containers
+# The engine does not change the machine's firewall, except for one rule that lets its containers
 # reach each other. So they reach one another and this machine, and nothing beyond it;
 # ENGINE_FLAGS='--iptables=true --ip-masq=true --ip-forward=true' changes that.
 set -euo pipefail
@@ -29,8 +29,8 @@ die() {
 	exit 1
 }
 
-# The process whose command line names our pid file is the engine: a bare number in a stale pid file
-# may be anybody's by now.
+# The engine is the process whose command line names our PID file: the number in a stale PID file may
+# belong to another process.
 engine_pid() {
 	local pid
 	pid=$(cat "$dir/dockerd.pid" 2>/dev/null) || return 1
@@ -38,7 +38,7 @@ engine_pid() {
 	echo "$pid"
 }
 
-# The API is spoken with curl: clients and engines some versions apart refuse each other.
+# curl calls the API: clients and engines of different versions reject each other.
 api() { # METHOD PATH [CURL-OPTION...]
 	curl -sSf --max-time 30 --unix-socket "$dir/docker.sock" -X "$1" "http://engine$2" "${@:3}"
 }
@@ -49,7 +49,7 @@ sysbox_runs() {
 	command -v sysbox-runc >/dev/null && pgrep -x sysbox-mgr >/dev/null && pgrep -x sysbox-fs >/dev/null
 }
 
-# ensure_remap gives the remap user 65536 sub-ids in the first gap of both tables.
+# ensure_remap gives the remap user 65536 subordinate IDs in the first gap of both tables.
 ensure_remap() {
 	touch /etc/subuid /etc/subgid
 	getent group "$remap" >/dev/null || groupadd --system "$remap"
@@ -64,7 +64,7 @@ ensure_remap() {
 	usermod --add-subuids "$first-$((first + 65535))" --add-subgids "$first-$((first + 65535))" "$remap"
 }
 
-# A container's root is an unprivileged user here and must be able to walk down to its files.
+# A container's root is an unprivileged user here and needs access to every parent folder.
 check_reachable() {
 	local path=$dir
 	while [[ $path != / ]]; do
@@ -74,7 +74,7 @@ check_reachable() {
 	done
 }
 
-# choose_net picks a /16 that no route of this machine touches, starting at a place of DIR's own.
+# choose_net picks a /16 that overlaps no route of this machine. The search starts at a hash of DIR.
 choose_net() {
 	local start i net routes
 	start=$((16#${hash:0:6}))
@@ -84,7 +84,7 @@ choose_net() {
 		else
 			net=172.$((i - 112))
 		fi
-		# Neither a route within it nor one around it, the default route apart.
+		# Neither a route within it nor one around it, except the default route.
 		routes=$(ip -4 route show root "$net.0.0/16" && ip -4 route show match "$net.0.0/16" | sed /^default/d)
 		if [[ -z $routes ]]; then
 			echo "$net"
@@ -113,7 +113,7 @@ network_up() {
 
 start() {
 	mkdir -p "$dir/bin"
-	# One at a time, since starts share the sub-id tables and the choice of a network.
+	# One start at a time, because starts share the ID tables and the choice of a network.
 	exec 9>/run/lock/gsx-engine.lock
 	flock -w 120 9 || die "another start has held /run/lock/gsx-engine.lock for two minutes"
 
@@ -148,12 +148,12 @@ start() {
 		--shutdown-timeout=5
 		${ENGINE_FLAGS:-}
 	)
-	# What a killed engine with --live-restore left running is taken over.
+	# With --live-restore the engine adopts the containers of a killed engine.
 	[[ -n $(leftovers) ]] || forget_run
 	printf 'ENGINE_HOST=unix://%s\nENGINE_RUNTIME=%s\nENGINE_STANDIN=%s\n' \
 		"$dir/docker.sock" "$runtime" "$standin" >"$dir/engine.env"
-	# A session of its own, and none of our output held open: whoever waits for its end must not wait
-	# for the engine's.
+	# A session of its own, without our output: a process that waits for the end of our output must
+	# not wait for the engine.
 	setsid "$dockerd" "${flags[@]}" </dev/null >>"$dir/dockerd.log" 2>&1 9>&- &
 	local child=$!
 	for ((i = 0; i < 300; i++)); do
@@ -165,8 +165,8 @@ start() {
 	die "the engine did not come up; the end of $dir/dockerd.log is above"
 }
 
-# leftovers lists containerd and its shims: all of them carry the path of our containerd's files.
-# The pattern comes on standard input, since grep must not find itself.
+# leftovers lists containerd and its shims: the command lines of all contain the path of our containerd's
+# files. The pattern comes on standard input, because grep must not find itself.
 leftovers() {
 	local processes=(/proc/[0-9]*/cmdline)
 	grep -slaF -f - "${processes[@]}" <<<"$dir/exec/containerd/" | cut -d/ -f3
@@ -175,7 +175,7 @@ leftovers() {
 end_processes() {
 	local pid id
 	if pid=$(engine_pid); then
-		# Containers first: the engine would wait for each of them to end by itself.
+		# Containers first: the engine would wait for each of them.
 		for id in $(api GET /containers/json 2>/dev/null | grep -o '"Id":"[0-9a-f]\{64\}"' | cut -d'"' -f4); do
 			api POST "/containers/$id/kill" -o /dev/null 2>/dev/null || true
 		done
@@ -186,8 +186,8 @@ end_processes() {
 		done
 		kill -KILL "$pid" 2>/dev/null || true
 	fi
-	# What a killed engine leaves: a shim's child is a container's first process, and with it goes
-	# the container's whole tree.
+	# Leftovers of a killed engine: a shim's child is a container's first process, and its end ends
+	# all processes of the container.
 	for ((i = 0; i < 20; i++)); do
 		[[ -n $(leftovers) ]] || return 0
 		for pid in $(leftovers); do
@@ -201,7 +201,7 @@ end_processes() {
 
 unmount_below() { # FOLDER
 	local path
-	# mountinfo writes a space in a path as \040, which printf undoes; the deepest mount comes first.
+	# mountinfo writes a space in a path as \040, and printf decodes it; the deepest mount comes first.
 	awk '{print $5}' /proc/self/mountinfo | sort -r | while IFS= read -r path; do
 		path=$(printf '%b' "$path")
 		[[ $path == "$1"/* ]] || continue
@@ -209,8 +209,8 @@ unmount_below() { # FOLDER
 	done
 }
 
-# forget_run removes what described processes that are gone: a stale containerd.pid in it, its number
-# taken by another process, makes the engine wait in vain for that containerd.
+# forget_run removes files about processes that are gone: with a stale containerd.pid whose number another
+# process has, the engine waits for that containerd in vain.
 forget_run() {
 	local run
 	for run in "$dir/exec" "$dir"/exec.*; do # with remapping the engine adds .UID.GID
@@ -222,7 +222,7 @@ forget_run() {
 
 network_down() {
 	net=$(cat "$dir/net" 2>/dev/null) || return 0
-	# User-defined networks have bridges of their own, known by an address from our pool.
+	# User-defined networks have bridges of their own, recognised by an address from our pool.
 	local link
 	for link in $(ip -o -4 address show | awk -v net="$net." 'index($4, net) == 1 {print $2}'); do
 		ip link delete "$link" 2>/dev/null || true
@@ -241,7 +241,7 @@ stop() {
 
 case "$*" in
 place)
-	# Outside the checkout, which may lie where a container's root cannot walk, and short.
+	# Outside the checkout, which may be in a folder that a container's root cannot enter, and short.
 	echo "${GSX_ENGINE_DIR:-/var/tmp/gsx-$(printf '%s' "$repo" | sha256sum | cut -c1-8)}"
 	exit
 	;;
@@ -260,7 +260,7 @@ sysbox)
 esac
 [[ $# == 2 && $1 =~ ^(start|stop|status|env)$ ]] || die "usage: engine.sh start|stop|status|env DIR"
 dir=$(realpath -m "$2")
-# containerd's sockets lie below, and their paths may have 104 characters.
+# containerd's sockets are below it, and a socket path may have 104 characters.
 ((${#dir} <= 60)) || die "$dir is too long a path for the engine's sockets: 60 characters at most"
 [[ $dir != / ]] || die "the engine needs a folder of its own"
 hash=$(printf '%s' "$dir" | sha256sum)

@@ -1,7 +1,6 @@
 #!/bin/bash
-# Builds a Docker Engine 29, and a runc that knows the time namespace which this engine asks for, from
-# their Go modules, and prints the path of the dockerd. Its containerd is Debian's. A second run finds
-# it built.
+# Builds a Docker Engine 29 from its Go modules, and a runc that supports the time namespace of this
+# engine. Prints the path of the dockerd. Its containerd is Debian's. A second run reuses the result.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=v2.0.0-beta.24 # the module's number of an engine 29

@@ -3,22 +3,22 @@
 #
 #   fuzz.sh [COUNT [PATTERN]]    COUNT is as go test -fuzztime takes it: 10000000x (the default) or 5m
 #
-# Prints for each how many inputs were tried, and the peak of its workers' memory: the whole (VmHWM), and
-# of it what belongs to no file (RssAnon, looked at every other second). It fails when a target does, or
-# when the whole of a worker is more than 200 MiB. Go's mutator takes 100 MiB of that: a buffer in each
-# worker (scratch in internal/fuzz/mutator.go), which is never written to, but zeroed when it comes after
-# a garbage collection. What one input takes is bounded by the targets themselves (integration/heap).
+# Prints for each target how many inputs were tried, and the peak of its workers' memory: the total (VmHWM),
+# and the part that belongs to no file (RssAnon, read every two seconds). It fails if a target fails, or if
+# the total of a worker exceeds 200 MiB. Go's mutator takes 100 MiB of that: a buffer in each worker
+# (scratch in internal/fuzz/mutator.go), which is never written, but zeroed if it is allocated after a
+# garbage collection. The targets themselves bound the memory of one input (integration/heap).
 #
 # Environment: GO, the Go command; FUZZ_PARALLEL, the workers of each target (2); FUZZ_LOGS, a folder
-# that keeps the output of each target as NAME.log. An input that fails is kept in the package's
-# testdata/fuzz, to be committed with the fix; the others that lead to new code are kept in Go's cache.
+# for the output of each target as NAME.log. An input that fails is stored in the package's
+# testdata/fuzz, to be committed with the fix; other inputs that reach new code are in Go's cache.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 count=${1:-10000000x} pattern=${2:-} go=${GO:-go} most=204800 # KiB
 cache=$("$go" env GOCACHE)/fuzz
 
-# targets prints "package Name" of each.
+# targets prints "package Name" of each target.
 targets() {
 	local package file
 	"$go" list -f '{{range .TestGoFiles}}{{$.ImportPath}} {{$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$.ImportPath}} {{$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | while read -r package file; do
@@ -34,7 +34,7 @@ workers() {
 	done
 }
 
-# peak keeps in file $2 the highest VmHWM and RssAnon of the workers of process $1, in KiB, until $1 ends.
+# peak writes the highest VmHWM and RssAnon of the workers of process $1, in KiB, to file $2 until $1 ends.
 peak() {
 	local pid name now all=0 anonymous=0
 	while kill -0 "$1" 2>/dev/null; do
@@ -67,9 +67,9 @@ while read -r package name; do
 	log=$logs/$name-$(basename "$package").log
 	echo "0 0" >"$work/peak"
 	began=$SECONDS
-	# To make an input that is new but no failure smaller takes much time and shows nothing. One thread
-	# for each worker, and a stack that need not grow, save time. The mutator's buffer counts as heap:
-	# without GOGC garbage would grow as large before it is collected.
+	# Minimising an input that is no failure takes much time and shows nothing. One thread for each
+	# worker, and a stack that need not grow, save time. The mutator's buffer counts as heap: without
+	# GOGC, the heap would grow by the same size before a collection.
 	(cd "$("$go" list -f '{{.Dir}}' "$package")" && GOGC=10 GOMAXPROCS=1 GODEBUG=adaptivestackstart=1 exec "$work/test" -test.run '^$' -test.timeout 0 -test.fuzz "^$name\$" \
 		-test.fuzztime "$count" -test.fuzzminimizetime 10x -test.parallel "${FUZZ_PARALLEL:-2}" -test.fuzzcachedir "$cache/$package") >"$log" 2>&1 &
 	test=$!

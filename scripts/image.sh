@@ -1,10 +1,10 @@
 #!/bin/bash
-# Makes a test image from Debian's packages, since there is no registry to pull one from:
+# Builds a test image from Debian's packages, because there is no registry to pull one from:
 #
 #   image.sh NAME HOST    build NAME and import it into the engine at HOST (unix://...) as
 #                         gsx-test/NAME:latest; prints that reference
 #   image.sh NAME         build its tarball only, and print the tarball's path
-#   image.sh --list       name the images there are
+#   image.sh --list       list the image names
 #
 # A recipe is integration/recipes/NAME.bash, sourced here. It may set
 #   suite     the Debian release of a root made anew, or
@@ -13,16 +13,16 @@
 #   changes   lines of a Dockerfile for the image's configuration
 #   setup     a function that works on the tree in $root; $work is a scratch folder, $recipes the
 #             folder of the recipes
-# and may have further files in integration/recipes/NAME/, of which those in NAME/root/ go into the
-# image as they are.
+# and may have further files in integration/recipes/NAME/; those in NAME/root/ are copied into the
+# image.
 #
-# The tarballs stay in ${GSX_CACHE_DIR:-.cache}/images, named by a hash of the recipe, and an image
-# that the engine has from the same recipe is left alone: the second run takes no time.
+# The tarballs are in ${GSX_CACHE_DIR:-.cache}/images, named by a hash of the recipe. If the engine has an
+# image of the same recipe, nothing is built.
 set -euo pipefail
 shopt -s inherit_errexit # a command that fails within $(...) ends it too
 PATH="$PATH:/usr/sbin:/sbin"
 
-# To be raised when this script comes to build other trees from the same recipes.
+# Raise this when the script builds other trees from the same recipes.
 format=1
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -44,7 +44,7 @@ recipe() { # sets the variables of recipe $1, in the shell that calls
 
 list() { (cd "$recipes" && printf '%s\n' *.bash | sed 's/\.bash$//' | paste -sd' '); }
 
-# recipe_hash covers everything an image is made of, what it starts from included.
+# recipe_hash covers everything an image is made of, including its base image.
 recipe_hash() {
 	(
 		recipe "$1"
@@ -57,12 +57,12 @@ recipe_hash() {
 	) | sha256sum | cut -c1-16
 }
 
-# is_thin tells whether the recipe only adds files and configuration to another image: the engine
-# keeps such an image as a layer, and no tarball is made.
+# is_thin reports whether the recipe only adds files and configuration to another image: the engine
+# stores such an image as a layer, and no tarball is made.
 is_thin() { [[ -n $from && ${#packages[@]} == 0 ]] && ! declare -F setup >/dev/null; }
 
-# mirrors prints the machine's own Debian mirrors as sources of release $1. The machine's release may
-# be another, but a mirror serves them all.
+# mirrors prints the machine's own Debian mirrors as sources of release $1. The machine may run another
+# release, but a mirror has all of them.
 mirrors() {
 	local ask=(apt-get indextargets --format "\$(REPO_URI)" "Created-By: Packages")
 	[[ -n $("${ask[@]}" "Label: Debian") ]] || apt-get update -qq >&2
@@ -70,8 +70,8 @@ mirrors() {
 	"${ask[@]}" "Label: Debian-Security" | sort -u | sed "s|.*|deb & $1-security main|"
 }
 
-# keyring prints a keyring with the keys of release $1. An older machine's may be too old for it; apt
-# then fetches, and vouches for, the current one.
+# keyring prints a keyring with the keys of release $1. The machine's own may be too old; apt then
+# fetches and verifies the current one.
 keyring() {
 	local folder=/usr/share/keyrings
 	if [[ ! -e $folder/debian-archive-$1-stable.gpg ]]; then
@@ -100,9 +100,8 @@ bootstrap() {
 	echo "$sources" >"$root/etc/apt/sources.list"
 }
 
-# install_packages runs apt in the tree, with the machine's name server and apt settings for as long
-# as it takes. apt locks its archive, so that each build has one of its own, of hard links to the
-# packages that earlier builds downloaded.
+# install_packages runs apt in the tree, with the machine's name server and apt settings. apt locks its
+# archive, so each build has its own, with hard links to the packages of earlier builds.
 install_packages() {
 	local debs=$cache/debs/$suite archives=$work/archives
 	mkdir -p "$debs" "$archives/partial" "$root/var/cache/apt/archives"
@@ -124,7 +123,7 @@ install_packages() {
 	rm -f "$root/usr/sbin/policy-rc.d" "$root/etc/apt/apt.conf.d/99machine" "$root/etc/resolv.conf"
 }
 
-# report ends a build: only one that failed shows its log.
+# report ends a build and shows its log if it failed.
 report() {
 	if (($1)); then
 		tail -n 30 "$log" >&7 || true
@@ -134,7 +133,7 @@ report() {
 	rm -rf --one-file-system "$work"
 }
 
-# build prints the path of the tarball of image $1, made now or earlier.
+# build prints the path of the tarball of image $1, and builds it if it is missing.
 build() (
 	name=$1
 	recipe "$name"
@@ -144,7 +143,7 @@ build() (
 	fi
 	tarball=$cache/$name-$(recipe_hash "$name").tar.gz
 	mkdir -p "$cache"
-	# Whoever comes second waits, and finds it done.
+	# A second process waits here, and finds the image built.
 	exec 8>"$cache/$name.lock"
 	flock 8
 	if [[ -f $tarball ]]; then
@@ -171,7 +170,7 @@ build() (
 	((${#packages[@]} == 0)) || install_packages >>"$log" 2>&1
 	if declare -F setup >/dev/null; then setup >>"$log" 2>&1; fi
 	[[ ! -d $recipes/$name/root ]] || cp -a --no-preserve=ownership "$recipes/$name/root/." "$root"
-	# What an image is better off without: lists that age, and half its size in documents.
+	# Package lists become outdated, and documents are half of an image's size.
 	rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/* \
 		"$root"/usr/share/{doc,man,info,locale}/*
 	tar -C "$root" --numeric-owner --exclude='./proc/*' --exclude='./sys/*' -cf - . |
@@ -191,7 +190,7 @@ urlencode() { # keeps what is safe in a query and escapes the rest
 	echo "$out"
 }
 
-# The API is spoken with curl: clients and engines some versions apart refuse each other.
+# curl calls the API: clients and engines of different versions reject each other.
 api() { # METHOD PATH [CURL-OPTION...]
 	curl -sS --unix-socket "${host#unix://}" -X "$1" "http://engine$2" "${@:3}"
 }
@@ -210,7 +209,7 @@ import() {
 
 	if is_thin; then
 		(import "$from")
-		# A container that never runs, whose root is added to and committed.
+		# A container that never runs; files are added to its root, and it is committed.
 		reply=$(api POST /containers/create -H 'Content-Type: application/json' -d "{\"Image\":\"gsx-test/$from\"}")
 		id=$(grep -o '"Id":"[0-9a-f]*"' <<<"$reply" | cut -d'"' -f4) || die "no container of $from: $reply"
 		if [[ -d $recipes/$name/root ]]; then
@@ -222,7 +221,7 @@ import() {
 		grep -F '"Id":"sha256:' <<<"$reply" >/dev/null || die "commit of $name failed: $reply"
 	else
 		tarball=$(build "$name")
-		# The engine answers 200 before it has read anything: the outcome is in the last line.
+		# The engine answers 200 before it reads the body: the last line has the result.
 		reply=$(api POST "/images/create?fromSrc=-&$target" -T "$tarball")
 		grep -F '"status":"sha256:' <<<"$reply" >/dev/null || die "import of $name failed: $reply"
 	fi
@@ -234,7 +233,7 @@ if [[ ${1:-} == --list ]]; then
 fi
 [[ $# == 1 || ($# == 2 && $2 == unix://*) ]] || die "usage: image.sh NAME [unix://SOCKET]"
 ((EUID == 0)) || die "needs root"
-# In a mount namespace of its own, so that a build that is killed leaves no mount behind.
+# In a mount namespace of its own, so that a killed build leaves no mount.
 [[ -n ${GSX_IMAGE_UNSHARED:-} ]] || GSX_IMAGE_UNSHARED=1 exec unshare --mount -- "${BASH_SOURCE[0]}" "$@"
 unset GSX_IMAGE_UNSHARED
 

@@ -1,16 +1,16 @@
 #!/bin/bash
-# Installs, from Debian's own packages, what the private engine and the test images need.
-# Only what is missing is installed, so a second run takes no time and asks no mirror. With the word
-# "race" it is also what tests with the race detector need.
+# Installs the Debian packages that the private engine and the test images need, if they are missing.
+# A second run takes no time and contacts no mirror. The argument "race" adds what tests with the race
+# detector need.
 set -euo pipefail
 
-# Debian leaves the sbin folders out of a plain user's PATH.
+# The PATH of an unprivileged user on Debian lacks the sbin folders.
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing=()
 
-# want COMMAND-OR-FILE PACKAGE: a command counts from wherever it comes, so that a machine with
-# another build of Docker keeps it.
+# want COMMAND-OR-FILE PACKAGE: a command counts from any source, so that a machine keeps another build
+# of Docker.
 want() {
 	case $1 in
 	/*) [[ -e $1 ]] || missing+=("$2") ;;
@@ -55,5 +55,5 @@ fi
 echo "packages.sh: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# Recommends would bring AppArmor tools and the like, of which nothing here is in need.
+# Recommended packages, such as AppArmor tools, are not needed.
 apt-get install -y -qq --no-install-recommends "${missing[@]}"

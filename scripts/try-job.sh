@@ -1,5 +1,5 @@
-# The job of `make try`: it makes a root file system of what is in its own image, since the machine may
-# reach no registry, and builds an image on it.
+# The job of `make try`. It makes a root file system from its own image, because the machine may reach no
+# registry, and builds an image on it.
 mkdir -p context/root/bin context/root/etc
 cp /bin/dash context/root/bin/sh
 ldd /bin/dash | grep -o '/lib[^ ]*' | while read -r library; do cp -L --parents "$library" context/root; done

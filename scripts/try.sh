@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs one job that builds a container image, on this machine and without GitLab. What is missing is
-# installed from Debian's packages; where no engine with Sysbox runs, a private engine is started with
-# a runtime that stands in for it. A second run finds everything in place.
+# Runs one job that builds a container image, on this machine and without GitLab. It installs missing Debian
+# packages. If no engine with Sysbox runs, it starts a private engine with a stand-in runtime. A second run
+# reuses all of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

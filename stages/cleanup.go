@@ -7,7 +7,7 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// Cleanup removes whatever the job has on this machine.
+// Cleanup removes the job's resources on this machine.
 func Cleanup(ctx context.Context, c *contract.Call, x *executor.Executor) error {
 	id, proven, err := c.CleanupIdentity(x.Log)
 	if err != nil {

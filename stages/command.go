@@ -1,5 +1,5 @@
-// Package stages is the command line: what GitLab Runner calls (config, prepare, run
-// and cleanup), and the commands that the packages below it hold.
+// Package stages is the command line: the stages that GitLab Runner calls (config, prepare,
+// run and cleanup), and the commands of the packages below.
 package stages
 
 import (
@@ -22,17 +22,17 @@ import (
 	"gitlab-sysbox-executor/stages/try"
 )
 
-// Version is set when a release is linked; otherwise it is the commit's.
+// Version is set when a release is linked; otherwise the commit is used.
 var Version = ""
 
-// Main runs the command line and returns the exit code. This is the one place
-// where an error's class becomes an exit code.
+// Main runs the command line and returns the exit code. Only here an error's class becomes
+// an exit code.
 func Main(args []string) int {
 	// A Runner ends a stage with SIGTERM to its process group.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()
-	// Nobody may read our output any more; there is still work to do then. It is not
-	// ignored: a script that the agent starts would inherit that.
+	// The reader of our output may be gone while there is still work to do. The signal is not
+	// ignored, because a script that the agent starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	root := command()
 	root.SetArgs(args)
@@ -45,7 +45,7 @@ func Main(args []string) int {
 	}
 	build, system := contract.ExitCodes(os.Environ())
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok {
-		// The Runner tells the job's author the exit code itself.
+		// The Runner itself reports the exit code to the job's author.
 		if failed.Stopped || failed.Signal != "" {
 			app.NewLog(os.Stderr, "info").Error(err)
 		}
@@ -114,8 +114,8 @@ func command() *cobra.Command {
 	return root
 }
 
-// attended is a stage that goes on only while the Runner lives. A Runner that was
-// killed calls no cleanup, and takes the job up no more, so we clean up then.
+// attended runs a stage and stops it when the Runner dies. A killed Runner never calls
+// cleanup and does not resume the job, so the stage cleans up then.
 func attended(ctx context.Context, a *app.App, do func(context.Context, *contract.Call, *executor.Executor) error) error {
 	caller := contract.CallingProcess()
 	return stage(a, func(call *contract.Call, x *executor.Executor) error {
@@ -129,7 +129,7 @@ func attended(ctx context.Context, a *app.App, do func(context.Context, *contrac
 	})
 }
 
-// stage does what prepare, run and cleanup have in common.
+// stage is the common part of prepare, run and cleanup.
 func stage(a *app.App, do func(*contract.Call, *executor.Executor) error) error {
 	if err := a.Load(os.Stderr); err != nil {
 		return err

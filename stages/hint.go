@@ -16,9 +16,9 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// fails tells whether the job fails when the named stage's script does, and that
-// script is its author's. After after_script it does where the job asks for it
-// (GitLab Runner, common/build_settings.go: AfterScriptIgnoreErrors).
+// fails reports whether a failure of the stage's script fails the job, and the script is its
+// author's. For after_script the job decides (GitLab Runner, common/build_settings.go:
+// AfterScriptIgnoreErrors).
 func fails(c *contract.Call, stage string) bool {
 	if stage == "after_script" {
 		ignored, err := strconv.ParseBool(c.Variables["AFTER_SCRIPT_IGNORE_ERRORS"])
@@ -54,7 +54,7 @@ func reportBad(versions map[string]string, sysbox, image string, log logrus.Fiel
 	}
 }
 
-// sysboxVersion is that on this machine; empty where Sysbox is not installed.
+// sysboxVersion returns the version of Sysbox on this machine; empty if it is not installed.
 func sysboxVersion(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/stages/plan"
 )
 
-// Prepare makes the job's environment.
+// Prepare creates the job's environment.
 func Prepare(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.Executor, log logrus.FieldLogger) error {
 	for _, text := range cfg.Unsafe() {
 		log.Debugf("The configuration permits (hardening.allow_unsafe): %s", text)

@@ -28,8 +28,8 @@ const buildStage = "build_script"
 
 // Run runs one of the Runner's scripts in the job's environment.
 func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
-	// One path serves the whole job: an earlier stage's code must not be reported
-	// as this one's.
+	// One path serves the whole job: an earlier stage's code must not be reported for this
+	// stage.
 	if c.ExitCodeFile != "" {
 		if err := os.Remove(c.ExitCodeFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the exit code file: %w", err)
@@ -62,7 +62,7 @@ func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.
 		return err
 	}
 	if c.ExitCodeFile != "" {
-		// The first line, and a bare number: the Runner takes nothing else.
+		// The Runner reads only a bare number on the first line.
 		if err := os.WriteFile(c.ExitCodeFile, []byte(strconv.Itoa(failed.Code)+"\n"), 0o600); err != nil {
 			return fmt.Errorf("the exit code file: %w", err)
 		}
@@ -73,8 +73,8 @@ func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.
 	return err
 }
 
-// adaptScript fits a script of the Runner's to the container. A script that is not
-// of the Runner's known form is run as it is.
+// adaptScript adapts a script of the Runner to the container. A script of an unknown form is not
+// changed.
 func adaptScript(text []byte, to job.Environment, jobPath, stage string, log logrus.FieldLogger) []byte {
 	a := script.Adaptation{POSIX: !to.ANSIQuoting}
 	for _, name := range slices.Sorted(maps.Keys(to.Enforced)) {
@@ -82,7 +82,7 @@ func adaptScript(text []byte, to job.Environment, jobPath, stage string, log log
 	}
 	a.Set = append(a.Set, script.Variable{Name: "TMPDIR", Value: to.TMPDIR})
 	if to.Tools != "" && jobPath != "" {
-		// The script exports the job's own PATH over that of its environment.
+		// The script replaces the environment's PATH by the job's own.
 		a.Set = append(a.Set, script.Variable{Name: "PATH", Value: jobPath + ":" + to.Tools})
 	}
 	adapted, err := script.Adapt(text, a)
@@ -96,14 +96,14 @@ func adaptScript(text []byte, to job.Environment, jobPath, stage string, log log
 	return adapted
 }
 
-// helperStage tells the Runner's stages that have nothing of the job's author in
-// them but variables, and that need git or the gitlab-runner program. An unknown
-// stage is the job's.
+// helperStage reports whether a stage of the Runner contains nothing from the job's author but
+// variables, and needs git or the gitlab-runner program. Unknown stages are the job's.
 func helperStage(stage string) bool {
 	switch stage {
 	case "get_sources", "clear_worktree", "restore_cache", "download_artifacts", "cleanup_file_variables":
 		return true
 	}
-	// archive_cache, archive_cache_on_failure, upload_artifacts_on_success, upload_artifacts_on_failure
+	// archive_cache, archive_cache_on_failure, upload_artifacts_on_success,
+	// upload_artifacts_on_failure
 	return strings.HasPrefix(stage, "archive_cache") || strings.HasPrefix(stage, "upload_artifacts")
 }

@@ -144,7 +144,7 @@ func TestHostileVariablesNameAnotherJob(t *testing.T) {
 		t.Error(call)
 	}
 	// The Runner's own, which has lost the payload, goes by the variables.
-	if out, code := driver(p.Runner.Driver.CleanupArgs); code != 0 || !strings.Contains(out, "which job to clean up after is taken from its variables") {
+	if out, code := driver(p.Runner.Driver.CleanupArgs); code != 0 || !strings.Contains(out, "the job is identified by its variables") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if found, err := harness.World.Engine.Containers(t.Context(), "io.gitlab-sysbox-executor.job="+strconv.FormatInt(s.Job.ID, 10)); err != nil || len(found) > 0 {

@@ -241,7 +241,7 @@ func TestServiceAliasesInUse(t *testing.T) {
 	harness.WantLines(t, r, "3")
 	harness.WantTold(t, r.Call("prepare"),
 		`Skipping alias "one" for service "gsx-test/bookworm:latest" (services[1]): alias is already in use by another service.`,
-		`(services[2]) is not started: no name is left to reach it by.`)
+		`(services[2]) is not started: other services have all of its names.`)
 }
 
 func TestDebugServices(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package admin has the administrator's commands: gc, ps, metrics and images. They
-// print what the executor finds and does.
+// Package admin has the administrator's commands: gc, ps, metrics and images. They print the
+// executor's results.
 package admin
 
 import (
@@ -17,12 +17,12 @@ import (
 	"gitlab-sysbox-executor/stages/app"
 )
 
-// Commands are all of them.
+// Commands returns all commands of this package.
 func Commands(a *app.App) []*cobra.Command {
 	return []*cobra.Command{gcCommand(a), psCommand(a), metricsCommand(a), imagesCommand(a)}
 }
 
-// gcCommand removes what belongs to no running job.
+// gcCommand removes resources that belong to no running job.
 func gcCommand(a *app.App) *cobra.Command {
 	var o removal.Options
 	var asJSON bool
@@ -51,9 +51,9 @@ all but the first say so and end.`,
 			})
 		},
 	}
-	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "only tell what would be removed")
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "only print what would be removed")
 	c.Flags().DurationVar(&o.OlderThan, "older-than", 0, "keep what was used within this time, for example 1h")
-	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object for each job or thing found")
+	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object for each job or resource found")
 	return c
 }
 

@@ -19,8 +19,7 @@ import (
 	"gitlab-sysbox-executor/stages/plan"
 )
 
-// imagesCommand is for the administrator: it fills the store of base images that
-// all jobs share.
+// imagesCommand is for the administrator: it fills the image store that all jobs share.
 func imagesCommand(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "images",
@@ -85,7 +84,7 @@ func removeImages(a *app.App) *cobra.Command {
 	}
 }
 
-// named are the images of a command line. The configuration is loaded, too.
+// named returns the image names of a command line. It also loads the configuration.
 func named(c *cobra.Command, a *app.App, args []string) ([]string, error) {
 	all, err := wholeNames(args, "")
 	if err == nil {
@@ -133,7 +132,7 @@ func change(c *cobra.Command, a *app.App, authFile string, what sharedfill.Chang
 	return a.WithImages(func(f *sharedfill.Filler) error { return f.Change(c.Context(), how, what) })
 }
 
-// wholeNames are names with registry and tag; where tells whose they are.
+// wholeNames adds the registry and tag to names; where is the prefix of its errors.
 func wholeNames(names []string, where string) ([]string, error) {
 	var all []string
 	for _, name := range names {

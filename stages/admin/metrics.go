@@ -22,13 +22,13 @@ import (
 	"gitlab-sysbox-executor/stages/plan"
 )
 
-// metricsCommand tells Prometheus of the jobs on this machine.
+// metricsCommand prints metrics of the jobs on this machine for Prometheus.
 func metricsCommand(a *app.App) *cobra.Command {
 	var output string
 	var o metricsOptions
 	c := &cobra.Command{
 		Use:   "metrics",
-		Short: "Print figures of this machine's jobs for Prometheus",
+		Short: "Print metrics of this machine's jobs for Prometheus",
 		Long: `Print figures of the jobs on this machine and of their storage in Prometheus'
 text format, for node_exporter's textfile collector. Nothing is changed.`,
 		Args: cobra.NoArgs,
@@ -46,8 +46,8 @@ text format, for node_exporter's textfile collector. Nothing is changed.`,
 					_, err := c.OutOrStdout().Write(b.Bytes())
 					return err
 				}
-				// The collector reads files that end in .prom: the one written before is
-				// replaced as a whole by one that never has that ending until it is done.
+				// The collector reads files that end in .prom. A temporary file with another
+				// ending replaces the file when it is complete.
 				path, err := filepath.Abs(output)
 				if err != nil {
 					return err
@@ -56,14 +56,14 @@ text format, for node_exporter's textfile collector. Nothing is changed.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&output, "output", "", "file to write instead, as a whole")
-	c.Flags().BoolVar(&o.perJob, "per-job", false, "add series for each job, which Prometheus keeps long after it")
-	c.Flags().BoolVar(&o.sizes, "kept-sizes", false, "add how much disk kept volumes take, which costs a walk through those that were used since they were measured")
+	c.Flags().StringVar(&output, "output", "", "file to write instead of standard output; it is replaced when complete")
+	c.Flags().BoolVar(&o.perJob, "per-job", false, "add series for each job; Prometheus keeps them long after the job")
+	c.Flags().BoolVar(&o.sizes, "kept-sizes", false, "add the disk usage of kept volumes; this reads every volume that was used since its last measurement")
 	return c
 }
 
 type metricsOptions struct {
-	folder        string // of images of volumes
+	folder        string // of file system images of volumes
 	minFree       int64  // bytes
 	perJob, sizes bool
 }
@@ -87,10 +87,10 @@ func printFamilies(g gauges, out io.Writer) error {
 
 const metricsPrefix = "gitlab_sysbox_executor_"
 
-// gauges builds families in the order in which they are asked for.
+// gauges collects metric families in the order of their creation.
 type gauges []*dto.MetricFamily
 
-// add adds a family; each sample is its labels, name after value, and its figure.
+// add adds a family; a sample has its labels, as names and values in turn, and its value.
 func (g *gauges) add(name, help string, samples ...sample) {
 	name = metricsPrefix + name
 	f := &dto.MetricFamily{Name: &name, Help: &help, Type: dto.MetricType_GAUGE.Enum()}
@@ -114,7 +114,7 @@ type sample struct {
 
 func of[N int | int64](value N, labels ...string) sample { return sample{float64(value), labels} }
 
-// families are the figures. Nothing that a job's author chose is among the labels.
+// families returns the metrics. Their labels contain no text that a job's author chose.
 func families(h overview.HostState, o metricsOptions) gauges {
 	var g gauges
 	phases := map[overview.Phase]int{overview.Preparing: 0, overview.Running: 0, overview.Waiting: 0, overview.Cleaning: 0, overview.Orphaned: 0}
@@ -134,16 +134,16 @@ func families(h overview.HostState, o metricsOptions) gauges {
 	for _, p := range slices.Sorted(maps.Keys(phases)) {
 		byPhase = append(byPhase, of(phases[p], "phase", string(p)))
 	}
-	g.add("jobs", "Jobs on this machine; orphan: the process that drove it is gone.", byPhase...)
-	g.add("storage_used_bytes", "What all jobs' storage volumes use.", of(used))
-	g.add("storage_limit_bytes", "What all jobs' storage volumes with a limit may grow to.", of(limit))
+	g.add("jobs", "Jobs on this machine; orphan: its owner process is gone.", byPhase...)
+	g.add("storage_used_bytes", "Used space of all jobs' storage volumes.", of(used))
+	g.add("storage_limit_bytes", "Total limit of all jobs' storage volumes with a limit.", of(limit))
 	g.add("storage_fullest_ratio", "Used share of the fullest job's storage volume.", sample{value: fullest})
-	g.add("disk_free_bytes", "Free on the disk of the storage volumes.", of(h.Disk.Free, "folder", h.Disk.Name))
-	g.add("disk_claimed_bytes", "What running jobs may still take of it, before storage.overcommit.", of(h.Claimed, "folder", h.Disk.Name))
-	g.add("disk_min_free_bytes", "What is to stay free of it: storage.min_free.", of(o.minFree, "folder", h.Disk.Name))
+	g.add("disk_free_bytes", "Free space on the disk of the storage volumes.", of(h.Disk.Free, "folder", h.Disk.Name))
+	g.add("disk_claimed_bytes", "Space on this disk that running jobs may still use, before storage.overcommit.", of(h.Claimed, "folder", h.Disk.Name))
+	g.add("disk_min_free_bytes", "Space on this disk that has to stay free: storage.min_free.", of(o.minFree, "folder", h.Disk.Name))
 	g.kept(h.Kept, o.sizes)
-	g.add("left_resources", "What clean-ups could not remove; gc takes it up.", of(left))
-	g.add("set_aside", "Folders and journals that were set aside.", of(h.Aside))
+	g.add("left_resources", "Leftovers that cleanups could not remove; gc retries them.", of(left))
+	g.add("set_aside", "Folders and journals in quarantine.", of(h.Aside))
 	if o.perJob {
 		g.perJob(h.Jobs)
 	}
@@ -161,9 +161,9 @@ func (g *gauges) kept(volumes []kept.Volume, sizes bool) {
 		counts = append(counts, of(count[kind], "kind", kind))
 		takes = append(takes, of(bytes[kind], "kind", kind))
 	}
-	g.add("kept_volumes", "Volumes that are kept between jobs.", counts...)
+	g.add("kept_volumes", "Volumes that outlive their jobs.", counts...)
 	if sizes {
-		g.add("kept_volume_bytes", "What these volumes take.", takes...)
+		g.add("kept_volume_bytes", "Disk usage of these volumes.", takes...)
 	}
 }
 
@@ -179,8 +179,8 @@ func (g *gauges) perJob(jobs []overview.JobState) {
 			}
 		}
 	}
-	g.add("job_started_seconds", "When the job began, since 1970.", started...)
-	g.add("job_storage_used_bytes", "What the job's storage volume uses.", used...)
-	g.add("job_storage_peak_bytes", "The most that was seen of it.", peak...)
-	g.add("job_storage_limit_bytes", "What the job's storage volume may grow to.", limit...)
+	g.add("job_started_seconds", "Start of the job, in seconds since 1970.", started...)
+	g.add("job_storage_used_bytes", "Used space of the job's storage volume.", used...)
+	g.add("job_storage_peak_bytes", "Highest observed usage of the job's storage volume.", peak...)
+	g.add("job_storage_limit_bytes", "Limit of the job's storage volume.", limit...)
 }

@@ -12,12 +12,12 @@ import (
 	"unicode/utf8"
 )
 
-// longestCell is how much of one text a table shows, in bytes.
+// longestCell is the longest text in a table, in bytes.
 const longestCell = 1000
 
-// printable is a text of others, such as a label, a container's name or an error, as
-// root's terminal may show it: on one line, without what moves the cursor or cannot be
-// seen, and cut where it is long.
+// printable makes a foreign text, such as a label, a container's name or an error, safe for
+// root's terminal: one line, without control or invisible characters, and cut to
+// longestCell.
 func printable(text string) string {
 	rest := 0
 	if len(text) > longestCell {
@@ -42,7 +42,7 @@ func printable(text string) string {
 	return b.String()
 }
 
-// printJSON prints v for programs, with what a terminal would act upon as escapes.
+// printJSON prints v for programs; characters that a terminal interprets are escaped.
 func printJSON(out io.Writer, v any) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -52,7 +52,7 @@ func printJSON(out io.Writer, v any) error {
 	}
 	var b bytes.Buffer
 	for _, r := range text.String() {
-		// Such a character is within a string: JSON has no other place for it.
+		// Such a character is in a string: JSON permits it nowhere else.
 		if r == '\n' || unicode.IsPrint(r) {
 			b.WriteRune(r)
 			continue

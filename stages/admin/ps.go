@@ -39,7 +39,7 @@ storage, and whether the process that drives it lives. Nothing is changed.`,
 	return c
 }
 
-// ps prints what is known even when the engine does not answer.
+// ps prints what is known, even if the engine does not answer.
 func ps(ctx context.Context, r *overview.Reader, asJSON bool, out io.Writer) error {
 	jobs, err := r.Jobs(ctx)
 	if asJSON {

@@ -1,5 +1,5 @@
-// Package app puts the program together: it loads the configuration, makes the logger
-// and builds the executor.
+// Package app assembles the program: it loads the configuration, and creates the logger and the
+// executor.
 package app
 
 import (
@@ -11,21 +11,20 @@ import (
 	"gitlab-sysbox-executor/config"
 )
 
-// ExitError carries an exit code that is neither of the Runner's two; its cause
-// has been told already.
+// ExitError is an exit code other than the Runner's two. Its cause has already been logged.
 type ExitError int
 
 func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// App is what every command has at hand. A flag sets ConfigPath; Load sets the rest.
+// App is what all commands share. A flag sets ConfigPath; Load sets the other fields.
 type App struct {
 	ConfigPath string
 	Config     *config.Config
 	Log        *logrus.Logger
 }
 
-// Load reads the configuration and makes the logger, which writes to log. When the
-// configuration cannot be read, there is a logger all the same.
+// Load reads the configuration and creates the logger, which writes to log. There is a
+// logger even if the configuration cannot be read.
 func (a *App) Load(log io.Writer) (err error) {
 	a.Log = NewLog(log, "info")
 	if a.Config, err = config.Load(a.ConfigPath); err != nil {

@@ -9,8 +9,8 @@ import (
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
-// NewLog writes plain lines for a job's log, coloured as the Runner colours its
-// own. The Runner masks secrets in what a stage writes, and adds the time.
+// NewLog writes plain lines to a job's log, in the Runner's own colours. The Runner masks
+// secrets in the output of a stage and adds the time.
 func NewLog(to io.Writer, level string) *logrus.Logger {
 	l := logrus.New()
 	l.SetOutput(to)
@@ -23,15 +23,15 @@ func NewLog(to io.Writer, level string) *logrus.Logger {
 
 type lines struct{}
 
-// The Runner's own colours (helpers/fatal_panic.go, helpers/ansi.go): yellow for
-// a warning, bold red for an error.
+// The Runner's own colours (helpers/fatal_panic.go, helpers/ansi.go): yellow for a warning,
+// bold red for an error.
 const (
 	yellow  = "\x1b[0;33m"
 	boldRed = "\x1b[31;1m"
 	Reset   = "\x1b[0;m"
 )
 
-// Format makes one line of an entry, or several where the message has several.
+// Format returns the lines of an entry.
 func (lines) Format(e *logrus.Entry) ([]byte, error) {
 	prefix, colour := "", ""
 	switch {

@@ -17,14 +17,14 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// Parts are the parts of the program that commands use, put together for one engine.
+// Parts are the parts of the program that commands use, connected to one engine.
 type Parts struct {
 	Executor *executor.Executor
 	Overview *overview.Reader
 	Images   *sharedfill.Filler
 }
 
-// With connects to the engine.
+// With connects to the engine and calls do.
 func (a *App) With(do func(*Parts) error) error {
 	where := a.Config.Engine
 	e, err := engine.NewTLS(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
@@ -35,12 +35,12 @@ func (a *App) With(do func(*Parts) error) error {
 	return do(a.parts(e))
 }
 
-// WithImages is With for commands that need the shared images alone.
+// WithImages is With for commands that need only the shared images.
 func (a *App) WithImages(do func(*sharedfill.Filler) error) error {
 	return a.With(func(p *Parts) error { return do(p.Images) })
 }
 
-// WithExecutor is With for commands that need the executor alone.
+// WithExecutor is With for commands that need only the executor.
 func (a *App) WithExecutor(do func(*executor.Executor) error) error {
 	return a.With(func(p *Parts) error { return do(p.Executor) })
 }
@@ -65,7 +65,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 		GCInterval:     time.Duration(c.GC.Interval),
 		Log:            a.Log,
 	}
-	r.GC = x.GC // for want of room everything goes that no job needs
+	r.GC = x.GC // if disk space is low, the collector removes whatever no job needs
 	return &Parts{
 		Executor: x,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
@@ -75,17 +75,17 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	}
 }
 
-// limits are those of what outlives jobs.
+// limits returns the limits of resources that outlive jobs.
 func limits(c *config.Config) kept.Limits {
 	return kept.Limits{
 		Keep: time.Duration(c.GC.KeepVolumes), Total: c.GC.MostVolumes, Each: c.GC.VolumeSize, CacheMounts: cacheMounts(c),
 	}
 }
 
-// cacheMounts is how many bytes of them each project keeps; 0 for any number.
+// cacheMounts returns how many bytes of cache mounts each project keeps; 0 for no limit.
 func cacheMounts(c *config.Config) int64 {
 	if !c.KeepCacheMounts() {
-		return 0 // what was kept before goes with its age
+		return 0 // those kept earlier are removed by age
 	}
 	return int64(c.Storage.CacheMountsSize)
 }

@@ -1,5 +1,5 @@
-// Package contract is what GitLab Runner hands to a custom executor, as plain values:
-// the environment, the job's payload, the exit codes and the calling process
+// Package contract reads what GitLab Runner passes to a custom executor, as plain values: the
+// environment, the job's payload, the exit codes and the calling process
 // (https://docs.gitlab.com/runner/executors/custom/).
 package contract
 
@@ -16,23 +16,23 @@ import (
 	"gitlab.com/gitlab-org/gitlab-runner/executors/custom/api"
 )
 
-// VariablePrefix begins the names under which the Runner hands over the job's variables.
+// VariablePrefix is the prefix of the job's variables in the environment.
 const VariablePrefix = "CUSTOM_ENV_"
 
-// Call is what the Runner tells with every call.
+// Call has the Runner's input for one call.
 type Call struct {
-	BuildFailure  int    // exit code for a failure of the job's
-	SystemFailure int    // exit code for a failure of the system's
-	ExitCodeFile  string // where a script's own exit code goes; empty before Runner 17
-	Job           *Job   // nil when the Runner gives no payload (cleanup after a failed config may lack it)
-	unread        error  // why the payload that the Runner names could not be read; Job is nil then
-	// Variables are the job's, expanded, as the Runner gives them. The content of
-	// a file-type variable stands for its path. The job's author can override any.
+	BuildFailure  int    // exit code for a failure of the job
+	SystemFailure int    // exit code for a failure of the system
+	ExitCodeFile  string // file for a script's own exit code; empty before Runner 17
+	Job           *Job   // nil if the Runner gives no payload, for example for a cleanup after a failed config
+	unread        error  // why the payload could not be read; Job is nil then
+	// Variables are the job's expanded variables from the Runner. A file-type variable has the
+	// file's content instead of its path. The job's author can override each of them.
 	Variables map[string]string
 }
 
-// ReadCall reads the contract from environ ("NAME=value" each). A payload whose
-// file cannot be read is Identity's error; one that makes no sense is one here.
+// ReadCall reads the contract from environ ("NAME=value" each). If the payload's file cannot be
+// read, Identity returns the error; if the payload is invalid, ReadCall does.
 func ReadCall(environ []string) (*Call, error) {
 	c := &Call{Variables: map[string]string{}}
 	own := map[string]string{}
@@ -44,7 +44,7 @@ func ReadCall(environ []string) (*Call, error) {
 			own[name] = value
 		}
 	}
-	// These two first: whatever else is wrong is told with the right exit code.
+	// These two come first, so that later errors get the right exit code.
 	c.BuildFailure, c.SystemFailure = ExitCodes(environ)
 	c.ExitCodeFile = own[api.BuildCodeFileVariable]
 	if path := own[api.JobResponseFileVariable]; path != "" {
@@ -60,7 +60,7 @@ func ReadCall(environ []string) (*Call, error) {
 	return c, nil
 }
 
-// ExitCodes are the Runner's two, or its defaults where it gives none.
+// ExitCodes returns the Runner's two exit codes, or its defaults if they are missing.
 func ExitCodes(environ []string) (build, system int) {
 	build, system = 1, 2
 	for _, kv := range environ {
@@ -79,14 +79,14 @@ func ExitCodes(environ []string) (build, system int) {
 	return build, system
 }
 
-// Identity tells which job this is, by the payload alone: the job's author can set
-// each of the variables.
+// Identity identifies the job by the payload alone: the job's author can set each of the
+// variables.
 func (c *Call) Identity() (job.Identity, error) {
 	switch {
 	case c.unread != nil:
 		return job.Identity{}, c.unread
 	case c.Job == nil:
-		return job.Identity{}, fmt.Errorf("which job is this? The Runner names no payload (%s), and the job's author can set every variable. GitLab Runner 14.1 and newer name one; this command is for it to call (see the try command)",
+		return job.Identity{}, fmt.Errorf("the Runner gives no payload (%s), and variables do not identify the job, because its author can set each of them. GitLab Runner 14.1 and newer give a payload; only GitLab Runner can call this command (see the try command)",
 			api.JobResponseFileVariable)
 	}
 	i := job.Identity{
@@ -97,15 +97,15 @@ func (c *Call) Identity() (job.Identity, error) {
 		JobID:      c.Job.ID,
 	}
 	if i.JobID <= 0 || i.ProjectID <= 0 {
-		return job.Identity{}, fmt.Errorf("the job's payload (%s) has %d as the job's number and %d as its project's; GitLab's are above 0", api.JobResponseFileVariable, i.JobID, i.ProjectID)
+		return job.Identity{}, fmt.Errorf("the job's payload (%s) has job ID %d and project ID %d; both have to be above 0", api.JobResponseFileVariable, i.JobID, i.ProjectID)
 	}
 	return i, nil
 }
 
-// CleanupIdentity is Identity where there is a payload. Where the Runner names none,
-// or its file cannot be read, which the log says, it comes from the variables and is
-// not proven: what the job has here has to go all the same, but the job's author can
-// lead the cleanup to another job. A payload that was read never gives way to them.
+// CleanupIdentity is Identity if there is a payload. If the Runner gives none or its file is
+// unreadable, it logs that, and the variables identify the job. proven is false then: the
+// job's resources have to be removed, but the job's author can make the cleanup remove those
+// of another job. Variables never override a readable payload.
 func (c *Call) CleanupIdentity(log logrus.FieldLogger) (i job.Identity, proven bool, err error) {
 	if c.Job != nil {
 		i, err = c.Identity()
@@ -120,15 +120,15 @@ func (c *Call) CleanupIdentity(log logrus.FieldLogger) (i job.Identity, proven b
 	if why == nil {
 		why = fmt.Errorf("a payload (%s)", api.JobResponseFileVariable)
 	}
-	log.Warnf("Cleaning up without %v: which job to clean up after is taken from its variables.", why)
+	log.Warnf("Cleaning up without %v: the job is identified by its variables.", why)
 	if i.JobID <= 0 || i.ProjectID <= 0 {
-		return i, false, fmt.Errorf("which job is this? There is neither a payload (%s) nor %sCI_JOB_ID and %sCI_PROJECT_ID with numbers in them; this command is for GitLab Runner to call (see the try command)",
+		return i, false, fmt.Errorf("the job is unknown: there is neither a payload (%s) nor %sCI_JOB_ID and %sCI_PROJECT_ID with numbers; only GitLab Runner can call this command (see the try command)",
 			api.JobResponseFileVariable, VariablePrefix, VariablePrefix)
 	}
 	return i, false, nil
 }
 
-// Number is a variable's value as a number, 0 when it is none.
+// Number returns a variable's value as a number; 0 if it is none.
 func (c *Call) Number(name string) int64 {
 	n, err := strconv.ParseInt(c.Variables[name], 10, 64)
 	if err != nil || n < 0 {
@@ -137,8 +137,8 @@ func (c *Call) Number(name string) int64 {
 	return n
 }
 
-// JobVariables are the job's as GitLab's Docker executor gives them; temp is where
-// the scripts put the content of file variables.
+// JobVariables returns the job's variables as GitLab's Docker executor sets them. temp is
+// the folder in which the scripts store the content of file variables.
 func (c *Call) JobVariables(temp string) map[string]string {
 	vars := maps.Clone(c.Variables)
 	for _, v := range c.Job.Variables {
@@ -154,7 +154,7 @@ func (c *Call) JobVariables(temp string) map[string]string {
 	return vars
 }
 
-// projectDir is where the job's scripts find the project.
+// projectDir returns the folder of the project in the job's scripts.
 func (c *Call) projectDir(builds string) string {
 	if dir := c.Variables["CI_PROJECT_DIR"]; path.IsAbs(dir) {
 		return path.Clean(dir)
@@ -162,10 +162,10 @@ func (c *Call) projectDir(builds string) string {
 	return builds
 }
 
-// TempDir is where the Runner's scripts put file variables, beside the project. The
-// Runner adds its variable for it after the job's own (common/build.go,
-// getBaseVariablesAfterJob), while the job's author can set CI_PROJECT_DIR. Old
-// Runners do not have it.
+// TempDir returns the folder in which the Runner's scripts store file variables, next to the
+// project. The job's author can set CI_PROJECT_DIR, but not the Runner's variable for this
+// folder: the Runner adds it after the job's own (common/build.go,
+// getBaseVariablesAfterJob). Old Runners lack it.
 func (c *Call) TempDir(builds string) string {
 	if dir := c.Variables[tempVariable]; path.IsAbs(dir) {
 		return path.Clean(dir)

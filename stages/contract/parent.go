@@ -7,15 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Parent is the process that called us: the Runner. It runs us in a process group
-// of our own, so its death reaches us neither as a signal nor, while our output
-// is not read, in any other way.
+// Parent is the calling process: the Runner. It runs this process in a process group of its
+// own, so its death causes no signal here, and no other effect while our output is not read.
 type Parent struct{ pid int }
 
-// CallingProcess is the parent that this process has now.
+// CallingProcess returns the current parent of this process.
 func CallingProcess() Parent { return Parent{os.Getppid()} }
 
-// Gone tells that the caller has ended: we have another parent then.
+// Gone reports whether the caller has ended: this process then has another parent.
 func (p Parent) Gone() bool { return os.Getppid() != p.pid }
 
 // Watch returns a context that ends with ctx or when the caller ends. It needs
@@ -33,7 +32,7 @@ func (p Parent) Watch(ctx context.Context) (context.Context, context.CancelFunc)
 		defer unix.Close(fd)
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		for ctx.Err() == nil {
-			// A second at a time, so that the goroutine ends with ctx.
+			// Poll returns every second, so that the goroutine ends with ctx.
 			if n, err := unix.Poll(poll, 1000); err != nil && err != unix.EINTR {
 				return
 			} else if n > 0 {

@@ -13,8 +13,8 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// Job is what we use of the payload that GitLab gave the Runner for the job.
-// Unknown fields are left alone: each GitLab version adds some.
+// Job is the part that we use of GitLab's payload for the job. Unknown fields are ignored: each
+// GitLab version adds some.
 type Job struct {
 	ID        int64          `json:"id"`
 	Info      JobInfo        `json:"job_info"`
@@ -22,9 +22,9 @@ type Job struct {
 	Variables many[Variable] `json:"variables"`
 	Image     Image          `json:"image"`
 	Services  few[Image]     `json:"services"`
-	// Credentials are for registries of GitLab's own, and for other things.
+	// Credentials are for GitLab's registries, and for other services.
 	Credentials few[Credentials] `json:"credentials"`
-	// Secrets are the variables that the Runner fetches from elsewhere, by name.
+	// Secrets are the variables that the Runner gets from a vault, by name.
 	Secrets byName[Secret] `json:"secrets"`
 
 	Cache        few[Cache]      `json:"cache"`
@@ -34,28 +34,28 @@ type Job struct {
 
 // Secret is a variable whose value is not in the payload.
 type Secret struct {
-	File *bool `json:"file"` // whether the variable is a file's path; nil means that it is
+	File *bool `json:"file"` // whether the variable is a file's path; nil means true
 }
 
-// JobInfo places the job.
+// JobInfo identifies the job.
 type JobInfo struct {
 	ProjectID  int64 `json:"project_id"`
 	PipelineID int64 `json:"pipeline_id"`
 }
 
-// GitInfo tells of the repository.
+// GitInfo describes the repository.
 type GitInfo struct {
-	RepoURL string `json:"repo_url"` // holds the job's token
-	// Protected tells of the ref; nil from a GitLab that does not say so here.
+	RepoURL string `json:"repo_url"` // contains the job's token
+	// Protected describes the ref; nil if GitLab does not send it.
 	Protected *bool `json:"protected,omitempty"`
 }
 
-// Cache is one of the job's under cache:.
+// Cache is one entry of the job's cache:.
 type Cache struct {
 	Key string `json:"key"`
 }
 
-// Variable is one of the job's, before the Runner expands it.
+// Variable is a variable of the job before the Runner expands it.
 type Variable struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`
@@ -67,7 +67,7 @@ type Variable struct {
 // Image is the job's image or one of its services.
 type Image struct {
 	Name         string        `json:"name"`
-	Alias        string        `json:"alias"` // of a service: one or several, by commas or blanks
+	Alias        string        `json:"alias"` // of a service: one or several, separated by commas or spaces
 	Command      few[string]   `json:"command"`
 	Entrypoint   few[string]   `json:"entrypoint"`
 	Variables    few[Variable] `json:"variables"`
@@ -75,7 +75,7 @@ type Image struct {
 	Options      ImageOptions  `json:"executor_opts"`
 }
 
-// ImageOptions are those of image:docker.
+// ImageOptions are the options under image:docker.
 type ImageOptions struct {
 	Docker struct {
 		Platform string `json:"platform"`
@@ -83,7 +83,7 @@ type ImageOptions struct {
 	} `json:"docker"`
 }
 
-// Credentials are what GitLab gives a job for a server.
+// Credentials are the job's credentials for a server.
 type Credentials struct {
 	Type     string `json:"type"` // "registry" for a registry
 	URL      string `json:"url"`
@@ -91,13 +91,13 @@ type Credentials struct {
 	Password string `json:"password"`
 }
 
-// String holds no secret.
+// String omits the secret.
 func (c Credentials) String() string { return "[" + c.Type + " credentials for " + c.URL + "]" }
 
-// GoString holds no secret.
+// GoString omits the secret.
 func (c Credentials) GoString() string { return c.String() }
 
-// UserID is a user as YAML gives it: a string or a number.
+// UserID is a user in YAML: a string or a number.
 type UserID string
 
 // UnmarshalJSON takes a string or a whole number.
@@ -115,7 +115,7 @@ func (u *UserID) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// ParseJob reads a payload. One that is too large is the job's fault.
+// ParseJob parses a payload. If it is too large, the error is the job's fault.
 func ParseJob(text []byte) (*Job, error) {
 	if len(text) > mostPayload {
 		return nil, fault.Jobf("it has more than %d bytes: shorten the job's scripts or variables", mostPayload)
@@ -127,14 +127,14 @@ func ParseJob(text []byte) (*Job, error) {
 	return &j, nil
 }
 
-// The most that a payload may have, so that no job's fills the host's memory: an
-// empty element of a list takes some fifty times its text. The Runner cannot start a
-// driver for a job whose variables and services together are longer than the kernel
-// lets an environment be (2 MB), which is less.
+// The limits of a payload, so that no job's payload fills the host's memory: an empty list
+// element takes about fifty times its text. The Runner cannot start a driver for a job whose
+// variables and services are together longer than the kernel's limit for an environment (2
+// MB), which is less.
 const (
 	mostPayload = 16 << 20 // bytes
-	mostFew     = 500      // elements of a list, of which each may have lists
-	mostMany    = 20_000   // elements of another list
+	mostFew     = 500      // elements of a list whose elements may contain lists
+	mostMany    = 20_000   // elements of other lists
 )
 
 // readPayload reads a payload's file.
@@ -148,16 +148,16 @@ func readPayload(path string) ([]byte, error) {
 	if info, err := f.Stat(); err == nil {
 		text.Grow(int(min(info.Size(), mostPayload)) + bytes.MinRead)
 	}
-	_, err = text.ReadFrom(io.LimitReader(f, mostPayload+1)) // one byte more is ParseJob's to refuse
+	_, err = text.ReadFrom(io.LimitReader(f, mostPayload+1)) // ParseJob rejects the additional byte
 	return text.Bytes(), err
 }
 
-// something is a value of which only that it is there matters.
+// something is a value of which only the presence matters.
 type something struct{}
 
 func (*something) UnmarshalJSON([]byte) error { return nil }
 
-// few is a list of at most mostFew, and many one of at most mostMany.
+// few is a list of at most mostFew elements, many one of at most mostMany.
 type (
 	few[T any]  []T
 	many[T any] []T
@@ -173,13 +173,13 @@ func (l *many[T]) UnmarshalJSON(text []byte) (err error) {
 	return err
 }
 
-// list reads a JSON list of at most so many elements.
+// list reads a JSON list of at most most elements.
 func list[T any](text []byte, most int) ([]T, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if begin, err := d.Token(); err != nil || begin == nil {
 		return nil, err
 	} else if begin != json.Delim('[') {
-		return nil, errors.New("something else stands where a list should be") // which may hold a secret
+		return nil, errors.New("it has another value in place of a list") // the value may be secret
 	}
 	var all []T
 	for d.More() {
@@ -203,7 +203,7 @@ func (m *byName[T]) UnmarshalJSON(text []byte) error {
 	if begin, err := d.Token(); err != nil || begin == nil {
 		return err
 	} else if begin != json.Delim('{') {
-		return errors.New("something else stands where an object should be")
+		return errors.New("it has another value in place of an object")
 	}
 	*m = byName[T]{}
 	for d.More() {
@@ -222,10 +222,10 @@ func (m *byName[T]) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// server is the GitLab instance's host, which only it can say.
+// server returns the host of the GitLab instance, which the job's author cannot change.
 func (j *Job) server() string { return host(j.Git.RepoURL) }
 
-// host is the host[:port] of a URL, without whatever secret is in it.
+// host returns the host[:port] of a URL, without any secret in it.
 func host(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -234,5 +234,6 @@ func host(rawURL string) string {
 	return u.Host
 }
 
-// TryServer stands for the GitLab instance in a job of the try command. No host can have the name (RFC 2606).
+// TryServer is the GitLab instance of jobs of the try command. No host can have this name
+// (RFC 2606).
 const TryServer = "try.invalid"

@@ -33,8 +33,8 @@ func TestPayloadIsBounded(t *testing.T) {
 		"a long script":            {`{"steps":[{"script":["` + strings.Repeat("x", mostPayload-1000) + `"]}]}`, ""},
 		"too long a script":        {`{"steps":[{"script":["` + strings.Repeat("x", mostPayload) + `"]}]}`, "more than 16777216 bytes"},
 		"one long value":           {`{"variables":[{"value":"` + strings.Repeat("x", mostPayload-1000) + `"}]}`, ""},
-		"a list that is none":      {`{"variables":{"value":"s3cret"}}`, "something else stands where a list should be"},
-		"an object that is none":   {`{"secrets":["s3cret"]}`, "something else stands where an object should be"},
+		"a list that is none":      {`{"variables":{"value":"s3cret"}}`, "it has another value in place of a list"},
+		"an object that is none":   {`{"secrets":["s3cret"]}`, "it has another value in place of an object"},
 		"a list and then an error": {`{"variables":[{"value":"s3cret"},]}`, "invalid character"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// GitLab and the Runner give a job variables that say what it is, and its author can
-// set others of the same names: in .gitlab-ci.yml, by hand, or from a vault. Which
-// of them counts depends on their order, which is nobody's promise. So one is trusted
-// only where all in the payload say the same, and one that the Runner adds only where
-// the payload has none.
+// GitLab and the Runner set variables that identify the job, and its author can set
+// variables of the same names: in .gitlab-ci.yml, by hand, or from a vault. Their order
+// decides which one counts, and no version guarantees that order. So a variable is trusted
+// only if all its values in the payload agree, and one that the Runner adds only if the
+// payload lacks it.
 
-// Given are the values that the payload has for a variable; fetched tells that it
-// comes from a vault, too.
+// Given returns the payload's values of a variable; fetched means that it also comes from a
+// vault.
 func (j *Job) Given(name string) (values []string, fetched bool) {
 	for _, v := range j.Variables {
 		if isNamed(v.Key, name) {
@@ -25,20 +25,20 @@ func (j *Job) Given(name string) (values []string, fetched bool) {
 	return values, fetched
 }
 
-// isNamed tells whether a variable with that key sets the named one: the Runner hands
-// it over as KEY=VALUE, and a key may hold a "=" itself.
+// isNamed reports whether a variable with this key sets the named one: the Runner passes it
+// on as KEY=VALUE, and a key may contain a "=".
 func isNamed(key, name string) bool {
 	key, _, _ = strings.Cut(key, "=")
 	return key == name
 }
 
-// says tells whether the payload has the variable and says nothing but value.
+// says reports whether the payload has the variable with no value but this one.
 func (j *Job) says(name, value string) bool {
 	values, _ := j.Given(name)
 	return len(values) > 0 && !j.contradicts(name, value)
 }
 
-// contradicts tells whether the payload says anything of the variable but value.
+// contradicts reports whether the payload has the variable with another value.
 func (j *Job) contradicts(name, value string) bool {
 	values, fetched := j.Given(name)
 	for _, v := range values {
@@ -49,7 +49,7 @@ func (j *Job) contradicts(name, value string) bool {
 	return fetched
 }
 
-// runner is the Runner's number; 0 where that is not certain.
+// runner returns the Runner's ID; 0 if it is uncertain.
 func (j *Job) runner() int64 {
 	values, _ := j.Given("CI_RUNNER_ID")
 	if len(values) == 0 || j.contradicts("CI_RUNNER_ID", values[0]) {
@@ -64,9 +64,9 @@ func (j *Job) runner() int64 {
 
 const protectedVariable = "CI_COMMIT_REF_PROTECTED"
 
-// Protected tells whether the job runs for a protected branch or tag. GitLab says so
-// beside the variables from 18.3 on. Before, its variable counts, but only where its
-// others are there, too: a pipeline can have the author's alone.
+// Protected reports whether the job runs for a protected branch or tag. Since 18.3 GitLab
+// sends this outside the variables. Before, its variable counts, but only if GitLab's other
+// variables are present: a pipeline can have only the author's.
 func (j *Job) Protected() bool {
 	if j.contradicts(protectedVariable, "true") {
 		return false
@@ -77,8 +77,8 @@ func (j *Job) Protected() bool {
 	return j.says(protectedVariable, "true") && j.says("CI_JOB_ID", strconv.FormatInt(j.ID, 10))
 }
 
-// Contradiction is a variable by which jobs are kept apart and of which the payload
-// says different things; empty when there is none.
+// Contradiction returns a variable that separates jobs and has different values in the payload;
+// empty if there is none.
 func (j *Job) Contradiction() string {
 	values, _ := j.Given(protectedVariable)
 	protected := append(values, "")[0]
@@ -94,12 +94,12 @@ func (j *Job) Contradiction() string {
 	return ""
 }
 
-// tempVariable is where the Runner's scripts put file variables.
+// tempVariable is the Runner's variable for the folder of file variables.
 const tempVariable = "RUNNER_TEMP_PROJECT_DIR"
 
-// Chosen is a variable by which builds folders are kept apart, or cleared, and that
-// the job's author set; empty when there is none. The Runner adds all but CI_RUNNER_ID
-// itself, and GIT_CLONE_PATH only by its own configuration.
+// Chosen returns a variable that selects or clears builds folders and that the job's author
+// set; empty if there is none. The Runner adds all but CI_RUNNER_ID itself, and
+// GIT_CLONE_PATH only from its own configuration.
 func (j *Job) Chosen() string {
 	for _, name := range []string{"CI_CONCURRENT_PROJECT_ID", "CI_PROJECT_DIR", "GIT_CLONE_PATH", tempVariable} {
 		if values, fetched := j.Given(name); len(values) > 0 || fetched {

@@ -11,12 +11,12 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// folders says where the job's folders are and how long they last. As with
-// GitLab's Docker executor (Build.ProjectRealUniqueName, createVolumesManager),
-// builds are kept per Runner, project and CI_CONCURRENT_PROJECT_ID, and apart for
-// protected refs. The cache is kept per project: the Runner's archiver replaces
-// an archive as a whole, so jobs can share it. A cache key that ends in "-protected"
-// is not proof of protection: the job's author can write such a key.
+// folders returns the paths of the job's folders and whether they are kept. As with GitLab's
+// Docker executor (Build.ProjectRealUniqueName, createVolumesManager), builds are kept per
+// Runner, project and CI_CONCURRENT_PROJECT_ID, and separately for protected refs. The cache
+// is kept per project: the Runner's archiver replaces whole archives, so jobs can share it.
+// A cache key that ends in "-protected" does not prove protection, because the job's author
+// can write such a key.
 func folders(c *contract.Call, cfg *config.Config, id job.Identity, log logrus.FieldLogger) job.Folders {
 	f := job.Folders{
 		Builds: cfg.Job.BuildsDir, Cache: cfg.Job.CacheDir,
@@ -30,11 +30,11 @@ func folders(c *contract.Call, cfg *config.Config, id job.Identity, log logrus.F
 		f.KeepBuilds, f.KeepCache, f.KeepCacheMounts = false, false, false
 	}
 	if name := c.Job.Contradiction(); name != "" {
-		log.Warnf("The job's payload says different things of %s: the job counts as unprotected, and its folders are not kept.", name)
+		log.Warnf("The job's payload has different values of %s: the job counts as unprotected, and its folders are not kept.", name)
 		f.KeepBuilds, f.KeepCache, f.KeepCacheMounts, f.Protected = false, false, false, false
 	}
-	// Else a job could fill the disk, one kept volume after the other, or have another
-	// place cleared than where its secrets are.
+	// Otherwise a job could fill the disk with kept volumes, or have a folder cleared other than
+	// the one with its secrets.
 	if name := c.Job.Chosen(); name != "" && f.KeepBuilds {
 		log.Warnf("The job sets %s itself: its folder %s is not kept.", name, f.Builds)
 		f.KeepBuilds = false

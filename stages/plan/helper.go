@@ -13,11 +13,11 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// runnerProgram is the name under which the Runner's scripts call it.
+// runnerProgram is the name by which the Runner's scripts call it.
 const runnerProgram = "gitlab-runner"
 
-// helper says how the work with git, caches and artifacts is to be done. A
-// binary that is configured and does not serve is a fault of the system's.
+// helper decides how git, caches and artifacts are handled. A configured binary that does
+// not work is a fault of the system.
 func helper(c *contract.Call, cfg *config.Config) (job.Helper, error) {
 	h := job.Helper{Mode: job.HelperMode(cfg.Helper.Mode), ToolName: runnerProgram}
 	switch c.Variables["GIT_STRATEGY"] {
@@ -27,7 +27,7 @@ func helper(c *contract.Call, cfg *config.Config) (job.Helper, error) {
 	}
 	h.NeedsTool = len(c.Job.Cache)+len(c.Job.Artifacts)+len(c.Job.Dependencies) > 0
 	var err error
-	// An image that nobody chose may be out of this machine's reach.
+	// The default image may be unreachable from this machine.
 	h.Optional = h.Mode == job.HelperAuto && cfg.Helper.Image == ""
 	if h.Image, err = (imageRules{c, cfg}).forHelper(helperImage(c, cfg.Helper.Image, runnerVersion)); err != nil {
 		return h, err
@@ -40,16 +40,16 @@ func helper(c *contract.Call, cfg *config.Config) (job.Helper, error) {
 	return h, nil
 }
 
-// version3 is what a Runner's version looks like at its beginning.
+// version3 matches the start of a Runner's version.
 var version3 = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
 
-// helperImage is the configured one, or that which GitLab makes for the Runner's
-// version: the names are those of helpers/container/helperimage in the Runner's
-// source. Ask is for the Runner's own word on its version.
+// helperImage returns the configured image, or GitLab's own for the Runner's version. The
+// names are those of helpers/container/helperimage in the Runner's source. ask returns the
+// version that the Runner itself reports.
 func helperImage(c *contract.Call, configured string, ask func() map[string]string) string {
 	ask = sync.OnceValue(ask)
 	value := func(name string) string {
-		// The Runner adds the variable itself. One in the payload is the job author's.
+		// The Runner adds this variable itself. A variable in the payload is the job author's.
 		if values, fetched := c.Job.Given(name); len(values) > 0 || fetched {
 			return ask()[name]
 		}
@@ -69,8 +69,8 @@ func helperImage(c *contract.Call, configured string, ask func() map[string]stri
 	return "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:" + arch + "-" + tag
 }
 
-// tagPart is text without what a tag cannot hold: whatever a variable holds, it does
-// not choose another image.
+// tagPart removes characters that a tag cannot contain, so that a variable cannot select another
+// image.
 func tagPart(text string) string {
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune("._-", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {

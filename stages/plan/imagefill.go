@@ -9,7 +9,7 @@ import (
 	"gitlab-sysbox-executor/executor/sharedfill"
 )
 
-// ImageFill is how the configuration has the store of shared images filled.
+// ImageFill returns the configuration of the shared image store.
 func ImageFill(cfg *config.Config, authFile string) (sharedfill.Fill, error) {
 	i := cfg.Images
 	credentials := image.Sources{Home: homeDir(), File: authFile}
@@ -27,7 +27,7 @@ func ImageFill(cfg *config.Config, authFile string) (sharedfill.Fill, error) {
 	for _, u := range i.Users {
 		n, err := strconv.Atoi(u)
 		if err != nil {
-			return f, fmt.Errorf("images.users: %w", err) // the configuration was checked
+			return f, fmt.Errorf("images.users: %w", err) // cannot happen: the configuration was checked
 		}
 		f.Users = append(f.Users, n)
 	}

@@ -16,20 +16,20 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// imageRules turn the images that a job names into requests, within what the
-// administrator allows. Their errors are the job's fault. Names come from the
-// job's author: what is refused is shown cut.
+// imageRules turn the images of a job into requests, within the administrator's limits.
+// Their errors are the job's fault. The names come from the job's author, so errors show
+// them cut.
 type imageRules struct {
 	call *contract.Call
 	cfg  *config.Config
 }
 
-// forJob asks for the job's own image, or for the default. The default is always
-// allowed as the administrator wrote it: what the job's variables make of it is the
+// forJob returns the request for the job's own image, or for the default. The default is
+// always allowed as the administrator wrote it; expanded with the job's variables it is the
 // job's choice.
 func (r imageRules) forJob(i contract.Image) (image.Request, error) {
 	if strings.Contains(i.Name, "$") && r.call.Variables["CI_JOB_IMAGE"] != "" {
-		i.Name = r.call.Variables["CI_JOB_IMAGE"] // older Runners expand nothing in the payload
+		i.Name = r.call.Variables["CI_JOB_IMAGE"] // older Runners do not expand the payload
 	}
 	if i.Name == "" {
 		i.Name = r.expand(r.cfg.Job.Image)
@@ -44,7 +44,7 @@ func (r imageRules) forJob(i contract.Image) (image.Request, error) {
 	return req, err
 }
 
-// forService asks for the image of a service.
+// forService returns the request for the image of a service.
 func (r imageRules) forService(i contract.Image) (image.Request, error) {
 	req, err := r.request(i)
 	if err == nil {
@@ -53,8 +53,8 @@ func (r imageRules) forService(i contract.Image) (image.Request, error) {
 	return req, err
 }
 
-// forHelper asks for the administrator's own helper image, which no limit of the
-// job's concerns. Its error is the system's fault.
+// forHelper returns the request for the administrator's helper image, to which no limit of
+// the job applies. Its error is the system's fault.
 func (r imageRules) forHelper(name string) (image.Request, error) {
 	if err := image.Check(name); err != nil {
 		return image.Request{}, fmt.Errorf("helper.image %s: %w", fault.Quote(name), err)
@@ -66,9 +66,9 @@ func (r imageRules) forHelper(name string) (image.Request, error) {
 	return req, nil
 }
 
-// allowed holds an image that the job's author chose against the administrator's
-// rules. Whoever knows an image's ID could otherwise have it without its registry's
-// leave, and IDs are in every job log.
+// allowed checks an image that the job's author chose against the administrator's rules. IDs
+// need a rule, because every job log shows image IDs: with an ID a job could use an image
+// without access to its registry.
 func (r imageRules) allowed(name, kind string, patterns []string) error {
 	if image.IsID(name) && !r.cfg.Job.AllowImageIDs {
 		return fault.Jobf("image %q is given by its ID, which this runner does not allow (job.allow_image_ids): write the image's name", name)
@@ -99,7 +99,7 @@ func (r imageRules) request(i contract.Image) (image.Request, error) {
 	return image.Request{Reference: i.Name, Platform: platform, Policies: policies, Credentials: r.credentials()}, nil
 }
 
-// platform is what the engine calls it: a bare architecture means Linux.
+// platform returns the platform in the engine's form: a bare architecture means Linux.
 func (r imageRules) platform(i contract.Image) (string, error) {
 	text := r.expand(i.Options.Docker.Platform)
 	if text == "" {
@@ -107,12 +107,12 @@ func (r imageRules) platform(i contract.Image) (string, error) {
 	}
 	p, err := platforms.Parse(strings.ToLower(text))
 	if err != nil || len(text) > 100 {
-		return "", fault.Jobf(`image %q: platform %s is not one; write for example "linux/arm64"`, i.Name, fault.Quote(text))
+		return "", fault.Jobf(`image %q: platform %s is not valid; write for example "linux/arm64"`, i.Name, fault.Quote(text))
 	}
 	return platforms.Format(p), nil
 }
 
-// policies are the job's, else the configured ones, as far as they are allowed
+// policies returns the job's pull policies, or the configured ones, if they are allowed
 // (gitlab-runner, helpers/pull_policies).
 func (r imageRules) policies(i contract.Image) ([]image.Policy, error) {
 	wanted, source := i.PullPolicies, "GitLab pipeline config"
@@ -123,7 +123,7 @@ func (r imageRules) policies(i contract.Image) ([]image.Policy, error) {
 	if len(allowed) == 0 {
 		allowed = r.cfg.Job.PullPolicy
 	}
-	var named []string // each once
+	var named []string // without duplicates
 	var effective []image.Policy
 	for _, name := range wanted {
 		p := image.Policy(name)
@@ -145,7 +145,7 @@ func (r imageRules) policies(i contract.Image) ([]image.Policy, error) {
 	return effective, nil
 }
 
-// jobUser is the configured user, else the one that the job names for its image.
+// jobUser returns the configured user, or the one that the job names for its image.
 func (r imageRules) jobUser(i contract.Image) (string, error) {
 	if r.cfg.Job.User != "" {
 		return r.cfg.Job.User, nil
@@ -153,9 +153,9 @@ func (r imageRules) jobUser(i contract.Image) (string, error) {
 	return r.allowedUser(i)
 }
 
-// serviceUser is the one that the job names for a service's image, within the same
-// rules; where it names none, the image's own, which job.user does not replace: a
-// database, say, runs as a user of its own.
+// serviceUser returns the user that the job names for a service's image, within the same
+// rules. Without one it is the image's own, which job.user does not replace: a database, for
+// example, runs as its own user.
 func (r imageRules) serviceUser(i contract.Image) (string, error) {
 	if i.Options.Docker.User == "" {
 		return "", nil
@@ -174,17 +174,17 @@ func (r imageRules) allowedUser(i contract.Image) (string, error) {
 	return name, nil
 }
 
-// user is the one that the job names, which only its own container knows.
+// user returns the user that the job names; only its own container can look it up.
 func (r imageRules) user(i contract.Image) (string, error) {
 	name := r.expand(string(i.Options.Docker.User))
 	odd := func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }
 	if len(name) > 256 || strings.ContainsFunc(name, odd) {
-		return "", fault.Jobf(`image %q: user %s is not one; write for example "1000" or "www-data:www-data"`, i.Name, fault.Quote(name))
+		return "", fault.Jobf(`image %q: user %s is not valid; write for example "1000" or "www-data:www-data"`, i.Name, fault.Quote(name))
 	}
 	return name, nil
 }
 
-// credentials are all that there may be for the job.
+// credentials returns all possible sources of credentials for the job.
 func (r imageRules) credentials() image.Sources {
 	s := image.Sources{AuthConfig: r.call.Variables["DOCKER_AUTH_CONFIG"], AuthConfigHelpers: r.cfg.Job.CredentialHelpers, Home: homeDir()}
 	for _, c := range r.call.Job.Credentials {
@@ -195,8 +195,8 @@ func (r imageRules) credentials() image.Sources {
 	return s
 }
 
-// homeDir is that of the Runner's user, who runs us; a service of systemd's may
-// have no HOME.
+// homeDir returns the home folder of the Runner's user, who runs this process. A systemd
+// service may have no HOME.
 func homeDir() string {
 	if dir, err := os.UserHomeDir(); err == nil {
 		return dir
@@ -207,12 +207,11 @@ func homeDir() string {
 	return ""
 }
 
-// longestText is far above any name, user or platform.
+// longestText is far longer than any name, user or platform.
 const longestText = 1000
 
-// expand puts the job's variables in where the Runner leaves that to the
-// executor. What is too long anyhow is left alone: a thousand times "$A" can mean
-// gigabytes.
+// expand replaces the job's variables where the Runner leaves that to the executor. It does
+// not expand a text that is too long: a thousand times "$A" can become gigabytes.
 func (r imageRules) expand(text string) string {
 	if len(text) > longestText {
 		return text

@@ -198,10 +198,10 @@ func TestUser(t *testing.T) {
 		{job: "root", allowed: []string{"1000", "www-data"}, err: `user "root" is not an allowed user: [1000 www-data] (job.allowed_users)`},
 		{job: "0", allowed: []string{"1000"}, err: `user "0" is not an allowed user`},
 		{job: "root", configured: "1000", allowed: []string{"1000"}, want: "1000"},
-		{job: "a\nb", err: `user "a\nb" is not one`},
-		{job: "a\x00", err: `user "a\x00" is not one`},
-		{job: strings.Repeat("x", 100_000), err: `x"... (100000 bytes) is not one`},
-		{job: strings.Repeat("$U", 50_000), err: ` bytes) is not one`},
+		{job: "a\nb", err: `user "a\nb" is not valid`},
+		{job: "a\x00", err: `user "a\x00" is not valid`},
+		{job: strings.Repeat("x", 100_000), err: `x"... (100000 bytes) is not valid`},
+		{job: strings.Repeat("$U", 50_000), err: ` bytes) is not valid`},
 	} {
 		r := rules(func(j *config.Job) { j.User, j.AllowedUsers = tt.configured, tt.allowed }, map[string]string{"U": "www-data"})
 		got, err := r.jobUser(withOptions("", tt.job))

@@ -12,29 +12,28 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// overridePrefix begins the variables by which a job sets what the administrator
-// lets it.
+// overridePrefix is the prefix of the variables by which a job changes its limits.
 const overridePrefix = "EXECUTOR_"
 
-// elsewhere begin with our prefix and are no overrides: GitLab Runner's own
-// (https://docs.gitlab.com/ci/runners/configure_runners/#job-stages-attempts), and
-// what is read in another place.
+// elsewhere are variables with our prefix that are not overrides: GitLab Runner's own
+// (https://docs.gitlab.com/ci/runners/configure_runners/#job-stages-attempts), and those
+// that other code reads.
 var elsewhere = []string{"EXECUTOR_JOB_SECTION_ATTEMPTS", systemdVariable}
 
-// limits are what a job may set of its own.
+// limits are those that a job may change.
 type limits struct {
 	job, service config.Resources
 	wait         config.Duration
 }
 
-// override is one variable: set takes its value, and says what is wrong with it;
-// most is the administrator's maximum, empty where it may not be set.
+// override is one variable. set takes its value, or returns what is wrong with it. most is the
+// administrator's maximum, empty if the variable is not allowed.
 type override struct {
 	most string
 	set  func(value string) error
 }
 
-// overridden are the administrator's limits with the job's own.
+// overridden returns the administrator's limits with the job's changes.
 func overridden(variables map[string]string, cfg *config.Config) (limits, error) {
 	l := limits{cfg.Resources, cfg.ServiceResources(), cfg.Services.WaitTimeout}
 	o := cfg.Job.Overrides
@@ -48,7 +47,7 @@ func overridden(variables map[string]string, cfg *config.Config) (limits, error)
 		"EXECUTOR_SERVICE_MEMORY":        size(config.LeastMemory, o.ServiceMemory, func(s config.Size) { setMemory(&l.service, s) }),
 		"EXECUTOR_SERVICES_WAIT_TIMEOUT": span(&l.wait, o.ServicesWaitTimeout),
 	}
-	// In this order EXECUTOR_MEMORY comes before EXECUTOR_MEMORY_SWAP, which it sets.
+	// Sorted, so that EXECUTOR_MEMORY comes before EXECUTOR_MEMORY_SWAP, which it changes.
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		value := variables[name]
 		if !strings.HasPrefix(name, overridePrefix) || value == "" || slices.Contains(elsewhere, name) {
@@ -56,7 +55,7 @@ func overridden(variables map[string]string, cfg *config.Config) (limits, error)
 		}
 		switch v, ok := known[name]; {
 		case !ok:
-			return l, fault.Jobf("the job variable %s=%s is none of the executor's: it knows %s; rename it, as %s begins the executor's own",
+			return l, fault.Jobf("the job variable %s=%s is unknown to the executor: it knows %s; rename it, because the prefix %s is reserved",
 				fault.Quote(name), fault.Quote(value), strings.Join(slices.Sorted(maps.Keys(known)), ", "), overridePrefix)
 		case v.most == "":
 			return l, fault.Jobf("the job variable %s=%s is not for jobs to set on this runner: remove it, or ask the runner's administrator to list it under [job.overrides]", name, fault.Quote(value))
@@ -80,8 +79,7 @@ func noLimit(s config.Size) string {
 	return s.String()
 }
 
-// setMemory leaves as much swap as there would be, and no reservation above the
-// limit.
+// setMemory keeps the amount of swap, and lowers the reservation to the limit.
 func setMemory(r *config.Resources, memory config.Size) {
 	if r.MemorySwap > 0 {
 		r.MemorySwap += memory - r.Memory
@@ -116,7 +114,7 @@ func cpus(into *float64, most float64) override {
 		if err != nil {
 			return fmt.Errorf("is not a number of processors such as 2.5")
 		}
-		if within := n >= config.LeastCPUs && n <= most; !within { // never so for NaN
+		if within := n >= config.LeastCPUs && n <= most; !within { // false for NaN
 			return fmt.Errorf("is not from %v to %v", config.LeastCPUs, most)
 		}
 		*into = n

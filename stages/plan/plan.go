@@ -1,5 +1,5 @@
-// Package plan turns a call of the Runner and the configuration into what the executor
-// is to make: the job's images, services, folders, helper and limits.
+// Package plan turns a call of the Runner and the configuration into a plan for the
+// executor: the job's images, services, folders, helper and limits.
 package plan
 
 import (
@@ -22,8 +22,7 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// Make turns what the Runner says and what the administrator configured into a
-// job's environment. Its errors are the job's fault.
+// Make returns the plan of the job's environment. Its errors are the job's fault.
 func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Plan, error) {
 	id, err := c.Identity()
 	if err != nil {
@@ -80,16 +79,16 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Pla
 	return p, nil
 }
 
-// storageSettings honours a job's own TMPDIR, unless it is no place for one.
+// storageSettings uses the job's own TMPDIR if it is valid.
 func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (storage.Settings, error) {
-	// Overlay is only taken once a trial in the job's container has succeeded.
+	// Overlay is used only after a successful test in the job's container.
 	s := storage.Settings{Driver: "vfs", TMPDIR: cfg.Storage.TmpDir, Isolation: cfg.Storage.Isolation}
 	if dir := c.Variables["TMPDIR"]; dir != "" {
 		if !path.IsAbs(dir) {
-			return s, fault.Jobf("the job variable TMPDIR=%q is not an absolute path: write one, or leave it out for %s", dir, s.TMPDIR)
+			return s, fault.Jobf("the job variable TMPDIR=%q is not an absolute path: write one, or remove it to use %s", dir, s.TMPDIR)
 		}
 		if strings.ContainsFunc(dir, unicode.IsControl) || !utf8.ValidString(dir) {
-			return s, fault.Jobf("the job variable TMPDIR=%q holds a character that no folder's name should: write another, or leave it out for %s", dir, s.TMPDIR)
+			return s, fault.Jobf("the job variable TMPDIR=%q contains a control character or invalid UTF-8: write another, or remove it to use %s", dir, s.TMPDIR)
 		}
 		s.TMPDIR, s.JobsTMPDIR = path.Clean(dir), path.Clean(dir) != path.Clean(s.TMPDIR)
 	}
@@ -107,7 +106,7 @@ func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogge
 	return s, nil
 }
 
-// Volume is what the administrator wants jobs' storage volumes to be like.
+// Volume returns the configuration of the jobs' storage volumes.
 func Volume(cfg *config.Config) job.Volume {
 	s := cfg.Storage
 	if s.Dir == "" {
@@ -119,14 +118,14 @@ func Volume(cfg *config.Config) job.Volume {
 	}
 }
 
-// environment is what a container of the job starts with: these variables, then
-// the administrator's. Nothing of the host's environment is in it.
+// environment returns the initial environment of a container of the job: these variables,
+// then the administrator's. It contains no variable of the host.
 func environment(cfg *config.Config, vars map[string]string) []string {
 	vars = maps.Clone(vars)
-	// An empty TMPDIR means the current folder to Buildah.
+	// Buildah takes an empty TMPDIR for the current folder.
 	delete(vars, "TMPDIR")
 	maps.DeleteFunc(vars, func(name, _ string) bool {
-		// Sysbox takes such variables for its own and refuses those it does not know.
+		// Sysbox takes these variables for its own and rejects unknown ones.
 		return strings.HasPrefix(name, "SYSBOX_")
 	})
 	for _, kv := range cfg.Job.Environment {
@@ -140,8 +139,8 @@ func environment(cfg *config.Config, vars map[string]string) []string {
 	return env
 }
 
-// hostname is the one that GitLab's Docker executor gives, cut to what a host's
-// name may be (RFC 1123).
+// hostname returns the name that GitLab's Docker executor gives, cut to a valid host name
+// (RFC 1123).
 func hostname(c *contract.Call, id job.Identity) string {
 	short := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {

@@ -15,13 +15,12 @@ import (
 	"gitlab-sysbox-executor/executor/proc"
 )
 
-// runnerModule is the Go module that a gitlab-runner program is built from.
+// runnerModule is the Go module of gitlab-runner.
 const runnerModule = "gitlab.com/gitlab-org/gitlab-runner"
 
-// runnerBinary finds a gitlab-runner program on this machine that runs in any
-// image: the configured one, else the Runner that called us, else that on the
-// PATH. It is empty when there is none; only a configured one that does not
-// serve is an error.
+// runnerBinary finds a gitlab-runner program on this machine that runs in any image: the
+// configured one, then the Runner that called us, then the one on the PATH. It is empty if
+// there is none. Only a configured program that does not work is an error.
 func runnerBinary(configured string) (string, error) {
 	if configured != "" {
 		return configured, runsAnywhere(configured)
@@ -34,8 +33,8 @@ func runnerBinary(configured string) (string, error) {
 	return "", nil
 }
 
-// runners are the gitlab-runner programs of this machine: those that called us, then
-// that on the PATH.
+// runners yields the gitlab-runner programs of this machine: those among our ancestors, then
+// the one on the PATH.
 func runners() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for pid := os.Getppid(); pid > 1; pid = proc.Parent(pid) {
@@ -54,15 +53,15 @@ func runners() iter.Seq[string] {
 // versionTime bounds the call of a Runner's program for its version.
 const versionTime = 10 * time.Second
 
-// runnerVersion asks the Runner's own program for its version and revision, as its
-// variables CI_RUNNER_VERSION and CI_RUNNER_REVISION have them (common/version.go);
-// nil when none can be asked.
+// runnerVersion asks the Runner's own program for its version and revision, in the form of
+// its variables CI_RUNNER_VERSION and CI_RUNNER_REVISION (common/version.go); nil if there
+// is no program.
 func runnerVersion() map[string]string {
 	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
 	defer cancel()
 	for path := range runners() {
 		c := exec.CommandContext(ctx, path, "--version")
-		c.Env, c.WaitDelay = []string{"HOME=/"}, time.Second // nothing of the job's
+		c.Env, c.WaitDelay = []string{"HOME=/"}, time.Second // no variable of the job
 		out, err := c.Output()
 		if err != nil {
 			continue
@@ -82,8 +81,8 @@ func runnerVersion() map[string]string {
 	return nil
 }
 
-// executable is the path of what a process runs. Where that was replaced or
-// removed since, the kernel's own link still opens it.
+// executable returns the path of a process's program. If the file was replaced or removed,
+// it is the kernel's link, which still opens it.
 func executable(pid int) string {
 	link := fmt.Sprintf("/proc/%d/exe", pid)
 	path, err := os.Readlink(link)
@@ -97,7 +96,7 @@ func executable(pid int) string {
 	return path
 }
 
-// isRunner tells by what Go wrote into the program at its building.
+// isRunner recognises a Runner by the build information that Go writes into a program.
 func isRunner(path string) bool {
 	if path == "" {
 		return false
@@ -106,7 +105,7 @@ func isRunner(path string) bool {
 	return err == nil && (info.Path == runnerModule || info.Main.Path == runnerModule)
 }
 
-// runsAnywhere wants a program that needs nothing of the image it runs in.
+// runsAnywhere requires a program that does not depend on the image it runs in.
 func runsAnywhere(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

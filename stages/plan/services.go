@@ -17,9 +17,8 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// services turns those that the job names into those that run beside it. Like
-// GitLab's Docker executor it leaves out a service all of whose names another
-// one has.
+// services plans the job's services. Like GitLab's Docker executor it omits a service if other
+// services have all of its names.
 func services(c *contract.Call, cfg *config.Config, named []contract.Image, limits config.Resources, log logrus.FieldLogger) ([]job.Service, error) {
 	if most := cfg.Services.Limit; most >= 0 && int64(len(named)) > most {
 		return nil, fault.Jobf("too many services requested: %d, only %d allowed", len(named), most)
@@ -33,12 +32,12 @@ func services(c *contract.Call, cfg *config.Config, named []contract.Image, limi
 			return nil, err
 		}
 		reference := one.Image.Reference
-		free, told := names.Take(reference, n, one.Aliases)
-		for _, t := range told {
-			log.Warn(t)
+		free, warnings := names.Take(reference, n, one.Aliases)
+		for _, w := range warnings {
+			log.Warn(w)
 		}
 		if len(free) == 0 {
-			log.Warnf("Service %q (services[%d]) is not started: no name is left to reach it by. Give it an alias of its own.", reference, n)
+			log.Warnf("Service %q (services[%d]) is not started: other services have all of its names. Give it an alias of its own.", reference, n)
 			continue
 		}
 		one.Aliases, one.Resources = free, limits
@@ -49,7 +48,7 @@ func services(c *contract.Call, cfg *config.Config, named []contract.Image, limi
 
 func servicePlan(c *contract.Call, cfg *config.Config, s contract.Image, jobs map[string]string) (job.Service, error) {
 	images := imageRules{c, cfg}
-	s.Name, s.Alias = images.expand(s.Name), images.expand(s.Alias) // older Runners have not
+	s.Name, s.Alias = images.expand(s.Name), images.expand(s.Alias) // older Runners do not expand them
 	r, err := images.forService(s)
 	if err != nil {
 		return job.Service{}, err
@@ -95,9 +94,9 @@ func servicePlan(c *contract.Call, cfg *config.Config, s contract.Image, jobs ma
 	}, nil
 }
 
-// serviceVariables are what a service starts with: the job's that are public or
-// the Runner's own, and the service's, which may refer to all of the job's
-// (gitlab-runner, common/build.go, GetServiceVariables).
+// serviceVariables returns the initial variables of a service: the job's that are public or the
+// Runner's own, and the service's, which may refer to all of the job's (gitlab-runner,
+// common/build.go, GetServiceVariables).
 func serviceVariables(c *contract.Call, s contract.Image, job map[string]string) (map[string]string, error) {
 	all := maps.Clone(job)
 	for _, v := range c.Job.Variables {
@@ -130,11 +129,11 @@ func serviceVariables(c *contract.Call, s contract.Image, job map[string]string)
 	return all, nil
 }
 
-// longest is that of an argument or a variable, in bytes.
+// longest is the longest argument or variable, in bytes.
 const longest = agent.LongestWord
 
 // expander replaces references to variables as the Runner does (common/spec,
-// Variables.ExpandValue): once, and with nothing where there is none.
+// Variables.ExpandValue): once, and an unknown variable by an empty text.
 type expander struct{ variables map[string]string }
 
 func (x expander) expand(text *string) error {
@@ -148,25 +147,25 @@ func (x expander) expand(text *string) error {
 		}
 		value := x.variables[name]
 		if size += len(value); size > 2*longest {
-			return "" // refused below; many references to much would fill the memory
+			return "" // rejected below; many references to a long value would fill the memory
 		}
 		return value
 	})
 	if size > 2*longest {
-		return fmt.Errorf("with its references replaced it is too long for a process, which takes at most %d bytes", longest)
+		return fmt.Errorf("after the replacement of its references it is too long: a process accepts at most %d bytes", longest)
 	}
 	*text = expanded
 	return nil
 }
 
-// possible refuses what no process can be started with.
+// possible rejects texts with which no process can start.
 func possible(s contract.Image, variables map[string]string) error {
 	check := func(what, text string) error {
 		switch {
 		case len(text) > longest:
-			return fmt.Errorf("%s has %d bytes; a process takes at most %d", what, len(text), longest)
+			return fmt.Errorf("%s has %d bytes; a process accepts at most %d", what, len(text), longest)
 		case strings.ContainsRune(text, 0):
-			return fmt.Errorf("%s holds a NUL character, which no process takes", what)
+			return fmt.Errorf("%s contains a NUL character, which no process accepts", what)
 		}
 		return nil
 	}
@@ -185,8 +184,7 @@ func possible(s contract.Image, variables map[string]string) error {
 	return nil
 }
 
-// ServiceLogs tells whether the job wants its services' logs in its own, and may
-// have them.
+// ServiceLogs reports whether the job asks for its services' logs in its own and may have them.
 func ServiceLogs(c *contract.Call, cfg *config.Config) bool {
 	wanted, err := strconv.ParseBool(c.Variables["CI_DEBUG_SERVICES"])
 	return err == nil && wanted && cfg.Services.DebugLogs

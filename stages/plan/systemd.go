@@ -11,17 +11,17 @@ import (
 	"gitlab-sysbox-executor/stages/contract"
 )
 
-// systemdVariable is the variable of the job, or of a service, that says whether
-// systemd is to be the first process of its container.
+// systemdVariable is the variable of the job, or of a service, that selects systemd as the first
+// process of its container.
 const systemdVariable = "EXECUTOR_SYSTEMD"
 
-// systemd is what the job says of it; nil when it says nothing.
+// systemd returns the job's choice; nil without one.
 func systemd(c *contract.Call) (*bool, error) {
 	return systemdWord("the job", c.Variables[systemdVariable])
 }
 
-// serviceSystemd is what the service itself says of it: the job's variables are
-// about the job's container.
+// serviceSystemd returns the service's own choice: the job's variable is for the job's
+// container.
 func serviceSystemd(s contract.Image) (*bool, error) {
 	for _, v := range s.Variables {
 		if v.Key == systemdVariable {
@@ -42,8 +42,8 @@ func systemdWord(whose, text string) (*bool, error) {
 	return &wanted, nil
 }
 
-// systemdRefused says which rule for users keeps jobs from root, as whom systemd
-// runs; empty when none does.
+// systemdRefused returns the rule for users that keeps jobs from root, which systemd needs;
+// empty if there is none.
 func systemdRefused(c config.Job) string {
 	switch {
 	case c.User != "" && !job.IsRoot(c.User):

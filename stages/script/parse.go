@@ -8,10 +8,10 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// The parser recurses with the text, without a bound, and Go ends a process whose
-// stack is too large: 168 kB of "((" are enough. And it makes some 300 bytes of
-// each byte of syntax. Values can be syntax: PosixShellEscape leaves a
-// semicolon, a newline and a single quote as they are.
+// The parser recurses with the text, without a limit, and Go ends a process whose stack is
+// too large: 168 kB of "((" suffice. It also allocates about 300 bytes for each byte of
+// syntax. A value can be syntax: PosixShellEscape does not change semicolons, newlines and
+// single quotes.
 const (
 	maxFrames    = 2000
 	maxStatement = 256 << 10 // bytes; a single variable of the environment has at most 128 KiB
@@ -19,13 +19,13 @@ const (
 
 var errTooLarge = errors.New("a statement is too large or nested too deeply")
 
-// statements parses the text and calls each with one statement after the other,
-// until it returns false. Nothing after that statement's line is parsed.
+// statements parses the text and calls each for every statement, until it returns false. It
+// does not parse beyond the line of that statement.
 func statements(text []byte, limit int, each func(*syntax.Stmt) bool) (err error) {
 	in := &input{text: text, left: limit}
 	more := true
-	// Not ranged over: the sequence may go on with an error after its end, as of a
-	// here-document.
+	// No range loop: the sequence may continue with an error after its end, for example with
+	// that of a here-document.
 	syntax.NewParser().StmtsSeq(in)(func(s *syntax.Stmt, e error) bool {
 		if !more {
 			return false
@@ -39,16 +39,16 @@ func statements(text []byte, limit int, each func(*syntax.Stmt) bool) (err error
 	return err
 }
 
-// input is what the parser reads, within the bounds.
+// input is the bounded input of the parser.
 type input struct {
 	text   []byte
 	left   int
 	frames [maxFrames]uintptr
 }
 
-// Read replaces what the parser does not take as the shell does: bytes that are
-// no UTF-8, NUL, and a carriage return before a newline. To the shell they are
-// letters of a word. So the statements' places are right, not their text.
+// Read replaces bytes that the parser rejects and the shell accepts: invalid UTF-8, NUL, and
+// a carriage return before a newline. The shell takes them for letters of a word. So the
+// positions of the statements are right, but not their text.
 func (in *input) Read(p []byte) (int, error) {
 	n := copy(p, in.text)
 	if n == 0 {

@@ -5,34 +5,32 @@ import (
 	"strings"
 )
 
-// These match the Runner's lines under its $'...' quoting, in which no word
-// contains a newline.
+// These match the Runner's lines with $'...' quoting, in which no word contains a newline.
 var (
 	// quoted matches the quoted parts of a line.
 	quoted = regexp.MustCompile(`'[^']*'|"(?:[^"\\]|\\.)*"|\$'(?:[^'\\]|\\.)*'`)
 
-	// messages matches the start of a message. A POSIX echo may read backslashes in
-	// it; dash's does.
+	// messages matches the start of a message. A POSIX echo may interpret backslashes;
+	// dash's does.
 	messages = regexp.MustCompile(`^( *)echo \$'`)
 
-	// announces matches the line before a command of the job's, with the command
-	// (AbstractShell.writeCommands in shells/abstract.go). Before 16.5 a control
-	// sequence came before section_start.
+	// announces matches the line before a command of the job, with the command
+	// (AbstractShell.writeCommands in shells/abstract.go). Before 16.5 a control sequence came
+	// before section_start.
 	announces = regexp.MustCompile(`^(?:echo |printf '%b\\n' (?:\x1b\[0K)?section_start:.*)\$'\\x1b\[32;1m\$ (.*)\\x1b\[0;m'\n$`)
 
-	// ends matches the second half of an announcement that is a section in the
-	// job log.
+	// ends matches the second half of an announcement that is a section in the job log.
 	ends = regexp.MustCompile(`^printf '%b\\n' (?:\x1b\[0K)?section_end:.*\n`)
 
-	// follows matches what the Runner writes after a command of the job's: a
-	// message, an announcement, the line of FF_ENABLE_BASH_EXIT_CODE_CHECK, and the
-	// one after pre_get_sources_script.
+	// follows matches what the Runner writes after a command of the job: a message, an
+	// announcement, the line of FF_ENABLE_BASH_EXIT_CODE_CHECK, and the one after
+	// pre_get_sources_script.
 	follows = regexp.MustCompile(`(?m)^(?:echo \$'\\x1b\[|printf '%b\\n' (?:\x1b\[0K)?section_start:|_runner_exit_code=|export GIT_LFS_SKIP_SMUDGE=1$)`)
 )
 
-// posixLines puts each $'...' of the Runner's own lines in single quotes, and
-// leaves the job's lines as they are: there, a POSIX shell has its own reading
-// of $'...', and the job's author may rely on it.
+// posixLines changes each $'...' of the Runner's own lines to single quotes. It does not
+// change the job's lines: a POSIX shell interprets $'...' in its own way, and the job's
+// author may rely on it.
 func posixLines(body string) string {
 	var b strings.Builder
 	for len(body) > 0 {
@@ -61,9 +59,9 @@ func posixWord(quoted string) string {
 	return Quote(text)
 }
 
-// commandEnd gives the place after the command of the job's at the start of
-// body, which is announced as said. It is announced in full, or by the first of
-// its lines; then it goes on up to what follows matches.
+// commandEnd returns the position after the job's command at the start of body, which the Runner
+// announced as said. The announcement has the whole command, or its first line; then the command
+// extends to what follows matches.
 func commandEnd(body, said string) int {
 	start := len(ends.FindString(body))
 	if command, err := ansiC(said); err == nil && strings.HasPrefix(body[start:], command+"\n") {
@@ -75,7 +73,7 @@ func commandEnd(body, said string) int {
 	return len(body)
 }
 
-// lineEnd gives the place after the first line.
+// lineEnd returns the position after the first line.
 func lineEnd(s string) int {
 	if i := strings.IndexByte(s, '\n'); i >= 0 {
 		return i + 1

@@ -7,30 +7,29 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// readsEnv matches the commands that read the file of GITLAB_ENV, since Runner
-// 17.7 and from 16.4 on (BashWriter.SourceEnv). They follow the job's variables.
-// No value holds them: the Runner escapes the double quotes in it.
+// readsEnv matches the commands that read the file of GITLAB_ENV, since Runner 17.7 and from
+// 16.4 on (BashWriter.SourceEnv). They come after the job's variables. No value contains
+// them, because the Runner escapes double quotes in values.
 var readsEnv = regexp.MustCompile(`\nmkdir -p ".*"\ntouch ".*"\n(?:` +
 	`while read -r line; do export "\$line"; done < ".*"|` +
 	`set -o allexport\n(source) ".*" set\nset \+o allexport)\n`)
 
-// prelude is the part of a stage's commands in which the Runner exports the
-// job's variables. In every stage that exports them it comes first
-// (AbstractShell.writeExports and its callers in shells/abstract.go). After it
-// comes a cd, an echo or another command, never the job's own: each line of the
-// job's is announced by an echo.
+// prelude is the part of a stage's commands in which the Runner exports the job's variables.
+// It comes first in every stage that has it (AbstractShell.writeExports and its callers in
+// shells/abstract.go). After it comes a cd, an echo or another command of the Runner: an
+// echo announces each line of the job's own.
 type prelude struct {
-	end    int // the place after it; 0 where there is none
-	source int // the place of the command source in it; 0 where there is none
+	end    int // the position after it; 0 if there is none
+	source int // the position of the command source in it; 0 if there is none
 }
 
-// findPrelude fails where it cannot tell whether there is one.
+// findPrelude fails if it cannot determine whether there is one.
 func findPrelude(body string) (p prelude, err error) {
 	if at := readsEnv.FindStringSubmatchIndex(body); at != nil {
 		return prelude{end: at[1] - 1, source: max(at[2], 0)}, nil
 	}
-	// A Runner before 16.4 has the exports alone, and before that of a variable of
-	// type file the two commands that write the file.
+	// A Runner before 16.4 writes only the exports, and the two commands that write the file of
+	// a file-type variable before its export.
 	err = statements([]byte(body), maxStatement, func(s *syntax.Stmt) bool {
 		text := body[s.Pos().Offset():s.End().Offset()]
 		switch {
@@ -42,7 +41,7 @@ func findPrelude(body string) (p prelude, err error) {
 		return true
 	})
 	if p.end > 0 {
-		// What follows the exports need not be syntax.
+		// The text after the exports may be invalid syntax.
 		err = nil
 	}
 	return p, err

@@ -1,14 +1,14 @@
-// Package script adapts the stage scripts that GitLab Runner hands to a custom
-// executor's run stage.
+// Package script adapts the stage scripts that GitLab Runner passes to a custom executor's run
+// stage.
 //
-// The Runner exports the job's variables inside the script, so they beat the
-// environment a container was created with: a job variable
-// STORAGE_DRIVER=overlay or TMPDIR="" undoes what the executor enforces. And
-// it quotes the script with $'...', which dash does not know. Adapt mends both.
+// The Runner exports the job's variables inside the script, so they override the container's
+// environment: a job variable STORAGE_DRIVER=overlay or TMPDIR="" undoes what the executor
+// enforces. It also quotes the script with $'...', which dash does not support. Adapt
+// corrects both.
 //
-// What a script looks like is taken from the Runner's shells/bash.go,
-// shells/abstract.go and helpers/shell_escape.go (v15.0 to v19.4-dev), and
-// checked against scripts of a real Runner 19.3.0.
+// The form of a script is that of the Runner's shells/bash.go, shells/abstract.go and
+// helpers/shell_escape.go (v15.0 to v19.4-dev). It was checked against scripts of a real Runner
+// 19.3.0.
 package script
 
 import (
@@ -23,35 +23,32 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// ErrUnrecognised says that a text is no script of a form the Runner's bash
-// writer is known to produce. The text can still be run as it is; nothing is
-// enforced in it.
+// ErrUnrecognised means that a text does not have a known form of the Runner's bash scripts.
+// The text can still be run, but nothing is enforced in it.
 var ErrUnrecognised = errors.New("not a stage script of a known GitLab Runner")
 
 // Variable is an environment variable.
 type Variable struct{ Name, Value string }
 
-// Adaptation says what to change in a script.
+// Adaptation describes the changes to a script.
 type Adaptation struct {
-	// Set is exported, in this order, after the Runner's own exports.
+	// Set is exported in this order, after the Runner's own exports.
 	Set []Variable
 
-	// POSIX says that the shell which will read the script knows no $'...'
-	// and no source, such as dash. What the Runner wrote is put in words of
-	// POSIX; the job's own commands are left to their author.
+	// POSIX means that the shell supports neither $'...' nor source, as dash. The Runner's
+	// lines are rewritten in POSIX syntax; the job's own commands are not changed.
 	POSIX bool
 }
 
 // Adapt applies a to the script.
 //
-// Set follows the last export of the Runner and the file of GITLAB_ENV, and
-// comes before anything the job's author wrote: an author's own export in a
-// script line still wins. A script in which the Runner exports nothing
-// (prepare_script, clear_worktree) is in no need of it and gets none.
+// Set comes after the last export of the Runner and the file of GITLAB_ENV, and before the
+// commands of the job's author, so an export in a script line still wins. A script without
+// exports (prepare_script, clear_worktree) does not need Set and does not get it.
 //
-// When nothing is to be changed, and with every error, out is text itself. The
-// error is ErrUnrecognised for a script of an unknown form; any other is the
-// caller's mistake in a: a name that no shell accepts, or a NUL in a value.
+// If there is no change, or with an error, out is text itself. The error is ErrUnrecognised
+// for a script of an unknown form. Other errors are mistakes in a: a name that no shell
+// accepts, or a NUL in a value.
 func Adapt(text []byte, a Adaptation) (out []byte, err error) {
 	for _, v := range a.Set {
 		if !syntax.ValidName(v.Name) {
@@ -90,8 +87,8 @@ func Adapt(text []byte, a Adaptation) (out []byte, err error) {
 	return slices.Concat(text[:word.Pos().Offset()], []byte(Quote(before+after)), text[word.End().Offset():]), nil
 }
 
-// lines gives the shell commands that enforce the variables, in words every
-// shell understands. They may follow a command on its line.
+// lines returns the shell commands that set the variables, in a syntax of every shell. They
+// may come after a command on its line.
 func (a Adaptation) lines() string {
 	var b strings.Builder
 	for _, v := range a.Set {
@@ -101,9 +98,8 @@ func (a Adaptation) lines() string {
 	return b.String()
 }
 
-// evalWord finds the word with the commands of a stage. The Runner has them
-// evaluated, in the last command but one of every script, in one of these ways
-// (BashWriter.Finish in shells/bash.go):
+// evalWord finds the word with the commands of a stage. The last command but one of every script
+// evaluates them, in one of these ways (BashWriter.Finish in shells/bash.go):
 //
 //	(trap 'exit 1' TERM; eval WORD) < /dev/null    18.11.4 and later
 //	: | (eval WORD)                                FF_USE_NEW_BASH_EVAL_STRATEGY
@@ -128,12 +124,11 @@ func evalWord(text []byte) (*syntax.Word, error) {
 	return words[0], nil
 }
 
-// unescape undoes PosixShellEscape within its double quotes.
+// unescape reverts PosixShellEscape within its double quotes.
 var unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\$`, `$`, "\\`", "`")
 
-// decode gives what a word of the text stands for, and whether it is quoted with
-// $'...' (ShellEscape) rather than with "..." (PosixShellEscape, under
-// FF_POSIXLY_CORRECT_ESCAPES) or by Quote.
+// decode returns the content of a word, and whether it is quoted with $'...' (ShellEscape)
+// rather than with "..." (PosixShellEscape, under FF_POSIXLY_CORRECT_ESCAPES) or by Quote.
 func decode(word *syntax.Word, text []byte) (body string, ansi bool, err error) {
 	var b strings.Builder
 	for _, part := range word.Parts {
@@ -161,7 +156,7 @@ func decode(word *syntax.Word, text []byte) (body string, ansi bool, err error) 
 			b.WriteByte('\'')
 		}
 	}
-	// Shells differ in what they make of it.
+	// Shells interpret a NUL byte in different ways.
 	if body = b.String(); strings.ContainsRune(body, 0) {
 		return "", false, errors.New("it holds a NUL byte")
 	}
@@ -173,19 +168,19 @@ func isExpansion(p syntax.WordPart) bool {
 	return !literal
 }
 
-// ansiC gives what is meant by text between $' and '.
+// ansiC returns the content of text between $' and '.
 func ansiC(text string) (string, error) {
-	// With nil for the configuration, all callers would share one.
+	// With a nil configuration all callers would share one.
 	text, _, err := expand.Format(&expand.Config{}, text, nil)
 	return text, err
 }
 
-// Quote makes one word of s for any shell.
+// Quote returns s as one word for any shell.
 func Quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// Wrap makes a stage's script of commands, in the form of the Runner's.
+// Wrap returns a stage script with these commands, in the Runner's form.
 func Wrap(commands string) []byte {
 	var b bytes.Buffer
 	b.WriteString("#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\n" +

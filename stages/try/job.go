@@ -22,7 +22,7 @@ import (
 	"gitlab-sysbox-executor/stages/script"
 )
 
-// tryJob is a job that comes from the command line.
+// tryJob is a job from the command line.
 type tryJob struct {
 	image      string
 	variables  []string
@@ -32,15 +32,15 @@ type tryJob struct {
 
 	out, errOut io.Writer // of each call
 
-	dir  string   // for what the Runner would hand over
+	dir  string   // for the files that the Runner would pass
 	env  []string // of each call
 	vars []script.Variable
 }
 
-// tryProject is the number of the project that every tried job belongs to.
+// tryProject is the ID of the project of every tried job.
 const tryProject = 1
 
-// trySystemFailure is told apart from any exit code of the job's script.
+// trySystemFailure differs from any exit code of the job's script.
 const trySystemFailure = 2
 
 func (j *tryJob) begin(buildsDir string) (err error) {
@@ -54,7 +54,7 @@ func (j *tryJob) begin(buildsDir string) (err error) {
 	if j.dir, err = os.MkdirTemp("", "gitlab-sysbox-try-"); err != nil {
 		return err
 	}
-	// A number that no other try on this machine has at the same time.
+	// A number that no concurrent try on this machine has.
 	id := time.Now().UnixMicro()
 	project := path.Join(buildsDir, "try/project")
 	job := contract.Job{ID: id, Info: contract.JobInfo{ProjectID: tryProject, PipelineID: id}, Git: contract.GitInfo{RepoURL: "https://" + contract.TryServer + "/try/project.git"}}
@@ -104,8 +104,8 @@ func (j *tryJob) begin(buildsDir string) (err error) {
 
 func (j *tryJob) codeFile() string { return filepath.Join(j.dir, "exit_code") }
 
-// call runs one of this binary's commands as the Runner does: in a process group
-// of its own, which gets TERM when ctx ends.
+// call runs one of this binary's commands as the Runner does: in a process group of its own,
+// which gets TERM when ctx ends.
 func (j *tryJob) call(ctx context.Context, self string, args ...string) error {
 	if j.configPath != "" {
 		args = append([]string{"--config", j.configPath}, args...)
@@ -114,14 +114,14 @@ func (j *tryJob) call(ctx context.Context, self string, args ...string) error {
 	c.Dir, c.Env = j.dir, j.env
 	c.Stdout, c.Stderr = j.out, j.errOut
 	if args[len(args)-1] == "config" {
-		c.Stdout = nil // its answer is for the Runner
+		c.Stdout = nil // only the Runner needs the answer
 	}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGTERM) }
 	return c.Run()
 }
 
-// code is the exit code of try: the script's own, or that of a system failure.
+// code returns the exit code of try: the script's own, or that of a system failure.
 func (j *tryJob) code(err error) int {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != 1 {
@@ -140,7 +140,7 @@ func (j *tryJob) code(err error) int {
 
 type tryScript struct{ Stage, path string }
 
-// scripts writes the stages' scripts in the form in which the Runner writes them.
+// scripts returns the stages' scripts in the Runner's form.
 func (j *tryJob) scripts() []tryScript {
 	project := j.value("CI_PROJECT_DIR")
 	var exports strings.Builder
@@ -156,7 +156,7 @@ func (j *tryJob) scripts() []tryScript {
 	for _, s := range []struct{ stage, body string }{{"prepare_script", prepare}, {"build_script", build}} {
 		file := filepath.Join(j.dir, s.stage)
 		if err := os.WriteFile(file, script.Wrap(s.body), 0o700); err != nil {
-			continue // the run stage tells that it is not there
+			continue // the run stage reports that it is missing
 		}
 		all = append(all, tryScript{s.stage, file})
 	}

@@ -1,4 +1,4 @@
-// Package try plays GitLab Runner for one job, which comes from the command line.
+// Package try acts as GitLab Runner for one job from the command line.
 package try
 
 import (
@@ -16,8 +16,8 @@ import (
 	"gitlab-sysbox-executor/stages/app"
 )
 
-// Command runs one job on this machine without GitLab: this binary's own
-// stages are called as the Runner calls them.
+// Command runs one job on this machine without GitLab: it calls this binary's own stages as
+// the Runner calls them.
 func Command(a *app.App) *cobra.Command {
 	var j tryJob
 	var file string
@@ -30,7 +30,7 @@ func Command(a *app.App) *cobra.Command {
 			if err := a.Load(c.ErrOrStderr()); err != nil {
 				return err
 			}
-			if a.ConfigPath != "" { // the stages run in a folder of their own
+			if a.ConfigPath != "" { // the stages run in another folder
 				path, err := filepath.Abs(a.ConfigPath)
 				if err != nil {
 					return fmt.Errorf("try: %w", err)
@@ -50,7 +50,7 @@ func Command(a *app.App) *cobra.Command {
 				j.lines = []string{strings.TrimSuffix(string(text), "\n")}
 			}
 			if len(j.lines) == 0 {
-				return fmt.Errorf("try: there is no script: write it behind --, or name a file with --script")
+				return fmt.Errorf("try: there is no script: write it after --, or name a file with --script")
 			}
 			return j.run(c.Context(), a.Config.Job.BuildsDir)
 		},
@@ -62,7 +62,7 @@ func Command(a *app.App) *cobra.Command {
 	return c
 }
 
-// timing is how long one stage took.
+// timing is the duration of one stage.
 type timing struct {
 	name string
 	took time.Duration
@@ -85,7 +85,7 @@ func printTimings(out io.Writer, all []timing) {
 	w.Flush()
 }
 
-// run plays the Runner and ends with the script's own exit code.
+// run acts as the Runner and returns the script's own exit code.
 func (j *tryJob) run(ctx context.Context, buildsDir string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -118,7 +118,7 @@ func (j *tryJob) run(ctx context.Context, buildsDir string) error {
 	} else {
 		code = j.code(err)
 	}
-	// Whatever happened, also after an interrupt.
+	// Always, even after an interrupt.
 	began := time.Now()
 	cleanupErr := j.call(context.WithoutCancel(ctx), self, "cleanup")
 	all = append(all, timing{"cleanup", time.Since(began), cleanupErr})
