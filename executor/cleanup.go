@@ -9,35 +9,34 @@ import (
 	"gitlab-sysbox-executor/executor/owner"
 )
 
-// Cleanup removes everything that the journal or the labels say is the job's. It
-// may be called at any time and any number of times, also beside a stage that
-// still runs. A leftover is reported in the log, stays in the journal and is taken up
-// by gc: that is no error, for the job is over all the same. An error says that
-// Cleanup could not do its work.
+// Cleanup removes all resources of the job, which it finds by the journal and the labels. It may be
+// called at any time and repeatedly, even while a stage runs. Leftovers are logged and stay in the
+// journal for gc. They are no error, because the job is over. An error means that Cleanup could not
+// work.
 func (x *Executor) Cleanup(ctx context.Context, i job.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
 	defer cancel()
 	left, err := x.Removal().Clear(ctx, i.Name(), nil)
-	for _, r := range left { // the Runner's own log is the administrator's
+	for _, r := range left { // administrators read the Runner's log
 		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)
 	}
 	if len(left) > 0 {
-		x.Log.Warn("What is left is in the job's journal; `gitlab-sysbox-executor gc` takes it up.")
+		x.Log.Warn("The leftovers stay in the job's journal; `gitlab-sysbox-executor gc` tries to remove them again.")
 	}
 	if err != nil {
 		return err
 	}
 	x.Kept.After(ctx, i)
-	// The job may have been the last that had an older generation of shared images.
+	// The job may have been the last user of an older generation of shared images.
 	if _, err := x.DropImages(ctx); err != nil {
-		x.Log.Debugf("%v", err) // gc takes it up
+		x.Log.Debugf("%v", err) // gc tries again
 	}
 	return nil
 }
 
-// CleanupUnproven is Cleanup for a job that only its variables name, which its author
-// can set. It refuses a job that another process than one of our own ancestors drives,
-// or may drive: a Runner cleans up after its own jobs.
+// CleanupUnproven is Cleanup for a job that is identified only by variables, which the author of the job
+// can set. A Runner cleans up only its own jobs. So it refuses a job if its owner process is, or may be,
+// another process than an ancestor of this one.
 func (x *Executor) CleanupUnproven(ctx context.Context, i job.Identity) error {
 	drivers, ours, err := x.drivers(ctx, i.Name())
 	if err != nil {
@@ -46,23 +45,23 @@ func (x *Executor) CleanupUnproven(ctx context.Context, i job.Identity) error {
 	for _, d := range drivers {
 		switch state := d.State(ours); {
 		case state == owner.Unknown:
-			return fmt.Errorf("job %d of project %d may be another process's: without the job's payload its things are left to that process, and to gc", i.JobID, i.ProjectID)
+			return fmt.Errorf("job %d of project %d may be another process's: without the job's payload its resources are left to that process and to gc", i.JobID, i.ProjectID)
 		case state == owner.Alive && !d.IsAncestor():
-			return fmt.Errorf("job %d of project %d is driven by process %d, which did not start this cleanup: without the job's payload its things are left to that process, and to gc", i.JobID, i.ProjectID, d.PID)
+			return fmt.Errorf("job %d of project %d is driven by process %d, which did not start this cleanup: without the job's payload its resources are left to that process and to gc", i.JobID, i.ProjectID, d.PID)
 		}
 	}
 	return x.Cleanup(ctx, i)
 }
 
-// drivers are the processes that drive the named job, by its journal and by the labels
-// of what it has on the backend. The zero Process is one of which nothing is known. Ours
-// tells that our own state folder knows of the job.
+// drivers are the owner processes of the named job, according to its journal and the labels of its
+// resources. The zero Process means that the process is unknown. Ours reports whether this state folder
+// knows the job.
 func (x *Executor) drivers(ctx context.Context, name string) (all []owner.Process, ours bool, err error) {
 	content, there, err := journal.Read(x.Dir.Journals(), name)
 	if err != nil && !there {
 		return nil, false, err
 	}
-	if there { // one that makes no sense has no owner
+	if there { // an invalid journal has no owner
 		all = append(all, content.Owner)
 	}
 	found, err := x.Removal().All(ctx, name)

@@ -8,12 +8,12 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 )
 
-// slow is what outlives jobs, and takes as long as it is let.
+// slow is a Kept whose After blocks until its context ends.
 type slow struct{ lasting }
 
 func (slow) After(ctx context.Context, _ job.Identity) { <-ctx.Done() }
 
-// However long the rest takes, cleanup ends with its time.
+// Cleanup ends in time, however long its other steps take.
 func TestCleanupEndsInTime(t *testing.T) {
 	t.Parallel()
 	x, _ := inMemory(t)

@@ -1,6 +1,6 @@
-// Package executor leads one job through its life: prepare, run for each stage, cleanup;
-// and gc removes what jobs have left. It knows nothing of GitLab Runner, which the
-// stages package speaks to, and nothing of Docker, which is a Backend.
+// Package executor controls a job: prepare, run for each stage, and cleanup. gc removes what jobs have
+// left. It does not depend on GitLab Runner, whose interface is in package stages, nor on Docker, which is
+// a Backend.
 package executor
 
 import (
@@ -22,11 +22,10 @@ import (
 type Backend interface {
 	removal.Backend
 	servicelog.Source
-	// Prepare makes what the job is to have. Each resource is in the journal before it
-	// is asked for; after an error the caller removes what there is by then.
+	// Prepare makes the resources of a job. Each resource is in the journal before it is requested.
+	// After an error the caller removes what was made.
 	Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (job.Environment, error)
-	// Inside is one of a job's containers as its agent is spoken to; name is what
-	// messages call it.
+	// Inside gives access to the agent in a container. Messages call the container name.
 	Inside(id, name string) agentclient.Container
 	// Kinds are the kinds of a job's resources, in the order of removal.
 	Kinds() []removal.Kind
@@ -34,43 +33,41 @@ type Backend interface {
 
 // Kept has the volumes that outlive jobs.
 type Kept interface {
-	// After keeps what a job's project keeps within its limits once the job is over.
+	// After keeps the volumes of a job's project within their limits after the job.
 	After(ctx context.Context, i job.Identity)
-	// ForgetTemps notes that the volume of a builds folder holds no file variables.
+	// ForgetTemps records that the volume of a builds folder contains no file variables.
 	ForgetTemps(volume string)
 }
 
-// Room keeps room free on the disk that the backend fills.
+// Room keeps space free on the backend's disk.
 type Room interface {
-	// Watch makes room on the disk that the folder is on until stop is called.
+	// Watch makes room on the disk of the folder until stop is called.
 	Watch(ctx context.Context, folder string, full func(error)) (stop func())
 }
 
-// Collect is a part of gc: it removes what nobody needs of one sort of thing.
+// Collect is a part of gc: it removes unused resources of one type.
 type Collect func(context.Context, removal.Options) ([]removal.Collected, error)
 
-// Executor works for one job at a time.
+// Executor handles one job at a time.
 type Executor struct {
 	Backend Backend
-	Dir     statedir.Dir // all that we keep on this machine is below it
+	Dir     statedir.Dir // all files of this program are below it
 	Kept    Kept
 	Room    Room
-	// Collects are the parts of gc beside jobs, in their order.
+	// Collects are the parts of gc in addition to jobs, in order.
 	Collects []Collect
-	// DropImages removes shared images that the last job was the last to have.
+	// DropImages removes shared images that no job uses any more.
 	DropImages func(context.Context) ([]string, error)
-	// KillGrace is the time between TERM and KILL when a script is to end.
+	// KillGrace is the time between TERM and KILL when a script has to end.
 	KillGrace time.Duration
-	// CleanupTimeout bounds the whole removal of a job.
+	// CleanupTimeout limits the complete removal of a job.
 	CleanupTimeout time.Duration
-	// GCInterval is the least time between two gcs that prepares do; none when it
-	// is not positive.
+	// GCInterval is the minimum time between two gcs of prepares; they do none if it is not positive.
 	GCInterval time.Duration
 	Log        logrus.FieldLogger
 }
 
-// Removal removes jobs. A new kind of resource of this machine is registered here, one
-// of a backend's in its Kinds.
+// Removal removes jobs. New kinds of resources are registered here, and those of a backend in its Kinds.
 func (x *Executor) Removal() *removal.Engine {
 	return &removal.Engine{
 		Dir: x.Dir, Backend: x.Backend, Timeout: x.CleanupTimeout, Log: x.Log,
@@ -81,7 +78,7 @@ func (x *Executor) Removal() *removal.Engine {
 func (x *Executor) journal(i job.Identity) (*journal.Journal, error) {
 	j, aside, err := journal.Open(x.Dir.Journals(), i.Name())
 	if aside != "" {
-		x.Log.Warnf("The job's journal could not be read; it was set aside as %s. What the job has on this machine is found by its labels.", aside)
+		x.Log.Warnf("The job's journal could not be read and was moved to %s. The job's resources are found by their labels.", aside)
 	}
 	return j, err
 }

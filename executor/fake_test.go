@@ -19,13 +19,13 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// memory is a Backend whose only resources are networks, in memory.
+// memory is a Backend with only networks, in memory.
 type memory struct {
 	mu       sync.Mutex
 	networks []removal.Resource
-	// prepare is what Prepare does beyond making a network; nil for nothing.
+	// prepare is called by Prepare after it has made a network; it may be nil.
 	prepare func(context.Context) (job.Environment, error)
-	remove  func(removal.Resource) // is called before each removal; it may be nil
+	remove  func(removal.Resource) // called before each removal; may be nil
 }
 
 func (b *memory) Host() string          { return "unix:///memory" }
@@ -112,7 +112,7 @@ func (b *memory) Remove(_ context.Context, r removal.Resource, _ removal.Recorde
 
 func (b *memory) Users(context.Context, removal.Resource) []string { return nil }
 
-// lasting is what outlives jobs: nothing.
+// lasting implements Kept and Room without any resources.
 type lasting struct{ forgot []string }
 
 func (l *lasting) After(context.Context, job.Identity) {}

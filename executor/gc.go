@@ -10,11 +10,10 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// GC removes what belongs to no running job: by labels, journals and the folders
-// below the state folder. A job runs while the process that drives it lives or
-// one of its stages does. Nothing without our labels, and nothing outside the
-// state folder, is touched. It is safe beside prepare, run, cleanup and other
-// gcs; removal.ErrBusy when one of these is at work.
+// GC removes resources that belong to no running job. It finds them by labels, journals and the folders in
+// the state folder. A job runs while its owner process lives or one of its stages runs. GC removes only
+// resources with our labels, and files only in the state folder. It may run in parallel to prepare, run,
+// cleanup and other gcs; if another gc is running, the error is removal.ErrBusy.
 func (x *Executor) GC(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
 	unlock, ok, err := x.Dir.TryLockGC()
 	if err != nil {
@@ -37,9 +36,8 @@ func (x *Executor) GC(ctx context.Context, o removal.Options) ([]removal.Collect
 	return all, errors.Join(errs...)
 }
 
-// sweep is the GC that prepare does beside its own work, if none was done for as
-// long as the interval. It is bounded to a few seconds, and its troubles are not
-// the job's. The returned function waits for its end.
+// sweep is the gc that prepare starts in parallel, if there was none within the interval. It takes a few
+// seconds at most, and its errors do not fail the job. The returned function waits for its end.
 func (x *Executor) sweep(ctx context.Context) (wait func()) {
 	info, err := os.Stat(x.Dir.GC())
 	if x.GCInterval <= 0 || err == nil && time.Since(info.ModTime()).Abs() < x.GCInterval {
@@ -53,7 +51,7 @@ func (x *Executor) sweep(ctx context.Context) (wait func()) {
 		if err != nil {
 			x.Log.Debugf("gc beside prepare: %v", err)
 		}
-		// Other projects' jobs are nothing for this one's log.
+		// Only numbers, because the names belong to other projects.
 		counts := map[removal.Action]int{}
 		for _, c := range all {
 			counts[c.Action]++
@@ -64,10 +62,10 @@ func (x *Executor) sweep(ctx context.Context) (wait func()) {
 		defer cancel()
 		select {
 		case <-done:
-		case <-ctx.Done(): // something keeps it that does not end with its time
+		case <-ctx.Done(): // the gc does not end at its time limit
 		}
 	}
 }
 
-// sweepTime bounds the gc that prepare does.
+// sweepTime limits the gc of prepare.
 var sweepTime = 5 * time.Second

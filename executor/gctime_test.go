@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The gc beside prepare does not keep it longer than its time, whatever keeps that gc.
+// The gc of prepare does not delay prepare beyond its time limit, whatever delays the gc.
 func TestSweepEndsInTime(t *testing.T) {
 	old := sweepTime
 	t.Cleanup(func() { sweepTime = old })
@@ -19,7 +19,7 @@ func TestSweepEndsInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := x.Dir.Journal("gsx-1")
-	if err := unix.Mkfifo(path, 0o600); err != nil { // who reads it waits for a writer
+	if err := unix.Mkfifo(path, 0o600); err != nil { // a reader of it waits for a writer
 		t.Fatal(err)
 	}
 	wait := x.sweep(t.Context())
@@ -32,7 +32,7 @@ func TestSweepEndsInTime(t *testing.T) {
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if writer, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
-			writer.Close() // the gc reads that there is nothing
+			writer.Close() // the gc reads the end of the file
 		}
 		unlock, ok, err := x.Dir.TryLockGC()
 		if err != nil {

@@ -14,8 +14,7 @@ import (
 
 var identity = job.Identity{Server: "gitlab.example.com", RunnerID: 1, ProjectID: 2, PipelineID: 3, JobID: 4}
 
-// What prepare made is known to later stages, also to another process, and goes with the
-// job.
+// Later stages, also in other processes, know the resources that prepare made. They are removed with the job.
 func TestALifeOfAJob(t *testing.T) {
 	x, b := inMemory(t)
 	b.prepare = func(context.Context) (job.Environment, error) {
@@ -48,8 +47,7 @@ func TestALifeOfAJob(t *testing.T) {
 	}
 }
 
-// A prepare that failed has written down what there is, and the next one begins with
-// nothing of it.
+// A prepare that failed has recorded its resources. The next prepare begins without them.
 func TestAFailedPrepare(t *testing.T) {
 	x, b := inMemory(t)
 	refused := errors.New("no")
@@ -72,7 +70,7 @@ func TestAFailedPrepare(t *testing.T) {
 	}
 }
 
-// Its file variables are forgotten with the script that removes them.
+// The record of its file variables is removed with the script that removes the variables.
 func TestSecretsAreForgottenWithTheirRemoval(t *testing.T) {
 	x, _ := inMemory(t)
 	if err := os.MkdirAll(x.Dir.Job(identity.Name()), 0o700); err != nil {

@@ -10,8 +10,8 @@ import (
 	"gitlab-sysbox-executor/executor/owner"
 )
 
-// Prepare makes the job's environment. When it fails, or is killed, Cleanup
-// removes whatever there is by then. Another attempt may follow at once.
+// Prepare makes the job's environment. If it fails or is killed, Cleanup removes what was made. Another
+// attempt may follow at once.
 func (x *Executor) Prepare(ctx context.Context, p job.Plan) error {
 	j, err := x.begin(ctx, p.Identity)
 	if err != nil {
@@ -20,15 +20,15 @@ func (x *Executor) Prepare(ctx context.Context, p job.Plan) error {
 	defer x.sweep(ctx)()
 	environment, err := x.Backend.Prepare(ctx, p, j)
 	if err != nil {
-		// Cleanup then need not wait for what is known to have been refused.
-		_ = j.Flush() // the error at hand says more
+		// So that Cleanup does not wait for requests that were refused.
+		_ = j.Flush() // the first error is more important
 		return err
 	}
 	return j.SetFacts(environment)
 }
 
-// begin clears what an earlier attempt at the job left, and begins its journal
-// under the same lock, so that gc never sees the one without the other.
+// begin removes what an earlier attempt at the job left, and begins the job's journal. Both happen under
+// the same lock, so that gc never sees an intermediate state.
 func (x *Executor) begin(ctx context.Context, i job.Identity) (j *journal.Journal, err error) {
 	e := x.Removal()
 	left, err := e.Clear(ctx, i.Name(), func() (err error) {
@@ -38,7 +38,7 @@ func (x *Executor) begin(ctx context.Context, i job.Identity) (j *journal.Journa
 		folder := journal.Resource{Kind: journal.Folder, Name: x.Dir.Job(i.Name()), Answered: true}
 		return j.Begin(i, owner.Current(), x.Backend.Host(), folder)
 	})
-	// This is in the job's log: a holder of the leftover may be another project's.
+	// This is the job log, so do not name the holder: it may be another project's.
 	for _, r := range left {
 		x.Log.Warnf("An earlier attempt at the job left %s %s on this machine. An administrator removes it, or finds out who holds it, with `gitlab-sysbox-executor gc`.", r.Kind, r.Name)
 	}

@@ -15,26 +15,25 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Script is one stage's script.
+// Script is the script of one stage.
 type Script struct {
 	Stage string
 	Text  []byte
-	// Helper is for a script that the helper container can run: it is not the
-	// job's author's.
+	// Helper is true for a script that the helper container can run. It is not written by the job's
+	// author.
 	Helper bool
-	// RemovesSecrets tells that the script removes the job's file variables.
+	// RemovesSecrets is true if the script removes the job's file variables.
 	RemovesSecrets bool
-	// Report asks for a line on the storage volume at the script's end.
+	// Report requests a line about the storage volume at the end of the script.
 	Report bool
-	// ServiceLogs shows what the services write beside the script's output.
+	// ServiceLogs adds the services' output to the script's output.
 	ServiceLogs bool
 }
 
-// ScriptError tells that a script ran and failed.
+// ScriptError means that a script ran and failed.
 type ScriptError = agentclient.ScriptError
 
-// Environment returns what prepare made for the job. It fails when there is
-// nothing.
+// Environment returns what prepare made for the job. It fails if there is nothing.
 func (x *Executor) Environment(i job.Identity) (e job.Environment, err error) {
 	j, err := x.journal(i)
 	if err != nil {
@@ -47,9 +46,8 @@ func (x *Executor) Environment(i job.Identity) (e job.Environment, err error) {
 	return e, err
 }
 
-// Run runs a script in the job's Environment and copies its output to out as it
-// comes. When ctx ends it ends the script's processes and returns. A failing
-// script gives a *ScriptError.
+// Run runs a script in the job's Environment and copies its output to out at once. When ctx ends, it ends
+// the script's processes and returns. A failing script returns a *ScriptError.
 func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s Script, out io.Writer) error {
 	j, err := x.journal(i)
 	if err != nil {
@@ -71,7 +69,7 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 	failed, ok := errors.AsType[*ScriptError](err)
 	ok = ok && !failed.Stopped
 	var events cgroup.Events
-	if ok { // a process that was killed is no matter otherwise
+	if ok { // only a failed script needs an explanation
 		events = to.Limits.Group.Events().Since(before)
 	}
 	if text := to.Limits.Reached(events, usage); text != "" {
@@ -107,8 +105,8 @@ func (x *Executor) Versions(ctx context.Context, e job.Environment) (map[string]
 	return x.Backend.Inside(e.Container, "the job's container").Versions(ctx, agent.VersionsOrder{User: e.User, Init: e.Init})
 }
 
-// noteUsage notes what a script used of the storage volume and, where asked to, reports
-// in the job's log what its author ought to know.
+// noteUsage records the script's use of the storage volume. If report is set, it also logs what the author of
+// the job should know.
 func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {
 	if u == nil {
 		return
@@ -116,7 +114,7 @@ func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {
 	folder := x.Dir.Job(i.Name())
 	s, err := storage.ReadState(folder)
 	if err != nil {
-		x.Log.Warnf("The use of the storage volume is not known: %v", err)
+		x.Log.Warnf("Could not read the use of the storage volume: %v", err)
 		return
 	}
 	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
@@ -125,7 +123,7 @@ func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {
 		s.Used = s.Now()
 	}
 	if err := s.Write(folder); err != nil {
-		x.Log.Warnf("The use of the storage volume could not be noted: %v", err)
+		x.Log.Warnf("Could not record the use of the storage volume: %v", err)
 	}
 	if report {
 		x.Log.Info(s.Line(u.Files))

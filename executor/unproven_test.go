@@ -14,7 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// A job that only variables name is left alone where somebody else drives it, or may.
+// A job that only variables identify is left alone if another process drives it, or may drive it.
 func TestCleanupUnproven(t *testing.T) {
 	t.Parallel()
 	other := exec.Command("sleep", "1000")
@@ -35,7 +35,7 @@ func TestCleanupUnproven(t *testing.T) {
 	}
 	none := func(*owner.Process) {}
 	for name, c := range map[string]struct {
-		journal, label owner.Process // the zero value for none
+		journal, label owner.Process // zero means none
 		refused        string
 	}{
 		"ours":               {journal: process(os.Getppid(), none)},

@@ -11,7 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// What the agent says a script used is noted as far as it is possible.
+// The agent's report about a script is recorded within possible values.
 func TestUsageIsPossible(t *testing.T) {
 	x, _ := inMemory(t)
 	i := job.Identity{Server: "https://gitlab.example.com", ProjectID: 1, JobID: 2}

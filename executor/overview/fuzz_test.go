@@ -15,10 +15,9 @@ import (
 	"gitlab-sysbox-executor/integration/heap"
 )
 
-// FuzzLabels gives gc and ps a container with any name and labels, such as somebody
-// else's has by its image. What is taken for a job's has a name that is fit for a file
-// and a terminal; what is shown of it is what the name was made of; nobody is taken for
-// alive but a process of this machine.
+// FuzzLabels gives gc and ps a container with arbitrary name and labels, as an image can set them. If it counts
+// as a job's container, its name is safe for a file and a terminal, and the displayed values match the name.
+// Only a process of this machine counts as alive.
 func FuzzLabels(f *testing.F) {
 	i := job.Identity{Server: "gitlab.example.com:8443", RunnerID: 1, ProjectID: 2, PipelineID: 3, JobID: 4}
 	self := owner.Current()

@@ -1,5 +1,5 @@
-// Package overview shows what jobs have on this machine and its engine, for people and
-// for monitoring. It changes nothing.
+// Package overview lists the resources of jobs on this machine and its engine, for administrators and for
+// monitoring. It changes nothing.
 package overview
 
 import (
@@ -25,7 +25,7 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Reader looks at what there is. Its methods may be called concurrently.
+// Reader reads the state of this machine. Its methods are safe for concurrent use.
 type Reader struct {
 	Dir     statedir.Dir
 	Removal *removal.Engine
@@ -33,56 +33,55 @@ type Reader struct {
 	Log     logrus.FieldLogger
 }
 
-// Phase is what a job is at.
+// Phase is the phase of a job.
 type Phase string
 
 // The phases of a job.
 const (
 	Preparing Phase = "prepare"
-	Running   Phase = "stage"   // one of its stages runs
-	Waiting   Phase = "waiting" // for its next stage
-	Cleaning  Phase = "cleanup" // it is over, and its cleanup has begun
-	Orphaned  Phase = "orphan"  // the process that drove it is gone: gc removes it
+	Running   Phase = "stage"   // a stage runs
+	Waiting   Phase = "waiting" // between two stages
+	Cleaning  Phase = "cleanup" // the job is over, and its cleanup has begun
+	Orphaned  Phase = "orphan"  // its owner process has ended; gc removes the job
 )
 
-// JobState is what one job on this machine is at. Sizes are bytes.
+// JobState is the state of one job on this machine. Sizes are in bytes.
 type JobState struct {
 	job.Identity
 	Name  string `json:"name"`
 	Phase Phase  `json:"phase"`
-	// Stage is the Runner's name of the one that runs, or ran last.
+	// Stage is the Runner's name of the stage that runs, or ran last.
 	Stage string `json:"stage,omitempty"`
-	// Since is when the phase or stage began; Started is when the job did. Zero when
-	// that is not known.
+	// Since is the begin of the phase or stage, and Started the begin of the job; zero if
+	// unknown.
 	Since   time.Time `json:"since"`
 	Started time.Time `json:"started"`
-	// Driver is the process that drives the job, and whether it lives: "yes", "no", or
-	// "unknown" where it cannot be seen from here.
+	// Driver is the owner process of the job, with its state: "yes", "no", or "unknown" if it
+	// cannot be seen from here.
 	Driver      owner.Process `json:"driver"`
 	DriverLives string        `json:"driver_lives"`
 
 	Container string   `json:"container,omitempty"` // ID
 	Image     string   `json:"image,omitempty"`
-	Services  []string `json:"services,omitempty"` // containers by name
-	// Left is what a cleanup could not remove, and why.
+	Services  []string `json:"services,omitempty"` // names of containers
+	// Left are the leftovers of a cleanup, with the reasons.
 	Left []string `json:"left,omitempty"`
 
 	Storage *StorageState `json:"storage,omitempty"`
 }
 
-// StorageState is what a job has of storage. Sizes are bytes, without what the file
-// system takes for itself.
+// StorageState is a job's use of storage. Sizes are in bytes, without what the file system needs when it is
+// empty.
 type StorageState struct {
 	Backend string `json:"backend"`
 	Driver  string `json:"driver"`
 	Used    int64  `json:"used"`
-	Peak    int64  `json:"peak"`  // as far as it was seen
+	Peak    int64  `json:"peak"`  // highest measured value
 	Limit   int64  `json:"limit"` // 0: none
 }
 
-// Jobs lists all jobs that have something on this machine or its engine, the
-// longest there first. It changes nothing. With an error it gives what is known
-// without the engine.
+// Jobs lists all jobs with resources on this machine or its engine, oldest first. It changes nothing. If the
+// engine returns an error, the list contains what is known without it.
 func (r *Reader) Jobs(ctx context.Context) ([]JobState, error) {
 	e := r.Removal
 	found, engineErr := e.All(ctx, "")
@@ -103,7 +102,7 @@ func (r *Reader) Jobs(ctx context.Context) ([]JobState, error) {
 	return all, engineErr
 }
 
-// jobState puts together what is known of one job; false when it has just gone.
+// jobState collects the state of one job; false if the job was just removed.
 func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool) {
 	s := JobState{Name: name, DriverLives: "unknown"}
 	content, there, err := journal.Read(r.Dir.Journals(), name)
@@ -113,7 +112,7 @@ func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool
 	var f job.Environment
 	if there && err == nil {
 		_ = json.Unmarshal(content.Identity, &s.Identity)
-		_ = json.Unmarshal(content.Facts, &f) // prepare has not written them yet
+		_ = json.Unmarshal(content.Facts, &f) // ignore errors: prepare may not have written them yet
 		s.Started, s.Driver = content.Started, content.Owner
 		s.Container, s.Image = f.Container, f.Image
 		for _, left := range content.Resources {
@@ -142,7 +141,7 @@ func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool
 		s.DriverLives = "yes"
 	case owner.Ended:
 		s.DriverLives = "no"
-		if s.Phase != Running { // else another one has taken it over
+		if s.Phase != Running { // otherwise a cleanup has begun
 			s.Phase = Orphaned
 		}
 	}
@@ -150,7 +149,7 @@ func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool
 	return s, true
 }
 
-// fromLabels takes what the engine says, where the journal says nothing.
+// fromLabels takes values from the engine that the journal does not have.
 func (s *JobState) fromLabels(r removal.Resource) {
 	number := func(label string) int64 { n, _ := strconv.ParseInt(r.Labels[label], 10, 64); return n }
 	if s.JobID == 0 {
@@ -158,7 +157,7 @@ func (s *JobState) fromLabels(r removal.Resource) {
 			Server: r.Labels[job.LabelServer], RunnerID: number(job.LabelRunner), ProjectID: number(job.LabelProject),
 			PipelineID: number(job.LabelPipeline), JobID: number(job.LabelJob),
 		}
-		if i.Name() == s.Name { // else it is not what the name was made of
+		if i.Name() == s.Name { // otherwise the labels do not match the name
 			s.Identity = i
 		}
 	}
@@ -166,7 +165,7 @@ func (s *JobState) fromLabels(r removal.Resource) {
 		s.Driver = owner.Parse(r.Labels[job.LabelOwner])
 	}
 	if s.Started.IsZero() {
-		s.Started = r.Made // to the second, and the journal is older than any of them
+		s.Started = r.Made // in whole seconds; the journal is older than all resources
 	}
 	if r.Kind != journal.Container {
 		return
@@ -192,25 +191,25 @@ func (r *Reader) storageState(name string) *StorageState {
 	return s
 }
 
-// HostState is what all jobs together have on this machine. Sizes are bytes.
+// HostState is the use of this machine by all jobs. Sizes are in bytes.
 type HostState struct {
 	Jobs []JobState
-	// Disk is where volumes of jobs get their blocks from, of which running jobs
-	// may still take Claimed in all.
+	// Disk is the source of the blocks of the jobs' volumes. Running jobs may still take Claimed
+	// bytes of it in total.
 	Disk    storage.Pool
 	Claimed int64
-	Kept    []kept.Volume // with sizes where asked for
-	// Aside counts folders and journals that were set aside.
+	Kept    []kept.Volume // with sizes if requested
+	// Aside is the number of quarantined folders and journals.
 	Aside int
 }
 
-// Host looks at the whole machine; folder is where images of volumes are. Sizes of
-// kept volumes cost a walk through those that were used since they were measured.
+// Host returns the state of the machine; folder has the images of volumes. To get the sizes of kept volumes,
+// it has to read those that were used since they were last measured.
 func (r *Reader) Host(ctx context.Context, folder string, sizes bool) (h HostState, err error) {
 	if h.Jobs, err = r.Jobs(ctx); err != nil {
 		return h, err
 	}
-	for dir := folder; ; dir = filepath.Dir(dir) { // it is made with the first job
+	for dir := folder; ; dir = filepath.Dir(dir) { // the first job makes the folder
 		h.Disk, err = storage.DiskPool(dir)
 		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
 			break

@@ -9,7 +9,7 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// What an image says of itself is not shown as a job's.
+// Labels of an image are not displayed as a job.
 func TestHostileIdentityOfLabels(t *testing.T) {
 	i := job.Identity{Server: "gitlab.example.com", RunnerID: 5, ProjectID: 1, PipelineID: 6, JobID: 2}
 	labels := i.Labels("build")

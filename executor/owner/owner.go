@@ -1,5 +1,5 @@
-// Package owner identifies the process that drives a job, so that it is recognised
-// after this process has ended, and says whether it still lives.
+// Package owner identifies the process that drives a job, so that later processes recognise it, and finds out
+// whether it still lives.
 package owner
 
 import (
@@ -17,25 +17,25 @@ import (
 	"gitlab-sysbox-executor/executor/proc"
 )
 
-// Process identifies one process among all that this machine ever runs: the kernel
-// reuses a PID.
+// Process identifies one process among all processes that ever run on this machine. A PID alone does not,
+// because the kernel reuses it.
 type Process struct {
 	PID     int    `json:"pid,omitempty"`
 	Started uint64 `json:"started,omitempty"` // clock ticks since boot (proc_pid_stat(5))
 	Command string `json:"command,omitempty"`
 	Boot    string `json:"boot,omitempty"`          // /proc/sys/kernel/random/boot_id
-	Space   string `json:"pid_namespace,omitempty"` // where PID counts
-	Machine string `json:"machine,omitempty"`       // machine-id(5), or the host's name
-	// At is when this was written, in seconds since boot: nobody sets that clock.
+	Space   string `json:"pid_namespace,omitempty"` // namespace of PID
+	Machine string `json:"machine,omitempty"`       // machine-id(5), or the host name
+	// At is the time of writing, in seconds since boot, because this clock is never set.
 	At int64 `json:"at,omitempty"`
 }
 
-// String is p in the form that Parse reads, fit for a label.
+// String formats p for Parse. The text is valid as a label.
 func (p Process) String() string {
 	return fmt.Sprintf("%d/%d/%s/%s/%s/%d", p.PID, p.Started, p.Boot, p.Space, p.Machine, p.At)
 }
 
-// Parse reads what String wrote; the zero Process where it is not that.
+// Parse reads the text of String; zero if it is not valid.
 func Parse(text string) Process {
 	fields := strings.Split(text, "/")
 	if len(fields) != 6 {
@@ -56,27 +56,25 @@ func Parse(text string) Process {
 	return Process{PID: pid, Started: started, Boot: fields[2], Space: fields[3], Machine: fields[4], At: at}
 }
 
-// State is whether a process lives.
+// State is the state of a process.
 type State int
 
 // The states.
 const (
-	Unknown State = iota // its PID is of another machine or PID namespace
+	Unknown State = iota // its PID belongs to another machine or PID namespace
 	Alive
 	Ended
 )
 
-// shells are the programs that run a script which calls us. A script may end before
-// the job does.
+// shells are programs that run scripts which call this program. A script may end before the job.
 var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env", "sudo", "nice"}
 
-// Current is the owner process of the caller's job: GitLab Runner. It is this
-// process's parent or, where scripts stand between, a more distant ancestor, and may be
-// a container's first process. If several ancestors match, the topmost is taken: it
-// outlives the others.
+// Current is the owner process of the caller's job: GitLab Runner. It is this process's parent or, if there are
+// scripts in between, a more distant ancestor. It may be the first process of a container. If several ancestors
+// match, the topmost is taken: it outlives the others.
 func Current() Process { return describe(choose(ancestors(), program)) }
 
-// Label is Current as a label's value, found once.
+// Label is Current as the value of a label. It is determined only once.
 var Label = sync.OnceValue(func() string { return Current().String() })
 
 // ancestors are this process's ancestors, the nearest first.
@@ -98,8 +96,8 @@ func (p Process) IsAncestor() bool {
 	return p.State(false) == Alive && slices.Contains(ancestors(), p.PID)
 }
 
-// choose is the ancestor that is GitLab Runner or, where none is, the nearest that is
-// no shell. The ancestors come nearest first.
+// choose selects the ancestor that is GitLab Runner or, if there is none, the nearest that is not a shell. The
+// ancestors are ordered from the nearest.
 func choose(ancestors []int, program func(pid int) string) int {
 	for _, pid := range slices.Backward(ancestors) {
 		if strings.Contains(program(pid), "gitlab-runner") {
@@ -114,11 +112,11 @@ func choose(ancestors []int, program func(pid int) string) int {
 	return os.Getppid()
 }
 
-// program is the name of the file that a process runs. For a script that is its
-// interpreter, while the kernel's name of the process (comm) is the script's.
+// program is the name of the executable of a process. For a script this is the interpreter, while the kernel's
+// process name (comm) is the name of the script.
 func program(pid int) string {
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil { // another user's
+	if err != nil { // a process of another user
 		return command(pid)
 	}
 	return strings.TrimSuffix(filepath.Base(path), " (deleted)")
@@ -136,10 +134,9 @@ func command(pid int) string {
 	return strings.TrimSpace(string(name))
 }
 
-// State is whether the process still lives. It does not depend on the clock. Ours says
-// that p is in this machine's own state folder: then a process of another boot has
-// ended with that boot. Otherwise it may live on a copy of this machine, which has the
-// same machine ID.
+// State reports whether the process still lives. It does not depend on the wall clock. Ours means that p is from
+// this machine's state folder: then a process of another boot has ended with that boot. Otherwise the process may
+// live on a copy of this machine, which has the same machine ID.
 func (p Process) State(ours bool) State {
 	switch {
 	case p.PID == 0, p.Machine != machine():
@@ -157,8 +154,7 @@ func (p Process) State(ours bool) State {
 	return Alive
 }
 
-// Age is how long ago p was written; false if that was on another machine or before
-// this one started.
+// Age is the time since p was written; false if that was on another machine or before this machine started.
 func (p Process) Age() (time.Duration, bool) {
 	if p.Machine != machine() || p.Boot != boot() {
 		return 0, false

@@ -20,13 +20,13 @@ func TestState(t *testing.T) {
 		t.Errorf("%+v: %d", p, p.State(true))
 	}
 	other := p
-	other.Started++ // the number was given again
+	other.Started++ // the PID was reused
 	if other.State(false) != Ended {
 		t.Errorf("%+v: %d", other, other.State(false))
 	}
 	for name, tc := range map[string]struct {
 		change func(*Process)
-		ours   State // if it is in our own state folder
+		ours   State // if p is from our state folder
 	}{
 		"another boot":          {func(p *Process) { p.Boot = "other" }, Ended},
 		"another machine":       {func(p *Process) { p.Machine = "other" }, Unknown},
@@ -37,7 +37,7 @@ func TestState(t *testing.T) {
 		if got := moved.State(true); got != tc.ours {
 			t.Errorf("%s: %d, want %d", name, got, tc.ours)
 		}
-		// It may live on a copy of this machine, which has the same machine ID.
+		// The process may live on a copy of this machine, which has the same machine ID.
 		if got := moved.State(false); got != Unknown {
 			t.Errorf("%s, not ours: %d", name, got)
 		}
@@ -52,7 +52,7 @@ func TestState(t *testing.T) {
 	if Current().State(false) != Alive {
 		t.Errorf("owner %+v", Current())
 	}
-	for range 2 { // as written, and as read again
+	for range 2 { // before and after String and Parse
 		if age, ok := p.Age(); !ok || age < 0 || age > time.Hour {
 			t.Errorf("%+v was written down %s ago, %v", p, age, ok)
 		}
@@ -90,7 +90,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// A script is the shell that runs it, whatever its name is.
+// For a script, the program is the shell that runs it, whatever its name is.
 func TestCurrentAboveAScript(t *testing.T) {
 	if os.Getenv("GSX_TEST_OWNER") != "" {
 		fmt.Println("owner", Current().PID)
@@ -104,7 +104,7 @@ func TestCurrentAboveAScript(t *testing.T) {
 	script.Env = append(os.Environ(), "GSX_TEST_OWNER=1")
 	out, err := script.CombinedOutput()
 	said := func(pid int) bool { return strings.Contains(string(out), fmt.Sprintf("owner %d\n", pid)) }
-	if err != nil || !said(os.Getpid()) && !said(Current().PID) { // the latter below a Runner
+	if err != nil || !said(os.Getpid()) && !said(Current().PID) { // the second if a Runner runs this test
 		t.Errorf("%v\n%s", err, out)
 	}
 }

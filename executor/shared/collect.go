@@ -12,7 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// Collect is gc's part: it removes what a killed `images` left, and old generations.
+// Collect is the part of gc for shared images: it removes the remains of a killed `images` command, and old generations.
 func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
 	if !s.used() {
 		return nil, nil
@@ -40,9 +40,9 @@ func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Colle
 	return all, err
 }
 
-const oldReason = "shared images that are not the current ones, and no job has them"
+const oldReason = "shared images that are not the current ones, and no job uses them"
 
-// old is what a dry run reports. While somebody fills a generation, that is the last one.
+// old returns the result of a dry run. While a generation is being filled, it is the last one.
 func (s *Store) old(ctx context.Context, filling bool) ([]removal.Collected, error) {
 	listed, err := s.List(ctx)
 	var all []removal.Collected
@@ -54,7 +54,7 @@ func (s *Store) old(ctx context.Context, filling bool) ([]removal.Collected, err
 	return all, err
 }
 
-// DropOld removes the generations that no job needs, and names them.
+// DropOld removes the generations that no job needs, and returns their names.
 func (s *Store) DropOld(ctx context.Context) (dropped []string, err error) {
 	if !s.used() {
 		return nil, nil
@@ -81,22 +81,22 @@ func (s *Store) DropOld(ctx context.Context) (dropped []string, err error) {
 	return dropped, errors.Join(errs...)
 }
 
-// drop removes a generation. It returns false where it is the current one, somebody
-// fills it, or a job has it or is about to get it.
+// drop removes a generation. It returns false if the generation is the current one, is being
+// filled, or is used or about to be used by a job.
 func (s *Store) drop(ctx context.Context, volume string) (bool, error) {
 	hold, err := s.State.Hold(volume, true)
 	if hold == nil || err != nil {
 		return false, err
 	}
 	defer hold.Release()
-	// Under the lock: whoever filled it may just have made it the current one.
+	// Check under the lock: it may just have been filled and become the current one.
 	if g, err := s.Current(); err != nil || g.Volume == volume {
 		return false, err
 	}
 	return s.Kept.RemoveHeld(ctx, volume)
 }
 
-// Forget removes the lock file of a generation that the engine lacks.
+// Forget removes the lock file of a generation that the engine does not have.
 func (s *Store) Forget(volume string) error {
 	hold, err := s.State.Hold(volume, true)
 	if hold == nil || err != nil {
@@ -106,11 +106,11 @@ func (s *Store) Forget(volume string) error {
 	return os.Remove(s.State.Kept(volume))
 }
 
-// FillFolder is what a fill container sees of the host.
+// FillFolder is the host folder that a fill container sees.
 func (s *Store) FillFolder() string { return filepath.Join(s.State.Images(), "tool") }
 
-// RemoveFillContainers removes a container that fills a generation, and its folder. The
-// caller has the lock of the store, so whoever made them is dead or is the caller.
+// RemoveFillContainers removes a fill container and its folder. The caller has the lock of the
+// store, so the process that made them is dead or is the caller.
 func (s *Store) RemoveFillContainers(ctx context.Context) error {
 	found, err := s.Engine.FindContainers(ctx, job.LabelImages, s.ID())
 	if err != nil {
@@ -130,8 +130,8 @@ func (s *Store) RemoveFillContainers(ctx context.Context) error {
 	return nil
 }
 
-// fills says whether a container with our label fills a generation. A job's container
-// and anybody else's have the label where their image has it.
+// fills reports whether a container with our label is a fill container. A job's container, and any
+// other container, has the label if its image has it.
 func (s *Store) fills(c engine.Found) bool {
 	return c.Labels[job.LabelName] == "" && s.number(c.Name) != 0
 }

@@ -10,7 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/removal"
 )
 
-// Only a container that we made to fill the store is removed as one.
+// Only a container that was made to fill the store is removed as a fill container.
 func TestHostileFillContainer(t *testing.T) {
 	const name = "gsx-0123abcd-p1-j2"
 	m := &memory{}
@@ -34,8 +34,8 @@ func TestHostileFillContainer(t *testing.T) {
 	}
 }
 
-// While somebody fills the store, gc leaves the container that does so, and a dry run
-// does not report the generation that is filled.
+// While the store is being filled, gc keeps the fill container, and a dry run does not report the new
+// generation.
 func TestCollectBesideAFill(t *testing.T) {
 	m := &memory{}
 	s := testStore(t, m)
@@ -77,7 +77,7 @@ func TestCollectBesideAFill(t *testing.T) {
 	}
 }
 
-// A machine without a store asks the engine for nothing.
+// Without a store, the engine gets no requests.
 func TestCollectWithoutAStore(t *testing.T) {
 	s := &Store{State: testStore(t, nil).State + "/none"}
 	if all, err := s.Collect(t.Context(), removal.Options{}); err != nil || len(all) > 0 {

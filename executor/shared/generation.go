@@ -16,24 +16,24 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Generation is one state of the store.
+// Generation is one version of the store.
 type Generation struct {
 	Number  int                   `json:"generation"`
 	Volume  string                `json:"volume"`
 	Drivers []string              `json:"drivers"`
-	Users   []int                 `json:"users"` // root is one of them
+	Users   []int                 `json:"users"` // including root
 	Images  []storage.StoredImage `json:"images"`
 	Made    time.Time             `json:"made"`
 }
 
-// Stores are those that a container sees of it.
+// Stores are the stores that a container sees.
 func (g Generation) Stores() storage.Stores {
 	return storage.Stores{Drivers: g.Drivers, Users: g.Users}
 }
 
-// StoreOf is where a container sees the images for a user as an image or a job names
-// it. Only root and numbers are known without looking into the container: it is empty
-// for other users, and where there are no images.
+// StoreOf is the path of a user's store in a container, for a user as an image or a job writes it.
+// Only root and numbers are recognised, because the container's user database is not read. It is
+// empty for other users, and if there are no images.
 func (g Generation) StoreOf(driver, user string) string {
 	if job.IsRoot(user) {
 		return g.Stores().For(driver, 0)
@@ -45,12 +45,12 @@ func (g Generation) StoreOf(driver, user string) string {
 	return ""
 }
 
-// Report logs which of its images a user's tools find, with the job's storage settings.
+// Report logs which of its images a user's programs find, with the job's storage settings.
 func (g Generation) Report(log logrus.FieldLogger, s storage.Settings, uid int) {
 	switch {
 	case g.Volume == "":
 	case s.ImageStore == "":
-		log.Infof("The images that all jobs share are not kept for user %d with the storage driver %s (images.users).", uid, s.Driver)
+		log.Infof("The shared images are not available to user %d with the storage driver %s (images.users).", uid, s.Driver)
 	default:
 		log.Infof("Shared images: generation %d, %d images.", g.Number, len(g.Images))
 	}
@@ -65,16 +65,16 @@ func (g Generation) References() []string {
 	return all
 }
 
-// Has says whether it has an image of that name.
+// Has reports whether the generation has this image.
 func (g Generation) Has(reference string) bool { return slices.Contains(g.References(), reference) }
 
-// Same says whether jobs would see the same.
+// Same reports whether jobs would see the same images.
 func (g Generation) Same(as Generation) bool {
 	return slices.Equal(g.Images, as.Images) && slices.Equal(g.Drivers, as.Drivers) && slices.Equal(g.Users, as.Users)
 }
 
-// ID tells the generations of this state folder from another's on the engine. It is
-// the value of job.LabelImages.
+// ID distinguishes the generations of this state folder from others on the engine. It is the value
+// of job.LabelImages.
 func (s *Store) ID() string {
 	if id := s.State.ImagesID(); id != "" {
 		return id
@@ -82,21 +82,21 @@ func (s *Store) ID() string {
 	return s.pathID()
 }
 
-// pathID is what older versions used. Two executors in containers, with their state
-// folders at the same path, removed each other's generations.
+// pathID is the ID of older versions. With it, two executors in containers, with state folders at
+// the same path, removed each other's generations.
 func (s *Store) pathID() string {
 	sum := sha256.Sum256([]byte(s.State))
 	return hex.EncodeToString(sum[:4])
 }
 
-// SettleID gives the state folder a random ID once nothing is left of a store that
-// goes by the path's. The caller has the lock of the store.
+// SettleID gives the state folder a random ID once the store has no generations with the path's
+// ID. The caller has the lock of the store.
 func (s *Store) SettleID(current Generation) error {
 	if s.State.ImagesID() != "" || current.Volume != "" {
 		return nil
 	}
-	// Our own generations have a lock here, those of another executor with the same path
-	// have not.
+	// The generations of this store have a lock file here. Those of another executor with the same
+	// path do not.
 	for _, path := range s.locks() {
 		if s.number(filepath.Base(path)) != 0 {
 			return nil
@@ -113,7 +113,7 @@ func (s *Store) volume(number int) string { return volumeOf(s.ID(), number) }
 
 func volumeOf(id string, number int) string { return fmt.Sprintf("gsx-images-%s-%d", id, number) }
 
-// number is that of a generation of ours, by its volume's name; else 0.
+// number is the number of a generation of this store, from its volume's name; otherwise 0.
 func (s *Store) number(volume string) int { return numberOf(volume, s.ID()) }
 
 func numberOf(volume, id string) int {

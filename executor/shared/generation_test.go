@@ -37,7 +37,7 @@ func TestReport(t *testing.T) {
 	}{
 		{Generation{}, "", ""},
 		{g, "/store", "Shared images: generation 2, 1 images."},
-		{g, "", "The images that all jobs share are not kept for user 7 with the storage driver vfs (images.users)."},
+		{g, "", "The shared images are not available to user 7 with the storage driver vfs (images.users)."},
 	} {
 		log, said := test.NewNullLogger()
 		c.g.Report(log, storage.Settings{Driver: "vfs", ImageStore: c.store}, 7)
@@ -72,8 +72,8 @@ func TestGenerationNumber(t *testing.T) {
 	}
 }
 
-// FuzzNumber gives a volume any name, such as somebody else's has. One that is taken for a
-// generation has the name that its number gives.
+// FuzzNumber gives a volume an arbitrary name, as another user may. If it counts as a generation, the
+// name must equal the one that its number gives.
 func FuzzNumber(f *testing.F) {
 	s := &Store{State: "/srv/a"}
 	f.Add(s.volume(12))
@@ -86,7 +86,7 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
-// Two executors in containers of one engine may have different folders at one path.
+// Two executors in containers of one engine may have different folders at the same path.
 func TestHostileStoresWithOnePath(t *testing.T) {
 	first, second := testStore(t, &memory{}), testStore(t, &memory{})
 	old := second.State
@@ -115,7 +115,7 @@ func TestHostileStoresWithOnePath(t *testing.T) {
 	}
 }
 
-// A store that an older version filled stays until nothing of it is left.
+// A store of an older version stays until all of it is removed.
 func TestStoreOfAnOlderVersion(t *testing.T) {
 	s := testStore(t, &memory{})
 	current := s.generation(3)
@@ -123,7 +123,7 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 	if err := s.SettleID(current); err != nil || s.ID() != s.pathID() {
 		t.Errorf("%s %v", s.ID(), err)
 	}
-	lock := s.State.Kept(s.volume(2)) // which a job has still
+	lock := s.State.Kept(s.volume(2)) // a job still uses it
 	if err := os.WriteFile(lock, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 	if err := s.SettleID(Generation{}); err != nil || s.ID() == s.pathID() {
 		t.Errorf("%s %v", s.ID(), err)
 	}
-	// What the file still names is known as ours, to be made anew.
+	// The volume in the file still counts as ours, so it can be made again.
 	if g, err := s.Current(); err != nil || g.Volume != current.Volume {
 		t.Errorf("%+v %v", g, err)
 	}

@@ -11,21 +11,21 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// Listing is what there is of shared images.
+// Listing describes the shared images.
 type Listing struct {
 	Images      []storage.StoredImage `json:"images"`
 	Generations []GenerationUse       `json:"generations"`
 }
 
-// GenerationUse is a generation with the jobs that have it.
+// GenerationUse is a generation with the jobs that use it.
 type GenerationUse struct {
 	Number  int      `json:"generation"`
 	Volume  string   `json:"volume"`
 	Current bool     `json:"current"`
-	Jobs    []string `json:"jobs"` // by the names of their resources
+	Jobs    []string `json:"jobs"` // job names, from the names of their resources
 }
 
-// List lists the images that jobs see, and which jobs have which generation.
+// List lists the images that jobs see, and the generations that jobs use.
 func (s *Store) List(ctx context.Context) (Listing, error) {
 	l := Listing{Images: []storage.StoredImage{}, Generations: []GenerationUse{}}
 	current, err := s.Current()
@@ -54,7 +54,7 @@ func (s *Store) List(ctx context.Context) (Listing, error) {
 	return l, nil
 }
 
-// Next is the generation that follows: no trace is left of one with its number.
+// Next is the next generation. Nothing exists yet with its number.
 func (s *Store) Next(ctx context.Context, current Generation) (Generation, error) {
 	next := Generation{Number: current.Number + 1, Made: time.Now().UTC().Round(time.Second)}
 	all, err := s.volumes(ctx)
@@ -68,8 +68,8 @@ func (s *Store) Next(ctx context.Context, current Generation) (Generation, error
 	return next, nil
 }
 
-// volumes are the names of the volumes of all generations of this state folder, also of
-// those that have only a lock file, in the order of their numbers.
+// volumes are the names of the volumes of all generations of this state folder, including those
+// that have only a lock file, in the order of their numbers.
 func (s *Store) volumes(ctx context.Context) ([]string, error) {
 	found, err := s.Engine.FindVolumes(ctx, job.LabelImages, s.ID())
 	if err != nil {
@@ -87,8 +87,8 @@ func (s *Store) volumes(ctx context.Context) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// locks are the files in this state folder of what may be generations.
+// locks are the files in this state folder that may belong to generations.
 func (s *Store) locks() []string {
-	all, _ := filepath.Glob(s.State.Kept("gsx-images-*")) // the pattern is a good one
+	all, _ := filepath.Glob(s.State.Kept("gsx-images-*")) // the pattern is valid
 	return all
 }

@@ -1,15 +1,15 @@
-// Package shared owns the images that all jobs share: it holds generations for jobs,
-// lists them, and removes those that no job needs. Package sharedfill makes them.
+// Package shared owns the images that all jobs share: it holds generations for jobs, lists them,
+// and removes those that no job needs. Package sharedfill makes them.
 //
-// The images lie on a volume of the engine's that no job can write to. It is never
-// changed once jobs see it: a change makes another, the next generation, and the old
-// one is removed with the last job that has it.
+// The images are on a volume of the engine that no job can write to. The volume never changes
+// once jobs see it. A change makes another volume, the next generation. The old one is removed
+// after the last job that uses it.
 //
-// A file below the state folder names the current generation. Each generation has a
-// lock file, as a kept volume has. Whoever fills a generation holds it alone. A prepare
-// holds it with others until the engine lists the job's containers as its users.
-// Whoever can hold it alone removes it, unless it is the current one or a container has
-// it. So a crash leaves no record that is wrong.
+// A file in the state folder names the current generation. Each generation has a lock file, as a
+// kept volume has. The process that fills a generation holds the lock exclusively. A prepare holds
+// a shared lock until the engine lists the job's containers as users of the volume. A process that
+// gets the exclusive lock removes the generation, unless it is the current one or a container uses
+// it. So no crash leaves a wrong record.
 package shared
 
 import (
@@ -31,7 +31,7 @@ import (
 	"gitlab-sysbox-executor/executor/statedir"
 )
 
-// Engine is what is needed of an engine.
+// Engine is the part of an engine that this package needs.
 type Engine interface {
 	FindVolumes(ctx context.Context, label, value string) ([]engine.Found, error)
 	VolumeUsers(ctx context.Context, name string) ([]engine.Found, error)
@@ -41,13 +41,13 @@ type Engine interface {
 
 // Kept removes the volume of a generation, with its lock file.
 type Kept interface {
-	// RemoveHeld removes a volume that the caller holds alone; false where a container
-	// has it.
+	// RemoveHeld removes a volume that the caller holds exclusively; false if a container uses
+	// it.
 	RemoveHeld(ctx context.Context, volume string) (bool, error)
 }
 
-// Store is the shared images of one state folder. Its methods may be called
-// concurrently, also by several processes.
+// Store is the shared images of one state folder. Its methods are safe for concurrent use, also by
+// several processes.
 type Store struct {
 	State  statedir.Dir
 	Engine Engine
@@ -58,13 +58,13 @@ type Store struct {
 
 func (s *Store) file() string { return filepath.Join(s.State.Images(), "current.json") }
 
-// used says whether there has ever been a store.
+// used reports whether there has ever been a store.
 func (s *Store) used() bool {
 	_, err := os.Lstat(s.State.Images())
 	return err == nil
 }
 
-// Current is what jobs see now: the zero Generation where there is nothing.
+// Current is the current generation; zero if there is none.
 func (s *Store) Current() (g Generation, err error) {
 	text, err := os.ReadFile(s.file())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,13 +76,13 @@ func (s *Store) Current() (g Generation, err error) {
 		return Generation{}, fmt.Errorf("shared images: %s: %w", s.file(), err)
 	}
 	if s.number(g.Volume) == 0 && numberOf(g.Volume, s.pathID()) == 0 {
-		return Generation{}, fmt.Errorf("shared images: %s names the volume %q, which is none of this state folder's; remove the file and fill the store again", s.file(), g.Volume)
+		return Generation{}, fmt.Errorf("shared images: %s names the volume %q, which does not belong to this state folder; remove the file and fill the store again", s.file(), g.Volume)
 	}
 	return g, nil
 }
 
-// SetCurrent makes jobs see g from now on, or nothing where it has no images. The
-// caller has the lock of the store.
+// SetCurrent makes g the current generation, or none if it has no images. The caller has the lock
+// of the store.
 func (s *Store) SetCurrent(g Generation) error {
 	if len(g.Images) == 0 {
 		if err := os.Remove(s.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -100,17 +100,17 @@ func (s *Store) SetCurrent(g Generation) error {
 	return nil
 }
 
-// Lock waits until nobody else changes the store.
+// Lock waits for the lock of the store.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	for told := false; ; told = true {
+	for reported := false; ; reported = true {
 		unlock, ok, err := s.State.TryLockImages()
 		if err != nil {
 			return nil, fmt.Errorf("shared images: %w", err)
 		} else if ok {
 			return unlock, nil
 		}
-		if !told {
-			s.Log.Info("Another `images` command is at work; waiting for its end.")
+		if !reported {
+			s.Log.Info("Another `images` command is running; waiting for it to end.")
 		}
 		select {
 		case <-ctx.Done():
@@ -120,25 +120,24 @@ func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// takeTime is how long Take waits.
+// takeTime limits the wait in Take.
 var takeTime = time.Minute
 
-// Take is Hold for a prepare: it waits for a bounded time, and a store that cannot be
-// had keeps no job from running.
+// Take is Hold for a prepare. Its wait is limited, and a job runs without the shared images after an
+// error.
 func (s *Store) Take(ctx context.Context) (g Generation, release func()) {
 	ctx, cancel := context.WithTimeoutCause(ctx, takeTime, fmt.Errorf("another process has held them for %s", takeTime))
 	defer cancel()
 	g, release, err := s.Hold(ctx)
 	if err != nil {
-		s.Log.Warnf("The job does not see the images that all jobs share: %v", err)
+		s.Log.Warnf("The job has no access to the shared images: %v", err)
 		return Generation{}, func() {}
 	}
 	return g, release
 }
 
-// Hold holds the current generation: the zero Generation where there is none. Nobody
-// removes it before release is called; afterwards the engine has to list a container
-// as its user.
+// Hold holds the current generation; zero if there is none. No process removes it before release is
+// called. By then the engine has to list a container as user of its volume.
 func (s *Store) Hold(ctx context.Context) (g Generation, release func(), err error) {
 	for {
 		g, err := s.Current()
@@ -157,10 +156,10 @@ func (s *Store) Hold(ctx context.Context) (g Generation, release func(), err err
 			}
 			return now, hold.Release, nil
 		}
-		if hold != nil { // it has been replaced meanwhile
+		if hold != nil { // it was replaced in the meantime
 			hold.Release()
 			if _, err := s.drop(ctx, g.Volume); err != nil {
-				s.Log.Debugf("%v", err) // gc takes it up
+				s.Log.Debugf("%v", err) // gc tries again
 			}
 		}
 		if err != nil {
@@ -174,15 +173,15 @@ func (s *Store) Hold(ctx context.Context) (g Generation, release func(), err err
 	}
 }
 
-// Exists is an error where the engine lacks a generation's volume. It would make an
-// empty one of that name for a container.
+// Exists returns an error if the engine does not have a generation's volume. Without this check the
+// engine would make an empty volume with that name for a container.
 func (s *Store) Exists(ctx context.Context, volume string) error {
 	found, err := s.Engine.FindVolumes(ctx, job.LabelImages, s.ID())
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(found, func(f engine.Found) bool { return f.Name == volume }) {
-		return fmt.Errorf("the engine at %s has no volume %s any more: `images refresh` makes it anew", s.Host, volume)
+		return fmt.Errorf("the engine at %s has no volume %s: run `images refresh` to make it again", s.Host, volume)
 	}
 	return nil
 }

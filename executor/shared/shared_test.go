@@ -41,7 +41,7 @@ func (m *memory) RemoveContainer(_ context.Context, id string) error {
 	return nil
 }
 
-// RemoveHeld is that of Kept.
+// RemoveHeld implements Kept.
 func (m *memory) RemoveHeld(_ context.Context, volume string) (bool, error) {
 	if len(m.users[volume]) > 0 {
 		return false, nil
@@ -63,7 +63,7 @@ func testStore(t *testing.T, m *memory) *Store {
 	return s
 }
 
-// generation is one with an image.
+// generation is a generation with one image.
 func (s *Store) generation(number int) Generation {
 	return Generation{Number: number, Volume: s.volume(number), Drivers: []string{"vfs"}, Users: []int{0}, Images: []storage.StoredImage{{Reference: "docker.io/library/debian:12"}}}
 }
@@ -99,7 +99,7 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
-// A prepare goes on without the shared images when another process keeps them too long.
+// A prepare continues without the shared images if another process holds them too long.
 func TestTakeEndsInTime(t *testing.T) {
 	old := takeTime
 	t.Cleanup(func() { takeTime = old })
@@ -128,8 +128,7 @@ func TestTakeEndsInTime(t *testing.T) {
 	}
 }
 
-// Who holds a generation has its volume on the engine, and keeps others from removing
-// it until release.
+// While a generation is held, its volume is on the engine, and no other process can remove it.
 func TestHold(t *testing.T) {
 	m := &memory{}
 	s := testStore(t, m)

@@ -22,8 +22,8 @@ import (
 	"gitlab-sysbox-executor/executor/spec"
 )
 
-// fillContainer is a container of ours in which an image's own tools fill a generation.
-// It does nothing by itself: a script that runs in it ends with this process.
+// fillContainer is the container in which an image's buildah or podman fills a generation. Its first
+// process does nothing. A script that runs in it ends with this process.
 type fillContainer struct {
 	how   Fill
 	agent agentclient.Container
@@ -31,8 +31,8 @@ type fillContainer struct {
 	log   logrus.FieldLogger
 }
 
-// start makes and starts the fill container, which sees two generations by the names of
-// their volumes.
+// start makes and starts the fill container. It sees two generations, given by the names of their
+// volumes.
 func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, made string) (*fillContainer, error) {
 	if err := f.makeFolder(); err != nil {
 		return nil, fmt.Errorf("shared images: %w", err)
@@ -41,7 +41,7 @@ func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, mad
 		{Kind: engine.Bind, Source: f.Shared.FillFolder(), Target: agent.Dir, ReadOnly: true},
 		{Kind: engine.Volume, Source: made, Target: newDir},
 	}
-	mounts = append(mounts, spec.Mounts(how.Volumes, func(int) string { return "" })...) // each has a source
+	mounts = append(mounts, spec.Mounts(how.Volumes, func(int) string { return "" })...) // each entry has a source
 	if old != "" {
 		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: old, Target: oldDir, ReadOnly: true})
 	}
@@ -60,7 +60,7 @@ func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, mad
 	return &fillContainer{how: how, agent: f.Inside(id, "the fill container"), grace: f.KillGrace, log: f.Log}, nil
 }
 
-// makeFolder makes what the container sees of the host; the last one is gone.
+// makeFolder makes the host folder for the container. An earlier one was removed.
 func (f *Filler) makeFolder() error {
 	dir, err := containerdir.Make(f.Shared.FillFolder())
 	if err != nil {
@@ -70,7 +70,7 @@ func (f *Filler) makeFolder() error {
 	return dir.CopyProgram(containerdir.Self, path.Base(agent.Path))
 }
 
-// run runs a script in the container, as root, with the words as its $1 and on.
+// run runs a script in the container as root; words are its arguments.
 func (t *fillContainer) run(ctx context.Context, doing, script string, out io.Writer, words ...string) error {
 	text, err := command(script, words)
 	if err != nil {
@@ -92,7 +92,7 @@ func (t *fillContainer) run(ctx context.Context, doing, script string, out io.Wr
 	return err
 }
 
-// command is the script with the words as its $1 and on.
+// command combines a script and its arguments.
 func command(script string, words []string) (string, error) {
 	var text strings.Builder
 	text.WriteString("set -eu\numask 022\nset --")
@@ -107,8 +107,8 @@ func command(script string, words []string) (string, error) {
 	return text.String(), nil
 }
 
-// toolError says that a tool ran and failed; its output says why. A ScriptError would
-// count as the failure of a job's script.
+// toolError means that a program in the fill container has failed; its output contains the reason. A
+// ScriptError would count as a failure of the job's script.
 type toolError struct{ text string }
 
 func (e *toolError) Error() string { return e.text }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A word reaches the script as it is, whatever is in it.
+// An argument reaches the script unchanged, whatever it contains.
 func TestHostileWords(t *testing.T) {
 	words := []string{"it's $(x) \"y\"", "`id`", "", "-n", "a b", `\`, "*", "~", "!", "if", "#x", "é", `{"auths":{"a":{}}}`}
 	text, err := command(`printf '<%s>\n' "$@"`, words)

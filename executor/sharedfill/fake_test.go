@@ -29,15 +29,15 @@ const (
 	ubuntu = "docker.io/library/ubuntu:24.04"
 )
 
-// fake is an engine whose fill containers pull what script says.
+// fake is an engine whose fill containers pull images as script defines.
 type fake struct {
 	dir        statedir.Dir
 	volumes    []string
 	containers []engine.Found
 	made       engine.Container // the last one
-	refused    error            // of making a container
-	ran        []string         // the scripts' words
-	// script is what runs in a fill container: its output and exit code.
+	refused    error            // error when a container is made
+	ran        []string         // the arguments of the scripts
+	// script is run in a fill container: it returns its output and exit code.
 	script func(words string) (string, int)
 }
 
@@ -87,7 +87,7 @@ func (f *fake) ExplainRuntime(_ context.Context, runtime string, err error) erro
 	return errors.Join(errors.New("with runtime "+runtime), err)
 }
 
-// RemoveHeld is that of shared.Kept.
+// RemoveHeld implements shared.Kept.
 func (f *fake) RemoveHeld(_ context.Context, volume string) (bool, error) {
 	f.volumes = slices.DeleteFunc(f.volumes, func(v string) bool { return v == volume })
 	return true, os.Remove(f.dir.Kept(volume))
@@ -124,7 +124,7 @@ func (s *stream) Copy(stdout, stderr io.Writer) error {
 	if _, err := io.ReadFull(in, script); err != nil {
 		return err
 	}
-	// The third line has the words; the script's own first one tells it from others.
+	// The third line has the arguments. The script's own first line identifies it.
 	words := strings.TrimPrefix(strings.SplitN(string(script), "\n", 4)[2], "set -- ")
 	switch {
 	case strings.Contains(string(script), "pull --quiet"):
@@ -144,10 +144,9 @@ func (s *stream) Copy(stdout, stderr io.Writer) error {
 
 func (s *stream) Ended(context.Context) (bool, int, error) { return true, 0, nil }
 
-func (s *stream) Close() { _ = s.in.Close() } // it gives none
+func (s *stream) Close() { _ = s.in.Close() } // never fails
 
-// stores answers as a store with these images does; what it is asked to pull from
-// elsewhere fails.
+// stores answers as a store with these images does. Pulls from other registries fail.
 func stores(references ...string) func(string) (string, int) {
 	return func(words string) (string, int) {
 		switch {
@@ -160,7 +159,7 @@ func stores(references ...string) func(string) (string, int) {
 			for _, r := range references {
 				all = append(all, entry{"id of " + r, "sha256:" + r, "layer", []string{r}})
 			}
-			text, _ := json.Marshal(all) // it can be
+			text, _ := json.Marshal(all) // never fails
 			return string(text), 0
 		case strings.HasPrefix(words, "list "):
 			return `[{"id": "layer", "diff-size": 5}]`, 0

@@ -2,7 +2,7 @@ package sharedfill
 
 import "gitlab-sysbox-executor/executor/agent"
 
-// Where the fill container sees things. Credentials are below a path in memory.
+// Paths in the fill container. Credentials are below a path in memory.
 const (
 	newDir  = "/gitlab-sysbox-executor/new"
 	oldDir  = "/gitlab-sysbox-executor/old"
@@ -10,7 +10,7 @@ const (
 	tempDir = newDir + "/.tmp"
 )
 
-// toolFunctions define `store DRIVER COMMAND ...`, the tool with a store of the new
+// toolFunctions define `store DRIVER COMMAND ...`, which runs buildah or podman with a store of the new
 // generation.
 const toolFunctions = `
 tool=$(command -v buildah || command -v podman) ||
@@ -31,8 +31,8 @@ fi
 mkdir -p ` + tempDir + `
 `
 
-// Buildah pulls what is there already only when it is told so; podman knows no
-// such option, and needs none. $1 driver, $2 reference, $3 credentials.
+// Buildah only pulls an existing image again with an option. Podman does not have this option, and does
+// not need it. Arguments: driver, reference, credentials.
 const pullScript = toolFunctions + `
 set -- "$1" "$2" "$3" pull --quiet
 case $tool in */buildah) set -- "$@" --policy always ;; esac
@@ -46,14 +46,14 @@ store "$driver" "$@" "$reference" || { code=$?; rm -f ` + runDir + `/auth.json; 
 rm -f ` + runDir + `/auth.json
 `
 
-// $1 driver, then the references that go.
+// Arguments: driver, then the references to remove.
 const removeScript = toolFunctions + `
 driver=$1; shift
 for reference; do store "$driver" rmi --force "$reference"; done
 `
 
-// What no name leads to goes, others than root may look at the lists, and each
-// user gets a copy that is readable by it. $1 driver, then users.
+// Remove images without a name, make the lists readable for users other than root, and make a readable
+// copy for each user. Arguments: driver, then users.
 const finishScript = toolFunctions + `
 driver=$1; shift
 case $tool in
@@ -68,7 +68,7 @@ for user; do
 done
 `
 
-// endScript has all on disk before anybody relies on it.
+// endScript flushes everything to disk before jobs use it.
 const endScript = `rm -rf ` + tempDir + `; sync -f ` + newDir + ` || sync`
 
 const listScript = `cat "` + newDir + `/$1/0/$1-$2/$2.json"`

@@ -1,5 +1,5 @@
-// Package sharedfill changes the images that all jobs share: it makes a new generation
-// with the tools of an image, in a fill container.
+// Package sharedfill changes the shared images. It makes a new generation in a fill container, with the
+// buildah or podman of an image.
 package sharedfill
 
 import (
@@ -23,7 +23,7 @@ import (
 	"gitlab-sysbox-executor/executor/shared"
 )
 
-// Engine is what is needed of an engine.
+// Engine is the part of an engine that this package needs.
 type Engine interface {
 	imagepull.Store
 	CreateVolume(ctx context.Context, name string, options, labels map[string]string) error
@@ -36,26 +36,26 @@ type Engine interface {
 type Filler struct {
 	Shared *shared.Store
 	Engine Engine
-	// Inside is a container as its agent is spoken to; name is what messages call it.
+	// Inside gives access to the agent in a container. Messages call the container name.
 	Inside func(id, name string) agentclient.Container
-	// KillGrace is the time between TERM and KILL when a script of ours is to end.
+	// KillGrace is the time between TERM and KILL when a script has to end.
 	KillGrace time.Duration
-	// CleanupTimeout bounds the removal of what a change made beside the generation.
+	// CleanupTimeout limits the removal of the fill container and its folder.
 	CleanupTimeout time.Duration
 	Log            logrus.FieldLogger
 }
 
-// Fill is how a store is filled.
+// Fill are the settings for filling a store.
 type Fill struct {
 	Image       image.Request // of the fill container, with buildah or podman
-	Runtime     string        // jobs', so that owners fit theirs
-	Drivers     []string      // storage drivers that jobs use: the first has to work
-	Users       []int         // for whom the images are readable; root is the first
+	Runtime     string        // the same as for jobs, so that file owners match
+	Drivers     []string      // storage drivers of the jobs; the first has to work
+	Users       []int         // users who can read the images; root is the first
 	Environment []string      // NAME=value
-	Volumes     []string      // as config.ParseVolume takes them
+	Volumes     []string      // in the format of config.ParseVolume
 	Network     config.Network
 	Credentials image.Sources
-	// Out is where the tools' output goes.
+	// Out receives the output of buildah and podman.
 	Out io.Writer
 }
 
@@ -69,23 +69,21 @@ func (f Fill) check() error {
 	return nil
 }
 
-// Change is what becomes of a store: Pull and Remove hold whole references
-// (image.Whole).
+// Change describes a change of a store. Pull and Remove contain complete references (image.Whole).
 type Change struct {
-	// Remove holds images that are in the store.
+	// Remove are images that are in the store.
 	Pull, Remove []string
-	// Refresh pulls what is in the store, too.
+	// Refresh also pulls the images that are already in the store.
 	Refresh bool
-	// Keep goes on without an image of Pull that cannot be pulled: the store keeps
-	// the one that it has.
+	// Keep continues if an image of Pull cannot be pulled. The store then keeps the version
+	// that it has.
 	Keep bool
 }
 
-// Change makes a new generation from the current one and makes it the current one, all
-// or nothing. Jobs that run keep the one that they have. One change is made at a time:
-// what is in the store is read when this one's turn has come. What an interrupted
-// change leaves is removed by the next, or by gc. With Keep it may have done its work
-// and return an error all the same.
+// Change makes a new generation from the current one and makes it the current one, completely or not at
+// all. Running jobs keep their generation. Only one change is made at a time; the store is read when its
+// turn has come. The next change, or gc, removes the remains of an interrupted change. With Keep it may
+// complete its work and still return an error.
 func (f *Filler) Change(ctx context.Context, how Fill, c Change) error {
 	unlock, err := f.Shared.Lock(ctx)
 	if err != nil {
@@ -127,7 +125,7 @@ func (f *Filler) Change(ctx context.Context, how Fill, c Change) error {
 	return errors.Join(err, old)
 }
 
-// check refuses to remove what is not there.
+// check refuses to remove an image that is not in the store.
 func (c Change) check(current shared.Generation) error {
 	for _, r := range c.Remove {
 		if !current.Has(r) {
@@ -137,14 +135,14 @@ func (c Change) check(current shared.Generation) error {
 	return nil
 }
 
-// wanted are the references that there are to be after a change.
+// wanted are the references in the store after a change.
 func wanted(current shared.Generation, c Change) []string {
 	want := slices.DeleteFunc(append(current.References(), c.Pull...), func(r string) bool { return slices.Contains(c.Remove, r) })
 	slices.Sort(want)
 	return slices.Compact(want)
 }
 
-// replace makes the current generation of these references.
+// replace makes a generation with these references the current one.
 func (f *Filler) replace(ctx context.Context, how Fill, c Change, current shared.Generation, want []string) error {
 	if c.Refresh {
 		c.Pull = want
@@ -155,7 +153,7 @@ func (f *Filler) replace(ctx context.Context, how Fill, c Change, current shared
 			if err := f.Shared.Forget(current.Volume); err != nil {
 				return err
 			}
-			current, c.Pull = shared.Generation{}, want // all over again
+			current, c.Pull = shared.Generation{}, want // start from an empty store
 		}
 	}
 	if err := f.Shared.SettleID(current); err != nil {
@@ -164,9 +162,8 @@ func (f *Filler) replace(ctx context.Context, how Fill, c Change, current shared
 	return f.fill(ctx, how, c, current, want)
 }
 
-// fill makes the next generation and the current one of it. Where nothing has
-// changed it leaves things as they are, and with an error, too, except for images
-// that c.Keep goes on without.
+// fill makes the next generation and makes it the current one. If nothing has changed, the current one
+// stays. It also stays after an error, except for images that c.Keep allows to fail.
 func (f *Filler) fill(ctx context.Context, how Fill, c Change, current shared.Generation, want []string) (err error) {
 	img, err := imagepull.Get(ctx, f.Engine, how.Image, f.Log)
 	if err != nil {
@@ -181,7 +178,7 @@ func (f *Filler) fill(ctx context.Context, how Fill, c Change, current shared.Ge
 	if err != nil {
 		return err
 	} else if hold == nil {
-		return fmt.Errorf("somebody else holds the new volume %s", made.Volume)
+		return fmt.Errorf("another process holds the new volume %s", made.Volume)
 	}
 	adopted := false
 	defer func() {
@@ -206,7 +203,7 @@ func (f *Filler) fill(ctx context.Context, how Fill, c Change, current shared.Ge
 		return err
 	}
 	if len(failed) > 0 {
-		err = fmt.Errorf("not pulled: %s; the store keeps what it had of them", strings.Join(failed, ", "))
+		err = fmt.Errorf("not pulled: %s; the store keeps the versions that it has", strings.Join(failed, ", "))
 		want = slices.DeleteFunc(want, func(r string) bool { return slices.Contains(failed, r) && !current.Has(r) })
 	}
 	if len(want) == 0 {

@@ -46,8 +46,7 @@ func TestFillNeedsAnImage(t *testing.T) {
 	}
 }
 
-// wantStore wants jobs to see these images as that generation, and nothing else to be
-// there.
+// wantStore checks that jobs see these images as that generation, and that nothing else exists.
 func wantStore(t *testing.T, f *Filler, e *fake, number int, references ...string) {
 	t.Helper()
 	g, err := f.Shared.Current()
@@ -77,16 +76,16 @@ func wantSaid(t *testing.T, entries []*logrus.Entry, text string) {
 	}
 }
 
-// Each change that changes something is the next generation; the last one goes.
+// Each change with an effect makes the next generation, and the previous one is removed.
 func TestChange(t *testing.T) {
 	e := &fake{}
 	f, said := testFiller(t, e)
 	for _, step := range []struct {
 		name   string
 		change Change
-		after  []string // what the store has then
+		after  []string // the images in the store afterwards
 		number int
-		ran    []string // but for "other"
+		ran    []string // without "other"
 		said   string
 	}{
 		{"the first pull", Change{Pull: []string{debian}}, []string{debian}, 1, []string{"pull vfs " + debian + " ''"}, "Generation 1: 1 images."},
@@ -114,8 +113,8 @@ func TestChange(t *testing.T) {
 	}
 }
 
-// The fill container has jobs' runtime, sees the last generation read-only, and bears
-// the label by which it is removed.
+// The fill container has the runtime of the jobs, sees the last generation read-only, and has the label
+// for its removal.
 func TestFillContainer(t *testing.T) {
 	e := &fake{script: stores(debian, ubuntu)}
 	f, _ := testFiller(t, e)
@@ -147,7 +146,7 @@ func TestFillContainer(t *testing.T) {
 	wantStore(t, f, e, 2, debian, ubuntu)
 }
 
-// A change that fails leaves what jobs see. It does not count as a job's failure.
+// If a change fails, jobs see the same images. The job is not at fault.
 func TestChangeFails(t *testing.T) {
 	e := &fake{script: stores(debian)}
 	f, _ := testFiller(t, e)
@@ -159,10 +158,10 @@ func TestChangeFails(t *testing.T) {
 		t.Errorf("%T %v", err, err)
 	}
 	wantStore(t, f, e, 1, debian)
-	// With Keep the other images come all the same.
+	// With Keep the other images are pulled even so.
 	e.script = stores(debian, "docker.io/library/alpine:3")
 	err = f.Change(t.Context(), how(), Change{Pull: []string{ubuntu, "docker.io/library/alpine:3"}, Keep: true})
-	if err == nil || err.Error() != "not pulled: "+ubuntu+"; the store keeps what it had of them" {
+	if err == nil || err.Error() != "not pulled: "+ubuntu+"; the store keeps the versions that it has" {
 		t.Error(err)
 	}
 	wantStore(t, f, e, 2, "docker.io/library/alpine:3", debian)
@@ -174,7 +173,7 @@ func TestChangeFails(t *testing.T) {
 	wantStore(t, f, e, 2, "docker.io/library/alpine:3", debian)
 }
 
-// Where the engine has lost the volume, the store is filled anew.
+// If the engine has lost the volume, the store is filled again.
 func TestChangeOfALostStore(t *testing.T) {
 	e := &fake{script: stores(debian, ubuntu)}
 	f, said := testFiller(t, e)
@@ -199,7 +198,7 @@ func TestChangeOfALostStore(t *testing.T) {
 	}
 }
 
-// A change that cannot be, or has nothing to do, asks nothing of the engine.
+// A change that is impossible or has no effect makes no request to the engine.
 func TestChangeIsChecked(t *testing.T) {
 	e := &fake{script: stores(debian)}
 	f, said := testFiller(t, e)
@@ -239,8 +238,7 @@ func TestChangeWaits(t *testing.T) {
 	}
 }
 
-// The agent that a fill container sees is a copy: no inode of the host's program is in
-// it.
+// The agent that a fill container sees is a copy: the container has no inode of the host's program.
 func TestHostileFillContainerSeesACopy(t *testing.T) {
 	f, _ := testFiller(t, &fake{})
 	if err := f.makeFolder(); err != nil {

@@ -17,8 +17,8 @@ import (
 	"gitlab-sysbox-executor/executor/storage"
 )
 
-// pullAll makes the images of the new generation, and says which it could not
-// pull where the change goes on all the same.
+// pullAll copies and pulls the images of the new generation. It returns the images that could not be
+// pulled, if the change allows that.
 func (t *fillContainer) pullAll(ctx context.Context, current shared.Generation, c Change, made *shared.Generation) (failed []string, err error) {
 	if current.Volume != "" {
 		t.log.Infof("Copying generation %d ...", current.Number)
@@ -34,7 +34,7 @@ func (t *fillContainer) pullAll(ctx context.Context, current shared.Generation, 
 	}
 	for n, driver := range t.how.Drivers {
 		pull := c.Pull
-		if !slices.Contains(current.Drivers, driver) { // it has none of the others yet
+		if !slices.Contains(current.Drivers, driver) { // the current generation does not have the others
 			pull = slices.DeleteFunc(wanted(current, c), func(r string) bool { return slices.Contains(failed, r) })
 		} else if len(gone) > 0 {
 			if err := t.run(ctx, "removing images", removeScript, t.how.Out, append([]string{driver}, gone...)...); err != nil {
@@ -79,8 +79,7 @@ func (t *fillContainer) pull(ctx context.Context, driver string, references []st
 	return failed, nil
 }
 
-// auth is a file for the tools (containers-auth.json(5)) with what they need for
-// one image; empty where they need nothing.
+// auth is a file (containers-auth.json(5)) with the credentials for one image; empty if there are none.
 func (t *fillContainer) auth(ctx context.Context, reference string) (string, error) {
 	found, err := t.how.Credentials.Find(ctx, reference, t.log)
 	if err != nil || found.Empty() {
@@ -96,11 +95,10 @@ func (t *fillContainer) auth(ctx context.Context, reference string) (string, err
 	return string(text), err
 }
 
-// mostLists bounds each of the store's lists, in bytes: they hold what images say of
-// themselves.
+// mostLists limits each of the store's lists, in bytes: they contain text of the images' authors.
 const mostLists = 16 << 20
 
-// finish makes the store readable and learns what is in it.
+// finish makes the store readable and reads its lists of images.
 func (t *fillContainer) finish(ctx context.Context, want []string, made *shared.Generation) error {
 	var users []string
 	for _, u := range t.how.Users {

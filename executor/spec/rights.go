@@ -12,7 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 )
 
-// JobRights are those of the job's own container; a service has no devices.
+// JobRights are the rights of the job container. Services have no devices.
 func JobRights(h config.Hardening, c config.Container) (engine.Rights, error) {
 	r, err := ServiceRights(h)
 	if err != nil {
@@ -26,7 +26,7 @@ func JobRights(h config.Hardening, c config.Container) (engine.Rights, error) {
 	return r, nil
 }
 
-// ServiceRights are those of a service, and of the helper.
+// ServiceRights are the rights of services and of the helper container.
 func ServiceRights(h config.Hardening) (engine.Rights, error) {
 	r := engine.Rights{CapAdd: h.CapAdd, CapDrop: h.CapDrop}
 	for _, text := range h.SecurityOpt {
@@ -42,7 +42,7 @@ func ServiceRights(h config.Hardening) (engine.Rights, error) {
 	return r, nil
 }
 
-// seccomp is a profile's text: the engine takes no file.
+// seccomp returns the text of a profile, because the engine does not accept a file.
 func seccomp(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

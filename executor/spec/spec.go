@@ -1,5 +1,5 @@
-// Package spec turns the configuration, which has checked its own values, into what an
-// engine takes.
+// Package spec converts the configuration to the engine's types. The configuration has already checked
+// its values.
 package spec
 
 import (
@@ -10,8 +10,8 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 )
 
-// Mounts are those of an administrator's list (container.volumes). Own is the name of
-// the volume for the nth entry, where that names none.
+// Mounts converts an administrator's list (container.volumes). Own returns the name of the volume for the
+// nth entry, if the entry does not name one.
 func Mounts(volumes []string, own func(n int) string) (all []engine.Mount) {
 	for n, text := range volumes {
 		v, _ := config.ParseVolume(text)
@@ -27,7 +27,7 @@ func Mounts(volumes []string, own func(n int) string) (all []engine.Mount) {
 	return all
 }
 
-// Pairs are the entries of a list of NAME=value.
+// Pairs converts a list of NAME=value to a map.
 func Pairs(list []string) map[string]string {
 	all := map[string]string{}
 	for _, text := range list {
@@ -37,7 +37,7 @@ func Pairs(list []string) map[string]string {
 	return all
 }
 
-// Tmpfs are the options of file systems in memory by the paths of these.
+// Tmpfs converts a list of path:options to a map from path to options.
 func Tmpfs(list []string) map[string]string {
 	all := map[string]string{}
 	for _, text := range list {
@@ -47,7 +47,7 @@ func Tmpfs(list []string) map[string]string {
 	return all
 }
 
-// Resources are a container's limits.
+// Resources converts the limits of a container.
 func Resources(r config.Resources) engine.Resources {
 	return engine.Resources{
 		CPUs: r.CPUs, CpusetCPUs: r.CpusetCPUs, Memory: int64(r.Memory), MemorySwap: int64(r.MemorySwap),
@@ -56,13 +56,13 @@ func Resources(r config.Resources) engine.Resources {
 	}
 }
 
-// Names are where a container looks up host names.
+// Names converts the DNS settings of a container.
 func Names(n config.Network) engine.Names {
 	return engine.Names{Servers: n.DNS, Search: n.DNSSearch, Hosts: n.ExtraHosts}
 }
 
-// LogOptions are those that containers are made with on an engine whose own log
-// driver is the named one. The engine takes options with a driver only.
+// LogOptions are the log options of containers on an engine with this default log driver. The engine
+// accepts options only together with a driver.
 func LogOptions(c config.Container, driver string) map[string]string {
 	if c.DefaultLog() && driver != engine.JSONFile {
 		return nil

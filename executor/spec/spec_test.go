@@ -7,8 +7,7 @@ import (
 	"gitlab-sysbox-executor/config"
 )
 
-// The default bounds on logs are no reason to take the engine's own driver away
-// from a host's administrator.
+// The default limits on logs must not replace a log driver that the host's administrator has configured.
 func TestLogOptions(t *testing.T) {
 	byDefault := config.Default().Container
 	own := byDefault

@@ -380,7 +380,7 @@ func TestImagesRefreshAfterARemoval(t *testing.T) {
 	}
 	defer refresh.Process.Kill()
 	line, err := bufio.NewReader(said).ReadString('\n')
-	if err != nil || !strings.Contains(line, "waiting for its end") {
+	if err != nil || !strings.Contains(line, "waiting for it to end") {
 		t.Fatal(line, err)
 	}
 	// It stands still, and so is not the next to have the lock.

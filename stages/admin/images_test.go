@@ -108,7 +108,7 @@ func TestImagesLookUnderTheLock(t *testing.T) {
 			command := imagesCommand(&app.App{ConfigPath: file})
 			command.SetArgs(c.args)
 			command.SetErr(writerFunc(func(p []byte) (int, error) {
-				if strings.Contains(string(p), "waiting for its end") {
+				if strings.Contains(string(p), "waiting for it to end") {
 					close(waits)
 				}
 				return said.Write(p)
