@@ -114,7 +114,7 @@ func TestHostileVariablesNameAnotherJob(t *testing.T) {
 	}
 	for _, call := range [][]string{p.Runner.Driver.PrepareArgs, append(append([]string{}, p.Runner.Driver.RunArgs...), script, "build_script")} {
 		out, code := driver(call)
-		if code != 2 || !strings.Contains(out, "GitLab Runner 14.1 and newer name one") || strings.Contains(out, "taken over") {
+		if code != 2 || !strings.Contains(out, "GitLab Runner 14.1 and newer give a payload") || strings.Contains(out, "taken over") {
 			t.Errorf("%v: exit %d\n%s", call, code, out)
 		}
 	}

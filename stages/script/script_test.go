@@ -49,7 +49,7 @@ func commands(t testing.TB, text []byte) string {
 	return body
 }
 
-// exportsNothing tells the stages in which the Runner exports no variables.
+// exportsNothing recognises the stages in which the Runner exports no variables.
 func exportsNothing(name string) bool {
 	return name == "prepare_script.sh" || name == "clear_worktree.sh"
 }
