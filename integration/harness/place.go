@@ -74,7 +74,8 @@ func NewPlace(t testing.TB, s Settings) *Place {
 			if pulledImage.MatchString(file) {
 				continue // the image may be there still
 			}
-			t.Errorf("left in the state folder: %s", file)
+			text, _ := os.ReadFile(file) // a journal says what is left, and why
+			t.Errorf("left in the state folder: %s %.4000s", file, text)
 		}
 	})
 	return p
