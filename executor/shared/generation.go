@@ -24,6 +24,9 @@ type Generation struct {
 	Users   []int                 `json:"users"` // including root
 	Images  []storage.StoredImage `json:"images"`
 	Made    time.Time             `json:"made"`
+	// Filled is when the store was last filled from nothing. Each later generation began as a
+	// copy of the one before it.
+	Filled time.Time `json:"filled"`
 }
 
 // Stores are the stores that a container sees.

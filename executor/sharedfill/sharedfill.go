@@ -159,8 +159,19 @@ func (f *Filler) replace(ctx context.Context, how Fill, c Change, current shared
 	if err := f.Shared.SettleID(current); err != nil {
 		return err
 	}
+	if c.Refresh && current.Volume != "" && time.Since(current.Filled) >= rebuildAfter {
+		err := f.fill(ctx, how, Change{Pull: want}, shared.Generation{Number: current.Number}, want)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		f.Log.Warnf("The store of shared images could not be filled from nothing, so it is copied and refreshed: %v", err)
+	}
 	return f.fill(ctx, how, c, current, want)
 }
+
+// rebuildAfter is the age at which a refresh fills the store from nothing, so that a change
+// of its files outside the tools does not last. All images are then pulled in full.
+const rebuildAfter = 7 * 24 * time.Hour
 
 // fill makes the next generation and makes it the current one. If nothing has changed, the current one
 // stays. It also stays after an error, except for images that c.Keep allows to fail.
@@ -173,7 +184,10 @@ func (f *Filler) fill(ctx context.Context, how Fill, c Change, current shared.Ge
 	if err != nil {
 		return err
 	}
-	made.Users = how.Users
+	made.Users, made.Filled = how.Users, current.Filled
+	if current.Volume == "" {
+		made.Filled = made.Made
+	}
 	hold, err := f.Shared.State.Hold(made.Volume, true)
 	if err != nil {
 		return err

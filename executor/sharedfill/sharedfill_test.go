@@ -113,6 +113,56 @@ func TestChange(t *testing.T) {
 	}
 }
 
+// A store that is a copy of copies for a week is filled from nothing, or copied once more if
+// an image cannot be pulled.
+func TestRefreshFillsFromNothing(t *testing.T) {
+	e := &fake{script: stores(debian)}
+	f, said := testFiller(t, e)
+	if err := f.Change(t.Context(), how(), Change{Pull: []string{debian}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name    string
+		age     time.Duration
+		missing bool // the registry has the image no more
+		mounts  int  // of the fill container: without the old store, or with it
+		number  int
+		rebuilt bool
+	}{
+		{"young", rebuildAfter - time.Hour, false, 3, 1, false},
+		{"old, and not there", rebuildAfter, true, 3, 1, false},
+		{"old", rebuildAfter, false, 2, 2, true},
+	} {
+		g, err := f.Shared.Current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Filled = time.Now().Add(-step.age)
+		if err := f.Shared.SetCurrent(g); err != nil {
+			t.Fatal(err)
+		}
+		e.script = stores(debian)
+		if step.missing {
+			there := e.script
+			e.script = func(script string) (string, int) {
+				if strings.HasPrefix(script, "pull ") {
+					return "", 1
+				}
+				return there(script)
+			}
+		}
+		said.Reset()
+		err = f.Change(t.Context(), how(), Change{Refresh: true, Keep: true})
+		if (err != nil) != step.missing {
+			t.Errorf("%s: %v", step.name, err)
+		}
+		wantStore(t, f, e, step.number, debian)
+		if g, err := f.Shared.Current(); err != nil || time.Since(g.Filled) < time.Hour != step.rebuilt || len(e.made.Mounts) != step.mounts {
+			t.Errorf("%s: filled %s, %d mounts, %v", step.name, g.Filled, len(e.made.Mounts), err)
+		}
+	}
+}
+
 // The fill container has the runtime of the jobs, sees the last generation read-only, and has the label
 // for its removal.
 func TestFillContainer(t *testing.T) {
