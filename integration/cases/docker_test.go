@@ -28,10 +28,19 @@ func TestDockerInTheJob(t *testing.T) {
 func TestDockerAsService(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
-	for name, variables := range map[string][]runner.Variable{
-		"plain": {runner.Var("DOCKER_HOST", "tcp://docker:2375"), runner.Var("DOCKER_TLS_CERTDIR", "")},
-		"TLS": {runner.Var("DOCKER_HOST", "tcp://docker:2376"), runner.Var("DOCKER_TLS_CERTDIR", "/certs"),
-			runner.Var("DOCKER_TLS_VERIFY", "1"), runner.Var("DOCKER_CERT_PATH", "/certs/client")},
+	for name, c := range map[string]struct {
+		variables []runner.Variable
+		command   []string // of the service
+		folder    string   // its data, if not its own choice
+	}{
+		"plain": {
+			[]runner.Variable{runner.Var("DOCKER_HOST", "tcp://docker:2375"), runner.Var("DOCKER_TLS_CERTDIR", "")},
+			[]string{"--data-root=/var/lib/containers/dind"}, "/var/lib/containers/dind/overlay2",
+		},
+		"TLS": {variables: []runner.Variable{
+			runner.Var("DOCKER_HOST", "tcp://docker:2376"), runner.Var("DOCKER_TLS_CERTDIR", "/certs"),
+			runner.Var("DOCKER_TLS_VERIFY", "1"), runner.Var("DOCKER_CERT_PATH", "/certs/client"),
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,17 +49,15 @@ func TestDockerAsService(t *testing.T) {
 				"docker build --tag built context", "docker run --rm built",
 				"docker run --detach --interactive built sh -c 'read line' >/dev/null", // as first process it is deaf to TERM
 				"echo as $(docker info --format '{{.Driver}}')",
-			), variables...)
-			j.Services = []runner.Image{{Name: harness.Image(t, "dind"), Alias: "docker", PullPolicies: []string{"if-not-present"}}}
-			if name == "plain" {
-				j.Services[0].Command = []string{"--data-root=/var/lib/containers/dind"}
-				j.Script = append(j.Script, "ls -d /var/lib/containers/dind/overlay2")
+			), c.variables...)
+			j.Services = []runner.Image{{Name: harness.Image(t, "dind"), Alias: "docker", PullPolicies: []string{"if-not-present"}, Command: c.command}}
+			want := []string{"ran: a step with /bin/sh", "as overlay2"}
+			if c.folder != "" {
+				j.Script = append(j.Script, "ls -d "+c.folder)
+				want = append(want, c.folder)
 			}
 			r := p.Succeed(t, j)
-			harness.WantLines(t, r, "ran: a step with /bin/sh", "as overlay2")
-			if name == "plain" {
-				harness.WantLines(t, r, "/var/lib/containers/dind/overlay2")
-			}
+			harness.WantLines(t, r, want...)
 			if took := r.Call("cleanup").Duration; took > 10*time.Second {
 				t.Errorf("cleanup took %s\n%s", took, r)
 			}

@@ -35,25 +35,25 @@ func TestOneContainerStart(t *testing.T) {
 // A job in each image that a job may have.
 func TestStagesInEveryKindOfImage(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string][]string{
-		"bookworm":           {"uid 0", "bash yes"},
-		"trixie":             {"uid 0", "bash yes"},
-		"user1000":           {"uid 1000", "bash yes"},
-		"entrypoint-exec":    {"uid 0", "bash yes", "mark set", `spaced two words  and a "quote"`},
-		"entrypoint-ignores": {"uid 0", "bash yes"},
+	const long = "60s" // no busy machine shall make an entrypoint seem deaf
+	for image, c := range map[string]struct {
+		timeout string
+		want    []string
+	}{
+		"bookworm":           {long, []string{"uid 0", "bash yes"}},
+		"trixie":             {long, []string{"uid 0", "bash yes"}},
+		"user1000":           {long, []string{"uid 1000", "bash yes"}},
+		"entrypoint-exec":    {long, []string{"uid 0", "bash yes", "mark set", `spaced two words  and a "quote"`}},
+		"entrypoint-ignores": {"3s", []string{"uid 0", "bash yes"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(image, func(t *testing.T) {
 			t.Parallel()
-			timeout := "60s" // no busy machine shall make an entrypoint seem deaf
-			if name == "entrypoint-ignores" {
-				timeout = "3s"
-			}
-			p := harness.NewPlace(t, harness.Settings{Job: `entrypoint_timeout = "` + timeout + `"`})
-			j := harness.Job(t, name, "echo uid $(id -u)", "echo bash ${BASH_VERSION:+yes}", `echo "mark $ENTRYPOINT_MARK"`,
+			p := harness.NewPlace(t, harness.Settings{Job: `entrypoint_timeout = "` + c.timeout + `"`})
+			j := harness.Job(t, image, "echo uid $(id -u)", "echo bash ${BASH_VERSION:+yes}", `echo "mark $ENTRYPOINT_MARK"`,
 				`echo "spaced $ENTRYPOINT_SPACED"`, "pwd", "touch file && echo writable")
 			j.AfterScript = []string{"rm file && echo same place"}
 			r := p.Succeed(t, j)
-			harness.WantLines(t, r, append(want, "/builds/group/project", "writable")...)
+			harness.WantLines(t, r, append(c.want, "/builds/group/project", "writable")...)
 			if !r.Call(runner.StageAfter).Output.Has("same place") {
 				t.Error(r.Call(runner.StageAfter))
 			}
