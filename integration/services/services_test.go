@@ -178,7 +178,7 @@ func TestServiceHealthcheck(t *testing.T) {
 	p = harness.NewPlace(t, harness.Settings{Other: "[services]\nwait_timeout = \"3s\""})
 	late.Variables = []runner.Variable{runner.Var("READY_AFTER", "600")}
 	j.Services = []runner.Image{late}
-	harness.WantTold(t, p.Succeed(t, j).Call("prepare"), "probably didn't start properly", `the image's own health check says "starting"`)
+	harness.WantTold(t, p.Succeed(t, j).Call("prepare"), "probably didn't start properly", `the image's health check reports "starting"`)
 }
 
 // seen prints a file that a service writes.
