@@ -12,6 +12,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
@@ -118,5 +119,17 @@ func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	}
 	if !maps.Equal(before, after) {
 		t.Errorf("before %q, after %q", before, after)
+	}
+}
+
+// A prepare that cannot make its first part ends with that error.
+func TestPartsThatCannotBeMade(t *testing.T) {
+	b := &Backend{Dir: statedir.Dir(t.TempDir())}
+	var p job.Plan
+	if err := b.makeFolder(p); err != nil {
+		t.Fatal(err)
+	}
+	if _, release, err := b.makeParts(t.Context(), p, new(admitted), nil, engine.Info{}, nil); !errors.Is(err, fs.ErrExist) || release != nil {
+		t.Errorf("%v", err)
 	}
 }

@@ -36,14 +36,14 @@ type made struct {
 // held until release is called.
 func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images []engine.Image, info engine.Info, j *journal.Journal) (m *made, release func(), err error) {
 	var held []func()
-	release = func() {
+	releaseAll := func() {
 		for _, r := range slices.Backward(held) {
 			r()
 		}
 	}
 	defer func() {
 		if err != nil {
-			release()
+			releaseAll() // release is nil by then
 		}
 	}()
 	if err := b.makeFolder(p); err != nil {
@@ -74,7 +74,7 @@ func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images
 			return nil, nil, err
 		}
 	}
-	return m, release, nil
+	return m, releaseAll, nil
 }
 
 // ownVolume is a volume that is removed with the job.
