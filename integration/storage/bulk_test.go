@@ -47,11 +47,24 @@ func (b bulk) once(ctx context.Context, name string) (setUp time.Duration, err e
 			return 0, errors.Join(err, v.Release())
 		}
 		err = os.WriteFile(filepath.Join(mountpoint, "file"), make([]byte, 1<<20), 0o600)
-		err = errors.Join(err, v.Release(), os.Remove(filepath.Join(mountpoint, "file")), unix.Unmount(mountpoint, 0))
+		err = errors.Join(err, v.Release(), os.Remove(filepath.Join(mountpoint, "file")), unmount(mountpoint))
 	}
 	err = errors.Join(err, b.engine.RemoveVolume(ctx, name))
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	_, failed := storage.AwaitDetached(ctx, v.Image)
 	return setUp, errors.Join(err, failed, ctx.Err(), os.RemoveAll(folder))
+}
+
+// unmount tries again while another process looks into the mount.
+func unmount(mountpoint string) (err error) {
+	for range 100 {
+		if err = unix.Unmount(mountpoint, 0); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
 }
 
 // Two hundred volumes, ten at a time, beside as many plain ones, leave
