@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/cgroup"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/servicelog"
 	"gitlab-sysbox-executor/executor/storage"
@@ -49,11 +50,7 @@ func (x *Executor) Environment(i job.Identity) (e job.Environment, err error) {
 // Run runs a script in the job's Environment and copies its output to out at once. When ctx ends, it ends
 // the script's processes and returns. A failing script returns a *ScriptError.
 func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s Script, out io.Writer) error {
-	j, err := x.journal(i)
-	if err != nil {
-		return err
-	}
-	j.Touch()
+	journal.Touch(x.Dir.Journals(), i.Name())
 	defer x.Dir.Use(i.Name())()
 	x.Dir.SetStage(i.Name(), s.Stage)
 	defer x.Room.Watch(ctx, e.EngineFolder, nil)()

@@ -41,12 +41,9 @@ func (b *Backend) Same(host string) bool { return engine.SameHost(host, b.Engine
 func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 
 // Inside gives access to the agent in a container. Messages call the container name.
-func (b *Backend) Inside(id, name string) agentclient.Container { return Inside(b.Engine, id, name) }
-
-// Inside gives access to the agent in a container. Messages call the container name.
-func Inside(e *engine.Engine, id, name string) agentclient.Container {
+func (b *Backend) Inside(id, name string) agentclient.Container {
 	return agentclient.Container{Name: name, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
-		s, err := e.Exec(ctx, id, "0:0", "/", command)
+		s, err := b.Engine.Exec(ctx, id, "0:0", "/", command)
 		if err != nil {
 			return nil, err // not a nil *engine.Exec in an interface
 		}

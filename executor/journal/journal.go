@@ -246,11 +246,11 @@ func (j *Journal) Exists() bool {
 	return err == nil
 }
 
-// Touch records that a stage of the job begins: the file's modification time is the last write
-// or the last begin of a stage.
-func (j *Journal) Touch() {
+// Touch records that a stage of the named job begins: the modification time of its journal below
+// dir is the last write or the last begin of a stage.
+func Touch(dir, name string) {
 	now := time.Now()
-	_ = os.Chtimes(j.path, now, now) // ignore errors: gc also checks the owner process
+	_ = os.Chtimes(Path(dir, name), now, now) // ignore errors: gc also checks the owner process
 }
 
 // Begin writes the first record of a journal: the job's identity, its owner process, the engine,

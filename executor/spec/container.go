@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"slices"
-
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
@@ -13,7 +11,7 @@ import (
 // variables for Sysbox have no effect.
 func New(name, runtime string, img engine.Image, env []string, network config.Network, mounts []engine.Mount) engine.Container {
 	return engine.Container{
-		Name: name, Image: img.ID, Runtime: runtime, Env: sysbox.Unset(env, img.Env), Names: Names(network), Mounts: slices.Clone(mounts),
+		Name: name, Image: img.ID, Runtime: runtime, Env: sysbox.Unset(env, img.Env), Names: Names(network), Mounts: mounts,
 	}
 }
 

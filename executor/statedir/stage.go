@@ -33,9 +33,3 @@ func (d Dir) Stage(name string) (stage string, since time.Time) {
 	}
 	return note.Stage, note.Since
 }
-
-// HasJob reports whether the named job has a folder.
-func (d Dir) HasJob(name string) bool {
-	_, err := os.Lstat(d.Job(name))
-	return err == nil
-}

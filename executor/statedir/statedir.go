@@ -35,6 +35,12 @@ func (d Dir) Jobs() string { return d.path("jobs") }
 // Job is the folder of the named job.
 func (d Dir) Job(job string) string { return d.path("jobs", job) }
 
+// HasJob reports whether the named job has a folder.
+func (d Dir) HasJob(name string) bool {
+	_, err := os.Lstat(d.Job(name))
+	return err == nil
+}
+
 // Kept is the file of a kept volume. A process locks it before it uses or removes the
 // volume. Its modification time is the volume's last use: the start or end of a job.
 func (d Dir) Kept(volume string) string { return d.path("kept", volume) }

@@ -35,7 +35,7 @@ func TestBuildahDoesItAll(t *testing.T) {
 	} {
 		t.Run(c.image+" as "+c.user, func(t *testing.T) {
 			t.Parallel()
-			// What a step prints Buildah may lose (docs/cases/buildah.md): the files count.
+			// Buildah may lose the output of a step (docs/cases/buildah.md), so the test reads files.
 			read := func(container, file string) string {
 				read := "cat $(buildah mount " + container + ")" + file + " && buildah umount " + container + " >/dev/null"
 				if c.user != "root" {

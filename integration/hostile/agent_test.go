@@ -136,7 +136,7 @@ func TestHostileImageLabels(t *testing.T) {
 	const name = "gsx-test/labels"
 	made := harness.Ask(t, "POST", "/containers/create", map[string]any{"Image": harness.Image(t, "bookworm")})
 	t.Cleanup(func() { harness.Ask(t, "DELETE", "/images/"+name, nil) })
-	harness.Ask(t, "POST", fmt.Sprintf("/commit?container=%s&repo=%s&tag=latest", made["Id"], name), map[string]any{"Labels": map[string]string{"x": strings.Repeat("y", 8<<20)}})
+	harness.Ask(t, "POST", fmt.Sprintf("/commit?container=%s&repo=%s&tag=latest", made["Id"], name), map[string]any{"Labels": map[string]string{"x": strings.Repeat("y", 40<<20)}})
 	harness.Ask(t, "DELETE", fmt.Sprintf("/containers/%s", made["Id"]), nil)
 	j := harness.Job(t, "bookworm", "true")
 	j.Image.Name = name + ":latest"

@@ -8,9 +8,9 @@ import (
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// What a job may say of its services is hostile: it runs as written or is
-// refused in one line, and nothing of it is left behind. What is longer the Runner
-// itself cannot hand over: stages/services_test.go has it.
+// A job's author may write anything as a service. It runs as written or is refused in one
+// line, and leaves nothing behind. The Runner cannot pass longer values on:
+// stages/plan/services_test.go tests these.
 func TestHostileServices(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})

@@ -61,8 +61,7 @@ func TestStagesInEveryKindOfImage(t *testing.T) {
 	}
 }
 
-// What the entrypoint made of the environment holds for every stage, not only
-// by luck.
+// Every stage has the environment that the entrypoint set.
 func TestRowEntrypointKept(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{Job: `entrypoint_timeout = "60s"`})
@@ -76,7 +75,7 @@ func TestRowEntrypointKept(t *testing.T) {
 }
 
 // A word of 100 kB is one that a process takes; what it is as JSON may be too long,
-// which is told before anything is made.
+// which is reported before any resource is made.
 func TestRowEntrypointLong(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
@@ -96,7 +95,7 @@ func TestRowEntrypointLong(t *testing.T) {
 	}
 }
 
-// The reason is told, and the job goes on as with any entrypoint that fails.
+// The reason is reported, and the job goes on as with any entrypoint that fails.
 func TestRowEntrypointThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})

@@ -62,7 +62,7 @@ func TestRowServices(t *testing.T) {
 	}
 }
 
-// A service that dies is told with its last lines, and not waited for.
+// The job log reports a service that ends, with its last lines, and prepare does not wait for it.
 func TestServiceThatCrashes(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{Other: "[services]\nwait_timeout = \"2m\""})
@@ -186,7 +186,7 @@ func seen(path string) string {
 	return "until [ -s " + path + " ]; do sleep 0.1; done; sleep 1; cat " + path
 }
 
-// What services share with the job: volumes, TMPDIR, storage settings.
+// Services share volumes, TMPDIR and storage settings with the job.
 func TestServicesShareStorageAndTMPDIR(t *testing.T) {
 	t.Parallel()
 	for _, tmpdir := range []string{"", "/var/lib/containers/other tmp", "/somewhere/else"} {

@@ -15,6 +15,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/teardown"
 	"gitlab-sysbox-executor/integration/harness"
 )
 
@@ -33,6 +34,8 @@ func (b bulk) once(ctx context.Context, name string) (setUp time.Duration, err e
 	if err := os.MkdirAll(mountpoint, 0o755); err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // otherwise the test waits for a leak without end
+	defer cancel()
 	began := time.Now()
 	v, err := b.backend.Make(ctx, storage.Request{Folder: folder, Size: 20 << 30})
 	if err != nil {
@@ -47,24 +50,12 @@ func (b bulk) once(ctx context.Context, name string) (setUp time.Duration, err e
 			return 0, errors.Join(err, v.Release())
 		}
 		err = os.WriteFile(filepath.Join(mountpoint, "file"), make([]byte, 1<<20), 0o600)
-		err = errors.Join(err, v.Release(), os.Remove(filepath.Join(mountpoint, "file")), unmount(mountpoint))
+		// Another process may be looking into the mount.
+		err = errors.Join(err, v.Release(), os.Remove(filepath.Join(mountpoint, "file")), teardown.Unmounted(ctx, mountpoint, false))
 	}
 	err = errors.Join(err, b.engine.RemoveVolume(ctx, name))
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	_, failed := storage.AwaitDetached(ctx, v.Image)
 	return setUp, errors.Join(err, failed, ctx.Err(), os.RemoveAll(folder))
-}
-
-// unmount tries again while another process looks into the mount.
-func unmount(mountpoint string) (err error) {
-	for range 100 {
-		if err = unix.Unmount(mountpoint, 0); !errors.Is(err, unix.EBUSY) {
-			return err
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return err
 }
 
 // Two hundred volumes, ten at a time, beside as many plain ones, leave

@@ -169,7 +169,7 @@ func TestStorageLine(t *testing.T) {
 	p := harness.NewPlace(t, harness.Settings{Other: "[storage]\nbackend = \"xfs-loop\""})
 	r := p.Succeed(t, harness.Job(t, "bookworm",
 		"cd /var/lib/containers", "dd if=/dev/urandom of=one bs=1M count=100 status=none", "cp --reflink=always one two", "sync",
-		// What was removed is not used any more. XFS frees it in the background.
+		// A removed file uses no space any more. XFS frees its blocks in the background.
 		"dd if=/dev/urandom of=three bs=1M count=200 status=none; sync; sleep 2; rm three; sleep 2"))
 	out := r.Call(runner.StageBuild).Output.String()
 	var used, peak, saved float64
