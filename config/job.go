@@ -127,6 +127,7 @@ var systemDirs = []struct{ path, reason string }{
 	{"/run", "is hidden when systemd starts"},
 	{"/var/run", "is a link to /run"},
 	{"/var/lib/containers", "is the job's storage volume"},
+	{"/gsx", "is the job's storage volume"},
 }
 
 func (k *checker) jobDir(key, dir, example string) {

@@ -14,7 +14,7 @@ import (
 // An error of [os.ReadFile] is wrapped. Faults in the file are reported together, one in each
 // line:
 //
-//	config.toml:12: storage.tmpdir: "tmp" is not an absolute path; write for example "/var/lib/containers/tmp"
+//	config.toml:12: storage.tmpdir: "tmp" is not an absolute path; write for example "/gsx/tmp"
 func Load(path string) (*Config, error) {
 	if path == "" {
 		return loadIfThere(DefaultPath)

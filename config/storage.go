@@ -38,7 +38,7 @@ func defaultStorage() Storage {
 		Overcommit:     10,
 		Driver:         "vfs",
 		DriverConflict: "override",
-		TmpDir:         "/var/lib/containers/tmp",
+		TmpDir:         "/gsx/tmp",
 		Isolation:      "chroot",
 
 		CacheMounts:     "job",
@@ -68,8 +68,8 @@ func (s *Storage) check(k *checker) {
 	}
 	k.oneOf("storage.driver", s.Driver, []string{"vfs", "overlay"})
 	k.oneOf("storage.driver_conflict", s.DriverConflict, []string{"override", "fail"})
-	if k.absolute("storage.tmpdir", s.TmpDir, "/var/lib/containers/tmp") && (Overlap(s.TmpDir, "/proc") || Overlap(s.TmpDir, "/sys")) {
-		k.bad("storage.tmpdir", `%q belongs to the kernel; write for example "/var/lib/containers/tmp"`, s.TmpDir)
+	if k.absolute("storage.tmpdir", s.TmpDir, "/gsx/tmp") && (Overlap(s.TmpDir, "/proc") || Overlap(s.TmpDir, "/sys")) {
+		k.bad("storage.tmpdir", `%q belongs to the kernel; write for example "/gsx/tmp"`, s.TmpDir)
 	}
 	k.oneOf("storage.isolation", s.Isolation, []string{"chroot", "oci", "rootless", ""})
 	k.oneOf("storage.cache_mounts", s.CacheMounts, []string{"job", "project"})

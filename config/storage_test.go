@@ -22,7 +22,7 @@ min_free = "unlimited"
 overcommit = 0.5
 driver_conflict = "ask"`,
 		`c.toml:3: storage.driver: "btrfs" is not possible; write one of "vfs", "overlay"`,
-		`c.toml:4: storage.tmpdir: "tmp" is not an absolute path; write for example "/var/lib/containers/tmp"`,
+		`c.toml:4: storage.tmpdir: "tmp" is not an absolute path; write for example "/gsx/tmp"`,
 		`c.toml:5: storage.isolation: "none" is not possible; write one of "chroot", "oci", "rootless", ""`,
 		`c.toml:6: storage.backend: "zfs" is not possible; write one of "auto", "xfs-loop", "volume", "tmpfs"`,
 		`c.toml:7: storage.dir: "volumes" is not an absolute path; write for example "/var/lib/gitlab-sysbox-executor/volumes"`,
@@ -36,6 +36,6 @@ driver_conflict = "ask"`,
 		`c.toml:2: storage.cache_mounts_size: "unlimited" is not allowed here; write for example "10GiB", or 0`)
 	wantErrors(t, "storage.size = \"100MiB\"\nstorage.tmpdir = \"/proc/self\"\nstorage.overcommit = nan",
 		`c.toml:1: storage.size: 100MiB is less than a storage volume needs, 512MiB; write for example "20GiB"`,
-		`c.toml:2: storage.tmpdir: "/proc/self" belongs to the kernel; write for example "/var/lib/containers/tmp"`,
+		`c.toml:2: storage.tmpdir: "/proc/self" belongs to the kernel; write for example "/gsx/tmp"`,
 		`c.toml:3: storage.overcommit: NaN is not a factor from 1 to 1000; write for example 2.0`)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
@@ -88,7 +87,8 @@ type ownVolume struct {
 // of the services.
 func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engine.Mount, own []ownVolume) {
 	name := m.Identity.Name()
-	mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: name, Target: storage.Mountpoint})
+	mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: name, Target: storage.Mountpoint},
+		engine.Mount{Kind: engine.Volume, Source: name, Target: storage.ShortMountpoint})
 	if m.generation.Volume != "" {
 		mounts = append(mounts, engine.Mount{Kind: engine.Volume, Source: m.generation.Volume, Target: storage.ImageStores, ReadOnly: true})
 	}
@@ -150,5 +150,5 @@ func (m *made) watch() agent.Watch {
 // administrator chose the path, and on the storage volume, because there the job cannot
 // put a symbolic link into the path.
 func tmpdir(s storage.Settings) agent.Folder {
-	return agent.Folder{Path: s.TMPDIR, Mode: 0o1777, ByUser: s.JobsTMPDIR && !strings.HasPrefix(s.TMPDIR, storage.Mountpoint+"/")}
+	return agent.Folder{Path: s.TMPDIR, Mode: 0o1777, ByUser: s.JobsTMPDIR && !storage.OnVolume(s.TMPDIR)}
 }

@@ -3,10 +3,22 @@
 // there.
 package storage
 
+import "strings"
+
 // Mountpoint is where the job's storage volume is mounted. The default stores of Buildah,
 // Podman, Skopeo and CRI-O are below it. It is not one of the folders that Sysbox mounts by
 // default.
 const Mountpoint = "/var/lib/containers"
+
+// ShortMountpoint is a second mount of the same volume. The default TMPDIR is below it: Podman
+// before 5.1 refuses a run root of more than 50 characters. A bind mount and not a symbolic link:
+// programs that resolve links would see two names of TMPDIR, and an image may have a file there.
+const ShortMountpoint = "/gsx"
+
+// OnVolume reports whether a path of the container is below one of the volume's mount points.
+func OnVolume(p string) bool {
+	return strings.HasPrefix(p, Mountpoint+"/") || strings.HasPrefix(p, ShortMountpoint+"/")
+}
 
 // RootlessStores has the stores of users other than root, one folder per user ID. It is on the
 // volume, as root's store is.

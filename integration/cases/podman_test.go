@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"strings"
 	"sync"
 	"testing"
 
@@ -44,6 +45,36 @@ func TestPodmanBuildsAndRuns(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Podman before 5.1 refuses a run root of more than 50 characters. One below TMPDIR may have a name of 40: in a job
+// and in a service, for root, for another user, and after sudo.
+func TestPodmanRunRootBelowTMPDIR(t *testing.T) {
+	t.Parallel()
+	name := func(start string) string { return start + strings.Repeat("x", 40-len(start)) }
+	run := func(command, start, folder string) string {
+		return harness.Lines(command+` --root "$TMPDIR/`+start+`-root" --runroot "$TMPDIR/`+name(start)+`" build --quiet --tag built `+folder+` >/dev/null`,
+			`echo "`+start+`: $(`+command+` --root "$TMPDIR/`+start+`-root" --runroot "$TMPDIR/`+name(start)+`" run --rm built) $(ls -d "$TMPDIR/`+name(start)+`" | wc -l)"`)
+	}
+	for image, user := range map[string]string{"escape": "builder", "escape-trixie": "root"} {
+		t.Run(image+" as "+user, func(t *testing.T) {
+			t.Parallel()
+			j := harness.Job(t, image, harness.BusyboxContext(`CMD ["echo", "ran"]`),
+				run("podman", "job", "context"),
+				run("sudo podman", "sudo", "context"),
+				seen("service"))
+			s := harness.Service(t, image, "x", "sh", "-c", harness.Lines("mkdir -p /tmp/work && cd /tmp/work", harness.BusyboxContext(`CMD ["echo", "ran"]`),
+				"{ "+run("podman", "service", "context"), `} >"$TMPDIR/half" 2>&1`, `mv "$TMPDIR/half" "$TMPDIR/service"`, "trap exit TERM", harness.Stay))
+			j.Image.User, s.User = user, user
+			j.Services = []runner.Image{s}
+			harness.WantLines(t, harness.NewPlace(t, harness.Settings{}).Succeed(t, j), "job: ran 1", "sudo: ran 1", "service: ran 1")
+		})
+	}
+}
+
+// seen waits for a file of a service in TMPDIR and prints it.
+func seen(name string) string {
+	return `for i in $(seq 600); do [ -e "$TMPDIR/` + name + `" ] && break; sleep 0.1; done; cat "$TMPDIR/` + name + `"`
 }
 
 // Two jobs of one project that run at the same time, with one

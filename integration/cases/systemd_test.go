@@ -27,9 +27,9 @@ func systemdScript() []string {
 
 var systemdWants = []string{
 	"first process systemd",
-	"variable two words, driver vfs, tmpdir /var/lib/containers/tmp",
+	"variable two words, driver vfs, tmpdir /gsx/tmp",
 	"tmpdir usable",
-	"unit: driver vfs, tmpdir /var/lib/containers/tmp, options",
+	"unit: driver vfs, tmpdir /gsx/tmp, options",
 	"run is tmpfs",
 }
 
@@ -207,7 +207,7 @@ func TestSystemdInServices(t *testing.T) {
 	j.Services = []runner.Image{harness.Service(t, "systemd-shell", "by-image"), harness.Service(t, "systemd-shell", "by-command", "sh", "-c", "exec /sbin/init"), entry, variable}
 	compare := p.Unchanged(t)
 	r := p.Succeed(t, j)
-	harness.WantLines(t, r, "systemd vfs /var/lib/containers/tmp", "services that booted: 4")
+	harness.WantLines(t, r, "systemd vfs /gsx/tmp", "services that booted: 4")
 	wantPrepared(t, r, `Service gsx-test/systemd-shell:latest: The command "sh -c exec /sbin/init" starts systemd in a way that Sysbox does not see`)
 	compare()
 }

@@ -50,7 +50,7 @@ func TestTMPDIR(t *testing.T) {
 		`file=$(mktemp) && echo "made in $(dirname "$file")"`,
 		`echo "mode $(stat -c %a "$TMPDIR")"`,
 	}
-	const ours = "/var/lib/containers/tmp"
+	const ours = "/gsx/tmp"
 	for name, paths := range map[string][]string{ // of root's, and of a user that may make no folder in the root
 		"no variable":        nil,
 		"empty":              {"", ""},

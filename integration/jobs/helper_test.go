@@ -18,7 +18,7 @@ func TestRowHelperImage(t *testing.T) {
 	j.Variables = append(j.Variables, runner.Variable{Key: "FILE", Value: "text", File: true})
 	j.Script = append(j.Script, "echo $(cat $FILE)", "rm $FILE", "echo $TMPDIR")
 	r := p.Succeed(t, j)
-	harness.WantLines(t, r, "1000", "text", "/var/lib/containers/tmp")
+	harness.WantLines(t, r, "1000", "text", "/gsx/tmp")
 	harness.WantSaid(t, r, "prepare", "in a helper container")
 	compare()
 }

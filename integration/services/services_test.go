@@ -193,7 +193,7 @@ func TestServicesShareStorageAndTMPDIR(t *testing.T) {
 		t.Run(tmpdir, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{})
-			want := "/var/lib/containers/tmp"
+			want := "/gsx/tmp"
 			j := harness.Job(t, "bookworm", seen("/var/lib/containers/seen"))
 			if tmpdir != "" {
 				j, want = harness.With(j, runner.Var("TMPDIR", tmpdir), runner.Var("STORAGE_DRIVER", "overlay")), tmpdir

@@ -90,8 +90,8 @@ func TestStorageDriverInSystemdUnits(t *testing.T) {
 				drivers("sudo", "sudo -u builder -H PODMAN_IGNORE_CGROUPSV1_WARNING=1"),
 			)...), runner.Var("EXECUTOR_SYSTEMD", "true"), runner.Var("STORAGE_DRIVER", "overlay"))
 			harness.WantLines(t, harness.NewPlace(t, harness.Settings{}).Succeed(t, j),
-				"root: vfs vfs /var/lib/containers/storage", "root has /var/lib/containers/tmp",
-				"builder: vfs vfs /var/lib/containers/users/1000/storage", "builder has /var/lib/containers/tmp",
+				"root: vfs vfs /var/lib/containers/storage", "root has /gsx/tmp",
+				"builder: vfs vfs /var/lib/containers/users/1000/storage", "builder has /gsx/tmp",
 				"sudo: vfs vfs /var/lib/containers/users/1000/storage")
 		})
 	}

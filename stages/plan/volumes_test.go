@@ -15,7 +15,7 @@ import (
 // The configuration imports nothing of ours, so it has these places by their
 // text: that they are the same is seen here.
 func TestNoVolumeOverOurMounts(t *testing.T) {
-	places := []string{agent.Dir, storage.Mountpoint}
+	places := []string{agent.Dir, storage.Mountpoint, storage.ShortMountpoint}
 	for _, f := range (storage.Settings{}).Files() {
 		places = append(places, f.Path)
 	}
