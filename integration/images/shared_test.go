@@ -154,7 +154,8 @@ func (s *sharing) empty(t *testing.T) {
 }
 
 // building builds from a shared image and prints what the image holds and whose
-// it is there.
+// it is there. It reads that from the built image, because Buildah may lose the output
+// of a RUN step.
 func building(ref string, tools ...string) []string {
 	script := []string{
 		"export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
@@ -163,12 +164,16 @@ func building(ref string, tools ...string) []string {
 			"cat >context/Dockerfile <<'END'",
 			"FROM "+ref,
 			"COPY busybox /bin/busybox",
-			`RUN ["/bin/busybox", "sh", "-c", "/bin/busybox cat /srv/version; /bin/busybox stat -c '%a %u:%g %n' /srv/*"]`,
+			`RUN ["/bin/busybox", "sh", "-c", "{ /bin/busybox cat /srv/version; /bin/busybox stat -c '%a %u:%g %n' /srv/*; } >/report"]`,
 			"END",
 		),
 	}
 	for _, tool := range tools {
-		script = append(script, tool+" build --isolation chroot --layers=false --format docker context 2>&1 | sed 's/^/"+tool+" /'")
+		script = append(script,
+			tool+" build --isolation chroot --layers=false --format docker --iidfile id context",
+			"c=$(buildah from --pull-never $(cat id))",
+			`read="cat \$(buildah mount $c)/report"; [ "$(id -u)" = 0 ] || read="buildah unshare sh -c '$read'"`,
+			"eval \"$read\" | sed 's/^/"+tool+" /'")
 	}
 	return script
 }
