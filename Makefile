@@ -5,7 +5,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try test test-unit test-integration test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies bench bench-storage lint packages clean
+.PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies bench bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
@@ -33,21 +33,25 @@ lint: ## Run gofmt, go vet and staticcheck
 test-unit: ## Run the unit tests
 	$(GO) test -race $$($(GO) list ./... | grep -vxF "$$(GO=$(GO) scripts/integration.sh packages)")
 
+# Slow matrices are tried in a smaller form.
 test-integration: ## Run the integration tests
-	GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
+	GO=$(GO) scripts/integration.sh -race -parallel 4 -count=1 -timeout 60m -v
+
+test-whole: packages ## Run the integration tests with every case of the slow matrices
+	GSX_WHOLE=1 GO=$(GO) scripts/integration.sh -race -parallel 4 -count=1 -timeout 60m -v
 
 test-engine-29: packages ## Run the integration tests on a Docker Engine 29, built from its module
-	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
+	GSX_WHOLE=1 DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 # Sysbox must be installed and running.
 test-sysbox: ## Run the integration tests under the real Sysbox
 	@scripts/engine.sh sysbox
-	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
+	GSX_WHOLE=1 GSX_ENGINE_DIR=$$(scripts/engine.sh place)-sysbox GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 # On the stand-in, or under the real Sysbox if it runs. Afterwards: how long a job takes next to hostile ones.
 test-hostile: packages ## Run the attacks of docs/security.md
 	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration/)
-	$(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration/hostile
+	GSX_WHOLE=1 $(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration/hostile
 
 # Forty jobs write 80 GiB to a disk of 20 GiB; `make test` does a twentieth of that. It needs 30 GiB of free
 # space, and at least ten minutes.

@@ -9,7 +9,7 @@ import (
 // A job builds an image with vfs, and nothing of it is left.
 func TestBuildahBuildsAndNothingIsLeft(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"buildah", "buildah-trixie"} {
+	for _, name := range harness.Some(1, "buildah", "buildah-trixie") {
 		t.Run(name, func(t *testing.T) {
 			p := harness.NewPlace(t, harness.Settings{})
 			j := harness.Job(t, name, harness.BuildScript()...)
@@ -30,9 +30,10 @@ func TestBuildahDoesItAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ image, user string }{
-		{"buildah", "builder"}, {"escape", "root"}, {"escape", "builder"}, {"escape-trixie", "root"}, {"escape-trixie", "builder"},
-	} {
+	type combination struct{ image, user string }
+	for _, c := range harness.Some(2,
+		combination{"buildah", "builder"}, combination{"escape", "root"}, combination{"escape", "builder"}, combination{"escape-trixie", "builder"}, combination{"escape-trixie", "root"},
+	) {
 		t.Run(c.image+" as "+c.user, func(t *testing.T) {
 			t.Parallel()
 			// Buildah may lose the output of a step (docs/cases/buildah.md), so the test reads files.

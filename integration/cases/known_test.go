@@ -12,7 +12,7 @@ import (
 func TestHints(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
-	for name, c := range map[string]struct {
+	for name, c := range harness.SomeOf(4, map[string]struct {
 		script  []string
 		hint    string // empty: none
 		outcome runner.Outcome
@@ -26,7 +26,7 @@ func TestHints(t *testing.T) {
 		"a full disk":        {[]string{"mkdir full", "mount -t tmpfs -o size=64k tmpfs full", "trap 'umount full' EXIT", "head -c 1000000 /dev/zero >full/file"}, "docs/cases/buildah.md", runner.ScriptFailure},
 		"unknown":            {[]string{"echo nothing special; exit 3"}, "", runner.ScriptFailure},
 		"passing":            {[]string{"echo no space left on device"}, "", runner.Success},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			r := p.Runner.Play(harness.Job(t, "buildah", c.script...))
 			said := r.Call(runner.StageBuild).Output.String()

@@ -24,26 +24,25 @@ func cacheContext() string {
 // another user of the image.
 func TestPodmanBuildsAndRuns(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"buildah", "buildah-trixie"} {
-		for _, user := range []string{"root", "builder"} {
-			t.Run(name+" as "+user, func(t *testing.T) {
-				t.Parallel()
-				p := harness.NewPlace(t, harness.Settings{})
-				j := harness.Job(t, name, cacheContext(),
-					"podman build --tag built --build-arg TURN=first context",
-					`echo "ran: $(podman run --rm built | paste -sd " ")"`,
-					`[ "$(podman run --rm built sh -c 'ulimit -Hn')" = "$(ulimit -Hn)" ] && echo same limit`,
-					`echo "its own: $(podman run --rm built sh -c 'cat /proc/self/comm; ls /sys/class >/dev/null && touch /sys/mine 2>/dev/null || echo no writing')"`,
-				)
-				want := []string{"ran: before first: [] in the built image", "same limit", "its own: cat", "no writing"}
-				if user == "root" { // without the environment the two have one configuration
-					j.Script = append(j.Script, `echo "bare: $(env -i HOME="$HOME" PATH="$PATH" podman run --rm built | paste -sd " ")"`)
-					want = append(want, "bare: before first: [] in the built image")
-				}
-				j.Image.User = user
-				harness.WantLines(t, p.Succeed(t, j), want...)
-			})
-		}
+	for _, c := range harness.Some(2, harness.Pairs([]string{"buildah", "buildah-trixie"}, []string{"root", "builder"})...) {
+		name, user := c[0], c[1]
+		t.Run(name+" as "+user, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{})
+			j := harness.Job(t, name, cacheContext(),
+				"podman build --tag built --build-arg TURN=first context",
+				`echo "ran: $(podman run --rm built | paste -sd " ")"`,
+				`[ "$(podman run --rm built sh -c 'ulimit -Hn')" = "$(ulimit -Hn)" ] && echo same limit`,
+				`echo "its own: $(podman run --rm built sh -c 'cat /proc/self/comm; ls /sys/class >/dev/null && touch /sys/mine 2>/dev/null || echo no writing')"`,
+			)
+			want := []string{"ran: before first: [] in the built image", "same limit", "its own: cat", "no writing"}
+			if user == "root" { // without the environment the two have one configuration
+				j.Script = append(j.Script, `echo "bare: $(env -i HOME="$HOME" PATH="$PATH" podman run --rm built | paste -sd " ")"`)
+				want = append(want, "bare: before first: [] in the built image")
+			}
+			j.Image.User = user
+			harness.WantLines(t, p.Succeed(t, j), want...)
+		})
 	}
 }
 
@@ -89,7 +88,7 @@ func TestCacheMountsOfParallelJobs(t *testing.T) {
 			`ls -d "$TMPDIR"/buildah-cache* >/dev/null && echo cache below TMPDIR`,
 			`echo "ran: $(podman --remote --url `+url+` run --rm built | paste -sd " ")"`)
 	}
-	for name, c := range map[string]struct {
+	for name, c := range harness.SomeOf(2, map[string]struct {
 		build          string
 		local, service bool
 	}{
@@ -97,7 +96,7 @@ func TestCacheMountsOfParallelJobs(t *testing.T) {
 			`echo "ran: $(cat "$(buildah mount "$(buildah from built)")/before") in the built image"`)},
 		"in a job":  {build: "podman system service --time 0 unix:///tmp/podman.sock &\n" + remote("unix:///tmp/podman.sock")},
 		"a service": {build: remote("tcp://podman:8080"), service: true},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{})
@@ -152,7 +151,7 @@ func TestBuildPushRun(t *testing.T) {
 	g := harness.NewGitLab(t)
 	sha := g.Commit(t, "group/project", map[string]string{"Dockerfile": harness.Lines("FROM scratch", "COPY busybox /bin/busybox",
 		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`, "CMD echo in the built image", "")})
-	for _, user := range []string{"root", "builder"} {
+	for _, user := range harness.Some(1, "root", "builder") {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{})

@@ -45,14 +45,14 @@ func wantJobsFault(t testing.TB, r *runner.Result, texts ...string) {
 // the driver's memory is bounded, and so is its time.
 func TestHostileAgentInJob(t *testing.T) {
 	t.Parallel()
-	for mode, texts := range map[string][]string{
+	for mode, texts := range harness.SomeOf(3, map[string][]string{
 		"flood":  {"the agent in the job's container", "more than 1MiB"},
 		"errors": {"the agent in the job's container", "more than 64KiB"},
 		"stop":   {"the agent in the job's container", "has not answered"},
 		"bomb":   {"the agent in the job's container"},
 		"deep":   {"the agent in the job's container"},
 		"nobody": {"the agent in the job's container", "-7"},
-	} {
+	}) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			wantJobsFault(t, hostilePlace(t, harness.Settings{}).Runner.Play(hostile(t, mode, "true")), texts...)
@@ -63,11 +63,11 @@ func TestHostileAgentInJob(t *testing.T) {
 // The same in the container of a service, which is looked at as well.
 func TestHostileAgentInService(t *testing.T) {
 	t.Parallel()
-	for mode, texts := range map[string][]string{
+	for mode, texts := range harness.SomeOf(1, map[string][]string{
 		"flood": {"service gsx-test/hostile-agent:latest", "more than 1MiB"},
 		"stop":  {"service gsx-test/hostile-agent:latest", "has not answered"},
 		"bomb":  {"service gsx-test/hostile-agent:latest"},
-	} {
+	}) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			j := harness.Job(t, "bookworm", "true")

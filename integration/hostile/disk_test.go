@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,20 +22,17 @@ import (
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// hostileJobs fill a disk four times over with what they leave.
-const hostileJobs = 40
-
 // hostileDisk is the size of the engine's disk, what is to stay free there, and what
-// each job leaves in each of /builds, /cache and an image, all in MiB; it writes a third
-// of that to its container's log. So many jobs run at a time.
-type hostileDisk struct{ size, free, part, atOnce int }
+// each of the jobs leaves in each of /builds, /cache and an image, all in MiB; it writes a
+// third of that to its container's log. Together they fill the disk four times.
+type hostileDisk struct{ size, free, part, jobs int }
 
-// hostileDiskSize is a twentieth of the whole thing unless that is asked for.
+// hostileDiskSize is a twentieth of the whole test, with fewer jobs, unless that is asked for.
 func hostileDiskSize() hostileDisk {
 	if os.Getenv("GSX_FULL_DISK") == "1" {
-		return hostileDisk{20 << 10, 0, 620, 1} // with the default of what is to stay free
+		return hostileDisk{20 << 10, 0, 620, 40} // with the default of what is to stay free
 	}
-	return hostileDisk{1 << 10, 230, 31, 2} // that is what two jobs write before anybody looks
+	return hostileDisk{1 << 10, 280, 82, 15} // one job writes 273 MiB after the check
 }
 
 // hostileImage puts an image into the registry with so many MiB that no other has.
@@ -71,7 +66,7 @@ func hostileImage(t *testing.T, r *registry.Registry, n, size int) (ref string) 
 	return ref
 }
 
-// Forty jobs of as many projects each leave much in /builds, /cache, an image and a log
+// Jobs of as many projects each leave much in /builds, /cache, an image and a log
 // on the engine's disk, four times what it has in all. Every one of them runs. What
 // they leave is removed in time, and nothing that no job brought is.
 func TestHostileDiskFillsUp(t *testing.T) {
@@ -104,43 +99,28 @@ func TestHostileDiskFillsUp(t *testing.T) {
 	p := harness.NewPlace(t, harness.Settings{Host: e.Host, Keep: true, Other: storage})
 	before := e.Snapshot(t, p)
 
-	var refs [hostileJobs]string
-	left, lowest := int64(0), &atomic.Int64{}
-	lowest.Store(harness.FreeSpace(t, folder))
-	work := make(chan int)
-	var wg sync.WaitGroup
-	for range size.atOnce {
-		wg.Go(func() {
-			for n := range work {
-				j := harness.RegistryJob(t, refs[n], "always")
-				j.ID, j.ProjectID = harness.NewProject(), harness.NewProject()
-				j.Script = []string{
-					fmt.Sprintf("head -c %dM /dev/zero >/builds/filler", size.part),
-					fmt.Sprintf("head -c %dM /dev/zero >/cache/filler", size.part),
-					fmt.Sprintf("head -c %dM /dev/zero | tr '\\0' x | fold -w 1000 >/proc/1/fd/1", size.part/3),
-					"echo job is done",
-				}
-				j = harness.With(j, runner.Variable{Key: "DOCKER_AUTH_CONFIG", Value: harness.AuthConfig(r.Address, registry.Password), Raw: true})
-				result := p.Runner.Play(j)
-				free := harness.FreeSpace(t, folder)
-				if result.Outcome != runner.Success || !result.Call(runner.StageBuild).Output.Has("job is done") {
-					t.Errorf("job %d of %d with %d MiB free on the disk after it: %s", n+1, hostileJobs, free>>20, result)
-				}
-				lowest.Store(min(lowest.Load(), free))
-			}
-		})
-	}
-	for n := range hostileJobs {
+	refs := make([]string, size.jobs)
+	left, lowest := int64(0), harness.FreeSpace(t, folder)
+	for n := range refs {
 		refs[n] = hostileImage(t, r, n, size.part)
 		left += int64(3*size.part+size.part/3) << 20
-		work <- n
-		if t.Failed() {
-			break
+		j := harness.RegistryJob(t, refs[n], "always")
+		j.ID, j.ProjectID = harness.NewProject(), harness.NewProject()
+		j.Script = []string{
+			fmt.Sprintf("head -c %dM /dev/zero >/builds/filler", size.part),
+			fmt.Sprintf("head -c %dM /dev/zero >/cache/filler", size.part),
+			fmt.Sprintf("head -c %dM /dev/zero | tr '\\0' x | fold -w 1000 >/proc/1/fd/1", size.part/3),
+			"echo job is done",
 		}
+		j = harness.With(j, runner.Variable{Key: "DOCKER_AUTH_CONFIG", Value: harness.AuthConfig(r.Address, registry.Password), Raw: true})
+		result := p.Runner.Play(j)
+		free := harness.FreeSpace(t, folder)
+		if result.Outcome != runner.Success || !result.Call(runner.StageBuild).Output.Has("job is done") {
+			t.Fatalf("job %d of %d with %d MiB free on the disk after it: %s", n+1, size.jobs, free>>20, result)
+		}
+		lowest = min(lowest, free)
 	}
-	close(work)
-	wg.Wait()
-	if left < 4*int64(size.size)<<20 && !t.Failed() {
+	if left < 4*int64(size.size)<<20 {
 		t.Errorf("the jobs left only %d MiB on a disk of %d", left>>20, size.size)
 	}
 	there := 0
@@ -150,7 +130,7 @@ func TestHostileDiskFillsUp(t *testing.T) {
 		}
 	}
 	t.Logf("%d jobs left %d MiB on a disk of %d MiB; least free between jobs %d MiB, at the end %d MiB; %d images are still there",
-		hostileJobs, left>>20, size.size, lowest.Load()>>20, harness.FreeSpace(t, folder)>>20, there)
+		size.jobs, left>>20, size.size, lowest>>20, harness.FreeSpace(t, folder)>>20, there)
 
 	client, err := product.New(e.Host, time.Minute)
 	if err != nil {

@@ -40,7 +40,7 @@ func killed(t testing.TB, p *harness.Place, j runner.Job) {
 func TestHostileFileVariables(t *testing.T) {
 	t.Parallel()
 	const look = "grep -rs s3cret-of-a-killed-job /builds /cache || echo nothing is found"
-	for name, c := range map[string]struct {
+	for name, c := range harness.SomeOf(4, map[string]struct {
 		plant  string // the script of an author's earlier job
 		victim func(*runner.Job)
 		thief  func(*runner.Job)
@@ -61,7 +61,7 @@ func TestHostileFileVariables(t *testing.T) {
 		"an entrypoint, before prepare has looked": {thief: func(j *runner.Job) {
 			j.Image.Entrypoint = []string{"sh", "-c", `cp -a /builds /cache/stolen; exec "$@"`, "sh"}
 		}},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{Keep: true})

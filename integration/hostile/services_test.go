@@ -15,7 +15,7 @@ func TestHostileServices(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
 	long := strings.Repeat("x", 100_000)
-	for name, change := range map[string]func(*runner.Image){
+	for name, change := range harness.SomeOf(6, map[string]func(*runner.Image){
 		"alias with a path":         func(s *runner.Image) { s.Alias = "../../etc" },
 		"alias with quotes":         func(s *runner.Image) { s.Alias = `a"b'$(id)` },
 		"alias in unicode":          func(s *runner.Image) { s.Alias = "dätenbank" },
@@ -32,7 +32,7 @@ func TestHostileServices(t *testing.T) {
 		"nothing to run":            func(s *runner.Image) { s.Entrypoint, s.Command = []string{""}, nil },
 		"command that is not there": func(s *runner.Image) { s.Command = []string{"no-such-command\nERROR: x"} },
 		"port that is none":         func(s *runner.Image) { s.Variables = []runner.Variable{runner.Var("HEALTHCHECK_TCP_PORT", "80;id")} },
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			j := harness.Job(t, "bookworm", "true")
@@ -54,7 +54,7 @@ func TestHostileServices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := harness.Job(t, "bookworm", "getent hosts x a")
+			j := harness.Job(t, "bookworm", "getent hosts x")
 			s := harness.ShellService(t, "x", harness.Stay)
 			change(&s)
 			j.Services = []runner.Image{s}

@@ -35,7 +35,7 @@ func TestHostileLimitsAreTold(t *testing.T) {
 	const eats = `big=$(head -c 600000000 /dev/zero | tr "\\0" x)`
 	const forks = `sh -c 'for n in $(seq 200); do sleep 60 & done'`
 	config := harness.Settings{Other: "[resources]\nmemory = \"300m\"\npids_limit = 70\n[job.overrides]\nmemory = \"1g\"\npids_limit = 100\n[storage]\nsize = \"512MiB\""}
-	for name, c := range map[string]struct {
+	for name, c := range harness.SomeOf(4, map[string]struct {
 		variables []runner.Variable
 		script    []string
 		warning   []string // none when empty
@@ -48,7 +48,7 @@ func TestHostileLimitsAreTold(t *testing.T) {
 		"processes":          {nil, []string{forks}, []string{"limit of 70 processes", "resources.pids_limit", "EXECUTOR_PIDS_LIMIT"}, runner.ScriptFailure},
 		"storage":            {nil, []string{"head -c 800m /dev/zero >/var/lib/containers/big"}, []string{"storage.size", "512MiB"}, runner.ScriptFailure},
 		"none of them":       {nil, []string{"exit 137"}, nil, runner.ScriptFailure},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := harness.NewPlace(t, config).Runner.Play(harness.With(harness.Job(t, "bookworm", c.script...), c.variables...))

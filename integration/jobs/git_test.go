@@ -114,20 +114,19 @@ func TestTMPDIRInTheProject(t *testing.T) {
 	t.Parallel()
 	g := harness.NewGitLab(t)
 	sha := g.Commit(t, "group/project", map[string]string{"file": "text\n"})
-	for _, image := range []string{"bookworm", "user1000"} {
-		for _, strategy := range []string{"fetch", "clone"} {
-			t.Run(image+" "+strategy, func(t *testing.T) {
-				t.Parallel()
-				p := harness.NewPlace(t, harness.Settings{Keep: true, Other: "[helper]\nmode = \"job\"\n"})
-				project := harness.NewProject()
-				for range 2 {
-					j := harness.With(g.Job(harness.Job(t, image, "cat file", `echo "mode $(stat -c %a "$TMPDIR")"`, `mktemp >/dev/null && mktemp -d >/dev/null && echo "in $TMPDIR"`), sha),
-						runner.Var("GIT_STRATEGY", strategy), runner.Var("TMPDIR", "$CI_PROJECT_DIR/tmp"))
-					j.ProjectID = project
-					harness.WantLines(t, p.Succeed(t, j), "text", "mode 1777", "in /builds/group/project/tmp")
-				}
-			})
-		}
+	for _, c := range harness.Some(2, harness.Pairs([]string{"bookworm", "user1000"}, []string{"fetch", "clone"})...) {
+		image, strategy := c[0], c[1]
+		t.Run(image+" "+strategy, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{Keep: true, Other: "[helper]\nmode = \"job\"\n"})
+			project := harness.NewProject()
+			for range 2 {
+				j := harness.With(g.Job(harness.Job(t, image, "cat file", `echo "mode $(stat -c %a "$TMPDIR")"`, `mktemp >/dev/null && mktemp -d >/dev/null && echo "in $TMPDIR"`), sha),
+					runner.Var("GIT_STRATEGY", strategy), runner.Var("TMPDIR", "$CI_PROJECT_DIR/tmp"))
+				j.ProjectID = project
+				harness.WantLines(t, p.Succeed(t, j), "text", "mode 1777", "in /builds/group/project/tmp")
+			}
+		})
 	}
 }
 

@@ -56,8 +56,8 @@ func TestKillMatrixPrepare(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
 	compare := p.Unchanged(t)
-	n := 1
-	for ; ; n++ {
+	n, step := 1, harness.Step(3)
+	for ; ; n += step {
 		j := killMatrixJob(t)
 		call := killing(t, p, n).Session(t, j).Prepare(t.Context())
 		harness.WantCleanup(t, p.Session(t, j))
@@ -75,7 +75,7 @@ func TestKillMatrixPrepare(t *testing.T) {
 	if n < 10 {
 		t.Errorf("prepare passed only %d points", n-1)
 	}
-	t.Logf("prepare was killed at each of %d points; each time one cleanup left nothing", n-1)
+	t.Logf("prepare was killed at %d points, each %d after the other; each time one cleanup left nothing", (n-1)/step, step)
 }
 
 // An engine that is killed while it makes a volume has it without labels when it
@@ -136,8 +136,8 @@ func TestKillMatrixCleanup(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
 	compare := p.Unchanged(t)
-	n := 1
-	for ; ; n++ {
+	n, step := 1, harness.Step(3)
+	for ; ; n += step {
 		j := killMatrixJob(t)
 		s := p.Session(t, j)
 		if call := s.Prepare(t.Context()); call.Err != nil {
@@ -161,7 +161,7 @@ func TestKillMatrixCleanup(t *testing.T) {
 	if n < 10 {
 		t.Errorf("cleanup passed only %d points", n-1)
 	}
-	t.Logf("cleanup was killed at each of %d points; each time the next one left nothing", n-1)
+	t.Logf("cleanup was killed at %d points, each %d after the other; each time the next one left nothing", (n-1)/step, step)
 }
 
 // The driver is killed in the middle of a build, whose mounts and

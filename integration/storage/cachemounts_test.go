@@ -32,7 +32,7 @@ func marking(tool string) []string {
 // Cache mounts go from job to job of one project, and nowhere else.
 func TestKeptCacheMounts(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"buildah", "buildah-trixie"} {
+	for _, name := range harness.Some(1, "buildah", "buildah-trixie") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{Keep: true, Other: keepCacheMounts})
@@ -84,7 +84,7 @@ func TestKeptCacheMounts(t *testing.T) {
 // the other, across containers.
 func TestKeptCacheMountsOfParallelJobs(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"buildah", "buildah-trixie"} {
+	for _, name := range harness.Some(1, "buildah", "buildah-trixie") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{Keep: true, Other: keepCacheMounts})
@@ -119,7 +119,7 @@ func TestKeptCacheMountsOfParallelJobs(t *testing.T) {
 // project runs.
 func TestKeptCacheMountsAreBounded(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"buildah", "buildah-trixie"} {
+	for _, name := range harness.Some(1, "buildah", "buildah-trixie") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{Keep: true, Run: `kill_grace = "2s"`, Other: keepCacheMounts + "cache_mounts_size = \"50MiB\"\n[gc]\ninterval = \"0s\""})

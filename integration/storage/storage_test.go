@@ -23,67 +23,67 @@ func drivers(name, prefix string) string {
 // each user's own, and Podman databases that say overlay.
 func TestStorageDriverSurvivesEveryEscape(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"escape", "escape-trixie"} {
-		for _, user := range []string{"root", "builder"} {
-			t.Run(name+" as "+user, func(t *testing.T) {
-				t.Parallel()
-				const bare = "env -i PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 HOME=$HOME"
-				own := "/var/lib/containers/users/1000/storage"
-				other := "sudo PODMAN_IGNORE_CGROUPSV1_WARNING=1"
-				if user == "root" {
-					own = "/var/lib/containers/storage"
-					other = "sudo -u builder -H PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+	for _, c := range harness.Some(2, harness.Pairs([]string{"escape", "escape-trixie"}, []string{"root", "builder"})...) {
+		name, user := c[0], c[1]
+		t.Run(name+" as "+user, func(t *testing.T) {
+			t.Parallel()
+			const bare = "env -i PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 HOME=$HOME"
+			own := "/var/lib/containers/users/1000/storage"
+			other := "sudo PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+			if user == "root" {
+				own = "/var/lib/containers/storage"
+				other = "sudo -u builder -H PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+			}
+			j := harness.With(harness.Job(t, name,
+				"export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
+				drivers("plain", ""),
+				drivers("bare", bare),
+				drivers("options", "env STORAGE_OPTS="),
+				drivers("no driver", "env -u STORAGE_DRIVER"),
+				drivers("no configuration", "env -u CONTAINERS_STORAGE_CONF -u STORAGE_DRIVER -u STORAGE_OPTS"),
+				drivers("another user", other),
+				// What a systemd unit is started with.
+				drivers("unit", `env -i HOME=$HOME PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 $(sed -n 's/^DefaultEnvironment=//p' /etc/systemd/system.conf.d/*.conf | tr -d '"')`),
+				"rm -rf ~/.config/containers && mkdir -p ~/.config/containers",
+				`printf '[storage]\ndriver = "overlay"\n' >~/.config/containers/storage.conf`,
+				drivers("own file", ""),
+				drivers("own file bare", bare),
+				drivers("own file elsewhere", `env XDG_CONFIG_HOME=$HOME/.config`),
+			), runner.Var("STORAGE_DRIVER", "overlay"), runner.Var("STORAGE_OPTS", "overlay.mount_program=/usr/bin/fuse-overlayfs"),
+				runner.Var("CONTAINERS_STORAGE_CONF", "/root/.config/containers/storage.conf"))
+			j.Image.User = user
+			r := harness.NewPlace(t, harness.Settings{}).Succeed(t, j)
+			for _, way := range []string{"plain", "bare", "options", "no driver", "no configuration", "unit", "own file", "own file bare", "own file elsewhere"} {
+				harness.WantLines(t, r, way+": vfs vfs "+own)
+			}
+			others := "/var/lib/containers/storage"
+			if user == "root" {
+				others = "/var/lib/containers/users/1000/storage"
+			}
+			harness.WantLines(t, r, "another user: vfs vfs "+others)
+			for _, variable := range []string{"STORAGE_DRIVER", "STORAGE_OPTS", "CONTAINERS_STORAGE_CONF"} {
+				if n := strings.Count(r.Call("prepare").Output.String(), "job variable "+variable+" is overridden"); n != 1 {
+					t.Errorf("%d lines tell that %s is overridden\n%s", n, variable, r.Call("prepare"))
 				}
-				j := harness.With(harness.Job(t, name,
-					"export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
-					drivers("plain", ""),
-					drivers("bare", bare),
-					drivers("options", "env STORAGE_OPTS="),
-					drivers("no driver", "env -u STORAGE_DRIVER"),
-					drivers("no configuration", "env -u CONTAINERS_STORAGE_CONF -u STORAGE_DRIVER -u STORAGE_OPTS"),
-					drivers("another user", other),
-					// What a systemd unit is started with.
-					drivers("unit", `env -i HOME=$HOME PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 $(sed -n 's/^DefaultEnvironment=//p' /etc/systemd/system.conf.d/*.conf | tr -d '"')`),
-					"rm -rf ~/.config/containers && mkdir -p ~/.config/containers",
-					`printf '[storage]\ndriver = "overlay"\n' >~/.config/containers/storage.conf`,
-					drivers("own file", ""),
-					drivers("own file bare", bare),
-					drivers("own file elsewhere", `env XDG_CONFIG_HOME=$HOME/.config`),
-				), runner.Var("STORAGE_DRIVER", "overlay"), runner.Var("STORAGE_OPTS", "overlay.mount_program=/usr/bin/fuse-overlayfs"),
-					runner.Var("CONTAINERS_STORAGE_CONF", "/root/.config/containers/storage.conf"))
-				j.Image.User = user
-				r := harness.NewPlace(t, harness.Settings{}).Succeed(t, j)
-				for _, way := range []string{"plain", "bare", "options", "no driver", "no configuration", "unit", "own file", "own file bare", "own file elsewhere"} {
-					harness.WantLines(t, r, way+": vfs vfs "+own)
-				}
-				others := "/var/lib/containers/storage"
-				if user == "root" {
-					others = "/var/lib/containers/users/1000/storage"
-				}
-				harness.WantLines(t, r, "another user: vfs vfs "+others)
-				for _, variable := range []string{"STORAGE_DRIVER", "STORAGE_OPTS", "CONTAINERS_STORAGE_CONF"} {
-					if n := strings.Count(r.Call("prepare").Output.String(), "job variable "+variable+" is overridden"); n != 1 {
-						t.Errorf("%d lines tell that %s is overridden\n%s", n, variable, r.Call("prepare"))
-					}
-				}
-			})
-		}
+			}
+		})
 	}
 }
 
 // The same of units of systemd's, which are started with an empty environment.
 func TestStorageDriverInSystemdUnits(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"escape", "escape-trixie"} {
+	for _, name := range harness.Some(1, "escape", "escape-trixie") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			script := []string{}
 			for _, user := range []string{"root", "builder"} {
+				// Rootless Podman leaves a process that ignores SIGTERM: by default, systemd would wait 90 s for it.
 				script = append(script,
 					harness.Lines("cat >/usr/local/bin/tell-"+user+" <<'END'", "#!/bin/sh", "export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
 						drivers(user, ""), `echo "`+user+` has $TMPDIR"`, "END", "chmod 755 /usr/local/bin/tell-"+user),
 					harness.Lines("cat >/etc/systemd/system/tell-"+user+".service <<END", "[Service]", "Type=oneshot", "User="+user,
-						"ExecStart=/usr/local/bin/tell-"+user, "StandardOutput=truncate:/tmp/"+user, "StandardError=truncate:/tmp/"+user+".err", "END"))
+						"ExecStart=/usr/local/bin/tell-"+user, "KillMode=process", "StandardOutput=truncate:/tmp/"+user, "StandardError=truncate:/tmp/"+user+".err", "END"))
 			}
 			j := harness.With(harness.Job(t, name, append(script, "systemctl daemon-reload",
 				"systemctl start tell-root.service tell-builder.service || cat /tmp/*.err", "cat /tmp/root /tmp/builder",
