@@ -123,7 +123,7 @@ func (g Grip) mountedIn(ctx context.Context, s space) (space, bool) {
 		s.Processes = s.Processes[n:]
 		mounted := false
 		err := scanMounts(ctx, strconv.Itoa(p.PID), maxMounts, func(m *mountinfo.Info) bool {
-			if g.mountedAs(m) && !g.copied(m) {
+			if g.mountedAs(m) && !g.copied(m) && !g.another(m) {
 				s.At, mounted = m.Mountpoint, true
 			}
 			return !mounted

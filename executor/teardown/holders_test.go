@@ -181,6 +181,88 @@ func TestHoldersOfAFileSystem(t *testing.T) {
 	}
 }
 
+// The kernel gives the number of a file system that is gone to the next one. A container that was
+// being started while the file system was there had a copy of its mount, and may have another
+// file system with that number afterwards.
+func TestNumberOfAnotherFileSystem(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	mount := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+			t.Fatal(err, string(out))
+		}
+	}
+	dir, at, turn := folder(t, "held"), folder(t, "at"), filepath.Join(folder(t), "turn")
+	mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", dir)
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	if out, err := exec.Command("mkfifo", turn).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	other := exec.Command("unshare", "-m", "bash", "-c", `echo "ready" && umount "$1" && read <"$3" &&
+		number=$REPLY && for n in $(seq 100); do
+			mkdir "$2/$n" && mount -t tmpfs -o size=2m tmpfs "$2/$n" || exit
+			if mountpoint -d "$2/$n" | grep -qxF "$number"; then break; fi
+		done && echo "again" && exec sleep 60`, "bash", dir, at, turn)
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
+	if _, err := io.ReadFull(out, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	g := gripOf(t, dir)
+	// The Grip of a look before it unmounted its copy.
+	number, _ := exec.Command("mountpoint", "-d", dir).Output()
+	id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", other.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.spaces = []space{{ID: id, Processes: []process{{other.Process.Pid, proc.Started(other.Process.Pid)}}, At: dir}}
+	if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	if err := os.WriteFile(turn, number, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	for from, g := range map[string]Grip{"as it was found": g, "from a journal": ParseGrip(dir, g.String())} {
+		if now, held := g.Still(t.Context()); held {
+			t.Errorf("%s: %v", from, now.holders())
+		}
+	}
+}
+
+// The same of a block device, which is known by the number of its attachment.
+func TestNumberOfAnotherAttachment(t *testing.T) {
+	own, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return identity(m) == "" || m.Major == 0, false })
+	if err != nil || len(own) == 0 {
+		t.Skip("no mount of a block device with a diskseq", err)
+	}
+	m := own[0]
+	holder := started(t, "unshare", "-m", "sh", "-c", "echo ready; exec sleep 60")
+	id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", holder.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := Grip{target: target{Path: "/held", Mount: numbers{m.Major, m.Minor}, Whole: true, Identity: identity(m)},
+		spaces: []space{{ID: id, Processes: []process{{holder.Process.Pid, proc.Started(holder.Process.Pid)}}}}}
+	if _, held := g.Still(t.Context()); !held {
+		t.Error("the same attachment is not held")
+	}
+	g.Identity += "0"
+	if now, held := g.Still(t.Context()); held {
+		t.Errorf("%v", now.holders())
+	}
+}
+
 // A container can name its folders, mounts and their sources as it likes: that holds
 // nothing of ours, delays nobody and is in nobody's message.
 func TestPretendedHolders(t *testing.T) {

@@ -2,6 +2,8 @@ package teardown
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +27,9 @@ type target struct {
 	// Path within that file system. Both are empty if unknown.
 	Mount numbers `json:"mount"`
 	Root  string  `json:"root,omitempty"`
+	// Identity tells the file system from a later one with the same device number: the kernel
+	// gives the number to another as soon as the first is gone. Empty if unknown.
+	Identity string `json:"identity,omitempty"`
 	// Special is the number of the block device at Path; 0 if Path is none.
 	Special uint64 `json:"special,omitempty"`
 }
@@ -53,6 +58,7 @@ func targets(ctx context.Context, paths []string) []target {
 		if s.Mode&unix.S_IFMT == unix.S_IFBLK {
 			t.Special = unix.Mkdev(s.Rdev_major, s.Rdev_minor)
 			t.Mount = numbers{int(s.Rdev_major), int(s.Rdev_minor)}
+			t.Identity = attachment(t.Mount)
 		} else if s.Mask&unix.STATX_MNT_ID != 0 { // since Linux 5.8
 			mounts[s.Mnt_id] = append(mounts[s.Mnt_id], len(all))
 		}
@@ -76,6 +82,42 @@ func (t *target) on(m *mountinfo.Info) {
 	}
 	t.Mount, t.Root = numbers{m.Major, m.Minor}, filepath.Join(m.Root, below)
 	t.Whole = below == "." && m.Root == "/"
+	t.Identity = identity(m)
+}
+
+// identity is that of the file system of a mount. On a block device, it is the number of the
+// device's attachment, which is unique (since Linux 5.15). Otherwise it is made of the type
+// and the options, of which those of an overlay have its folders.
+func identity(m *mountinfo.Info) string {
+	if m.Major != 0 {
+		return attachment(numbers{m.Major, m.Minor})
+	}
+	hash := fnv.New64a()
+	fmt.Fprint(hash, m.FSType)
+	for option := range strings.SplitSeq(m.VFSOptions, ",") {
+		if option != "rw" && option != "ro" { // may change
+			fmt.Fprint(hash, ",", option)
+		}
+	}
+	return fmt.Sprintf("%s %016x", m.FSType, hash.Sum64())
+}
+
+// attachment is the identity of what is attached to a block device; empty if unknown.
+func attachment(device numbers) string {
+	seq, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/diskseq", device.Major, device.Minor))
+	if err != nil {
+		return ""
+	}
+	return "diskseq " + strings.TrimSpace(string(seq))
+}
+
+// another reports whether a mount with the target's device number is of another file system.
+func (t target) another(m *mountinfo.Info) bool {
+	if t.Identity == "" {
+		return false
+	}
+	is := identity(m)
+	return is != "" && is != t.Identity
 }
 
 // statxFlags ask no file server and trigger no automount.

@@ -52,7 +52,7 @@ func TestCleanupAfterAKilledPrepare(t *testing.T) {
 	j := harness.Job(t, "bookworm", "true")
 	compare := p.Unchanged(t)
 	done := false
-	for delay := 10 * time.Millisecond; !done && delay < 10*time.Second; delay = delay * 5 / 4 {
+	for delay := 10 * time.Millisecond; !done && delay < time.Minute; delay = delay * 5 / 4 {
 		s := p.Configured(t, j)
 		process := s.StartPrepare()
 		if _, err := process.Wait(delay); err == nil {
