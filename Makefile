@@ -5,7 +5,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies bench bench-storage lint packages clean
+.PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
@@ -67,6 +67,13 @@ fuzz: ## Run every fuzz target of the repository
 # `make test` tries some of them.
 test-lies: packages ## Test every fault of a lying engine at every call
 	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration/removal
+
+# `make test` runs 30. The benchmark counts what each isolation loses, in hours.
+test-output: packages ## Run `buildah run` 2,000 times beside two busy loops: no output may be lost
+	GSX_OUTPUT_RUNS=2000 $(GO) test -count=1 -parallel 1 -timeout 6h -v -run TestBuildahLosesNoOutput ./integration/cases
+
+bench-output: packages ## Measure what each isolation of Buildah loses: the table of docs/cases/buildah.md
+	$(GO) test -run '^$$' -bench BenchmarkBuildahIsolations -benchtime 1x -timeout 24h -v ./integration/cases
 
 bench-storage: packages ## Measure what storage costs: the figures of docs/storage.md
 	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration/storage

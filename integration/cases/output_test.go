@@ -1,0 +1,146 @@
+package cases
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/runner"
+)
+
+// With isolation oci, which works for root, no run of a command loses its output, beside two busy loops:
+// a script can trust $(buildah run ...). `make test-output` runs 2,000 of them.
+func TestBuildahLosesNoOutput(t *testing.T) {
+	t.Parallel()
+	runs := runsOf(t, 30)
+	for _, image := range []string{"buildah", "buildah-trixie"} {
+		t.Run(image, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{})
+			p.Runner.StageTimeout = 2 * time.Hour
+			j := harness.Job(t, image, harness.BusyboxContext(),
+				"buildah build --quiet --tag base context >/dev/null && buildah from --name c base >/dev/null",
+				countLost(runs, "--isolation oci --network host", "echo X"), fmt.Sprintf(`echo "$lost of %d lost"`, runs),
+				countLost(runs, "--isolation oci --network host", "sh -c 'echo X; exit 3' 2>/dev/null"), fmt.Sprintf(`echo "$lost of %d lost, of a command that fails"`, runs))
+			// A slow reader always loses with chroot what does not fit into its pipe.
+			j.Script = append(j.Script, `echo "$(buildah run --isolation oci --network host c -- head -c 120000 /dev/zero | (sleep 5; wc -c)) of 120000"`)
+			j.Timeout = 0
+			harness.WantLines(t, p.Succeed(t, j), "120000 of 120000", fmt.Sprintf("0 of %d lost", runs), fmt.Sprintf("0 of %d lost, of a command that fails", runs))
+		})
+	}
+}
+
+// countLost runs `buildah run FLAGS c COMMAND` that many times beside two busy loops, and counts in $lost
+// how often the output was not "X".
+func countLost(runs int, flags, command string) string {
+	return harness.Lines(
+		"for n in 1 2; do (while :; do :; done) & busy=\"$busy $!\"; done",
+		fmt.Sprintf("lost=0; for n in $(seq %d); do [ \"$(buildah run %s c -- %s)\" = X ] || lost=$((lost + 1)); done", runs, flags, command),
+		"kill $busy; busy=; wait",
+	)
+}
+
+// runsOf is the number in the environment, or less.
+func runsOf(t testing.TB, less int) int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("GSX_OUTPUT_RUNS"), strconv.Itoa(less)))
+	if err != nil || n < 1 {
+		t.Fatalf("GSX_OUTPUT_RUNS: %v", err)
+	}
+	return n
+}
+
+// isolationCase is a row of the table of docs/cases/buildah.md.
+type isolationCase struct{ image, user, isolation, runtime string }
+
+type isolationResult struct {
+	fault        string // why it does not work
+	wall         float64
+	lost, failed int
+	service      string // whether a RUN line finds a service of the job by its name
+}
+
+// BenchmarkBuildahIsolations rebuilds the table of docs/cases/buildah.md. GSX_OUTPUT_RUNS is the number of runs (1,000). GSX_OUTPUT_ONLY leaves out the rows that do not have
+// this text.
+func BenchmarkBuildahIsolations(b *testing.B) {
+	runs := runsOf(b, 1000)
+	var cases []isolationCase
+	for _, image := range []string{"buildah-runc", "buildah-runc-trixie"} {
+		for _, user := range []string{"root", "builder"} {
+			for _, how := range [][2]string{{"chroot", ""}, {"oci", "crun"}, {"oci", "runc"}, {"rootless", "crun"}} {
+				c := isolationCase{image, user, how[0], how[1]}
+				if strings.Contains(c.String(), os.Getenv("GSX_OUTPUT_ONLY")) {
+					cases = append(cases, c)
+				}
+			}
+		}
+	}
+	for b.Loop() {
+		found := make([]isolationResult, len(cases))
+		for n, c := range cases {
+			found[n] = c.measure(b, runs)
+			fmt.Println(c.row(found[n]))
+		}
+		fmt.Printf("\nOn %s, %d runs:\n\n| Buildah, user, isolation | ten RUN lines | lost | lost, if the command fails | finds a service |\n|---|---|---|---|---|\n", harness.World.Runtime, runs)
+		for n, c := range cases {
+			fmt.Println(c.row(found[n]))
+		}
+	}
+}
+
+func (c isolationCase) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", c.image, c.user, c.isolation, c.runtime))
+}
+
+func (c isolationCase) row(r isolationResult) string {
+	if r.fault != "" {
+		return fmt.Sprintf("| %s | `%s` | | | |", c, r.fault)
+	}
+	return fmt.Sprintf("| %s | %.1f s | %d | %d | %s |", c, r.wall, r.lost, r.failed, r.service)
+}
+
+func (c isolationCase) measure(b *testing.B, runs int) (r isolationResult) {
+	b.Helper()
+	p := harness.NewPlace(b, harness.Settings{})
+	p.Runner.StageTimeout = 2 * time.Hour
+	j := harness.With(harness.Job(b, c.image,
+		harness.BusyboxContext(),
+		// The first image is made with the isolation that works everywhere.
+		"buildah build --isolation chroot --quiet --tag base context >/dev/null && buildah from --name c base >/dev/null",
+		`buildah run c -- echo X >out 2>&1 || { echo "fault: $(tail -n 3 out | paste -sd' ')"; exit 0; }`,
+		harness.Lines("cat >context/Dockerfile <<'END'", "FROM base", strings.Repeat("RUN echo line >>/log\n", 10)+"END"),
+		"began=$(date +%s%N); buildah build --quiet --tag ten context >log 2>&1 || { tail -n 5 log; exit 1; }; ended=$(date +%s%N)",
+		"until getent hosts web >/dev/null; do sleep 0.1; done; address=$(getent hosts web | cut -d' ' -f1)",
+		`if buildah run c -- sh -c "nslookup web | grep -q $address" >/dev/null 2>&1; then found=yes; else found=no; fi`,
+		countLost(runs, "", "echo X")+"; first=$lost",
+		countLost(runs, "", "sh -c 'echo X; exit 3' 2>/dev/null"),
+		`echo "result $((ended - began)) $first $lost $found"`,
+	), runner.Var("BUILDAH_ISOLATION", c.isolation))
+	if c.runtime != "" {
+		j = harness.With(j, runner.Var("BUILDAH_RUNTIME", c.runtime))
+	}
+	j.Image.User, j.Timeout = c.user, 0
+	j.Services = []runner.Image{harness.ShellService(b, "web", harness.Stay)}
+	s := p.Ready(b, j)
+	call := s.Run(b.Context(), runner.StageBuild)
+	if call.Err != nil {
+		b.Error(c, call)
+		return isolationResult{fault: "the measurement failed"}
+	}
+	for line := range strings.Lines(call.Output.String()) {
+		if fault, ok := strings.CutPrefix(strings.TrimSpace(line), "fault: "); ok {
+			return isolationResult{fault: fault}
+		}
+		var wall float64
+		if n, _ := fmt.Sscanf(line, "result %f %d %d %s", &wall, &r.lost, &r.failed, &r.service); n == 4 {
+			r.wall = wall / 1e9
+			return r
+		}
+	}
+	b.Error(c, call)
+	return isolationResult{fault: "no result"}
+}

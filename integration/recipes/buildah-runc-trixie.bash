@@ -1,0 +1,3 @@
+# As buildah-trixie, with Debian's runc beside crun.
+from=buildah-trixie
+packages=(runc)

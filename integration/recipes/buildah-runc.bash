@@ -1,0 +1,3 @@
+# As buildah, with Debian's runc beside crun.
+from=buildah
+packages=(runc)
