@@ -35,7 +35,7 @@ func TestExamineIsAUse(t *testing.T) {
 	})}}
 	server.Start()
 	t.Cleanup(server.Close)
-	e, err := engine.New("unix://"+l.Addr().String(), time.Minute)
+	e, err := engine.New("unix://"+l.Addr().String(), time.Minute, engine.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestAwaitPortsReportsTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	e, err := engine.New("unix://"+path, time.Minute)
+	e, err := engine.New("unix://"+path, time.Minute, engine.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,13 +38,9 @@ type Engine struct {
 type TLS struct{ CA, Cert, Key string }
 
 // New makes the client and does not connect yet. Host is a URL: unix:///path,
-// tcp://host:port or ssh://[user@]host[:port][/path].
-func New(host string, timeout time.Duration) (*Engine, error) {
-	return NewTLS(host, timeout, TLS{})
-}
-
-// NewTLS is New with TLS for a tcp:// host; the zero TLS means none.
-func NewTLS(host string, timeout time.Duration, tls TLS) (*Engine, error) {
+// tcp://host:port or ssh://[user@]host[:port][/path]. TLS is for a tcp:// host; the zero TLS
+// means none.
+func New(host string, timeout time.Duration, tls TLS) (*Engine, error) {
 	options := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation()}
 	if path, ok := strings.CutPrefix(host, "unix://"); ok {
 		options = append(options, client.WithDialContext(dialer(path)))

@@ -35,7 +35,7 @@ func TestMakeFolderBesideAnother(t *testing.T) {
 		})}}
 		server.Start()
 		t.Cleanup(server.Close)
-		e, err := New("unix://"+socket, time.Minute)
+		e, err := New("unix://"+socket, time.Minute, TLS{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ func answering(t *testing.T, api, answer string) *Engine {
 	})}}
 	server.Start()
 	t.Cleanup(server.Close)
-	e, err := New("unix://"+socket, time.Minute)
+	e, err := New("unix://"+socket, time.Minute, TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestTLS(t *testing.T) {
 		"no TLS":               {"tcp://" + address, TLS{}, "it speaks TLS only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, err := NewTLS(c.host, time.Minute, c.tls)
+			e, err := New(c.host, time.Minute, c.tls)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +81,7 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	for _, missing := range []TLS{{CA: "/no/such"}, {CA: good.CA, Cert: "/no/such", Key: good.Key}} {
-		if _, err := NewTLS("tcp://"+address, time.Minute, missing); err == nil || !strings.Contains(err.Error(), "/no/such") {
+		if _, err := New("tcp://"+address, time.Minute, missing); err == nil || !strings.Contains(err.Error(), "/no/such") {
 			t.Error(err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestTLS(t *testing.T) {
 func TestPlainEngineBehindTLSSettings(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
-	e, err := NewTLS("tcp://"+strings.TrimPrefix(plain.URL, "http://"), time.Minute, TLS{CA: authority(t).Path("ca")})
+	e, err := New("tcp://"+strings.TrimPrefix(plain.URL, "http://"), time.Minute, TLS{CA: authority(t).Path("ca")})
 	if err != nil {
 		t.Fatal(err)
 	}

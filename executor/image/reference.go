@@ -51,28 +51,6 @@ const (
 
 var dockerHubHosts = []string{"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 
-// Canonical returns the same text for all names of an image: the registry in lower case,
-// without HTTPS's default port, and docker.io for Docker Hub; with the default tag if there is
-// none, and with the digest if there is one. An ID gets its algorithm as prefix. A name that
-// Check refuses is returned unchanged.
-func Canonical(ref string) string {
-	if id := idOf(ref); id != "" {
-		return string(id)
-	}
-	host, path, tag, digest := split(ref)
-	if path == "" {
-		return ref
-	}
-	name := host + "/" + path
-	if tag != "" {
-		name += ":" + tag
-	}
-	if digest != "" {
-		name += "@" + digest
-	}
-	return name
-}
-
 // split splits a name into the parts of its canonical form. A name without a tag has a digest.
 // Path is empty if ref is not a name.
 func split(ref string) (host, path, tag, digest string) {

@@ -40,9 +40,6 @@ type Entry struct {
 // IsDir reports whether the entry is a folder.
 func (e *Entry) IsDir() bool { return e.Stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// IsRegular reports whether the entry is a regular file.
-func (e *Entry) IsRegular() bool { return e.Stat.Mode&unix.S_IFMT == unix.S_IFREG }
-
 // Path returns the path of the entry, relative to the start of the walk.
 func (e *Entry) Path() string { return path.Join(path.Join(e.parents...), e.Name) }
 

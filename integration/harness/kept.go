@@ -13,7 +13,7 @@ import (
 // Kept gives what the product itself says and does about volumes that are kept.
 func (p *Place) Kept(t testing.TB) *kept.Store {
 	t.Helper()
-	e, err := engine.New(World.Engine.Host, time.Minute)
+	e, err := engine.New(World.Engine.Host, time.Minute, engine.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

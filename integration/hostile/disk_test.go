@@ -132,7 +132,7 @@ func TestHostileDiskFillsUp(t *testing.T) {
 	t.Logf("%d jobs left %d MiB on a disk of %d MiB; least free between jobs %d MiB, at the end %d MiB; %d images are still there",
 		size.jobs, left>>20, size.size, lowest>>20, harness.FreeSpace(t, folder)>>20, there)
 
-	client, err := product.New(e.Host, time.Minute)
+	client, err := product.New(e.Host, time.Minute, product.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ func TestHostileUnitsAreSandboxed(t *testing.T) {
 		}
 	}
 	openToAll(t, filepath.Join(dir, "engine.sock"))
-	e, err := engine.New(harness.World.Engine.Host, time.Minute)
+	e, err := engine.New(harness.World.Engine.Host, time.Minute, engine.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

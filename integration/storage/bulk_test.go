@@ -83,7 +83,7 @@ func twoHundredVolumes(t testing.TB) (loop, plain time.Duration) {
 	t.Helper()
 	p := harness.NewPlace(t, harness.Settings{})
 	compare := p.MachineUnchanged(t)
-	e, err := engine.New(harness.World.Engine.Host, time.Minute)
+	e, err := engine.New(harness.World.Engine.Host, time.Minute, engine.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}

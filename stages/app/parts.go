@@ -27,7 +27,7 @@ type Parts struct {
 // With connects to the engine and calls do.
 func (a *App) With(do func(*Parts) error) error {
 	where := a.Config.Engine
-	e, err := engine.NewTLS(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
+	e, err := engine.New(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
 	if err != nil {
 		return err
 	}

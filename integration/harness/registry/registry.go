@@ -29,7 +29,7 @@ type Registry struct {
 }
 
 // Start builds the server from its module in repo and starts it with its files
-// in dir. It ends with Stop, and with this process.
+// in dir. It ends with this process.
 func Start(repo, dir string) (*Registry, error) {
 	binary := filepath.Join(dir, "registry")
 	build := exec.Command("go", "build", "-o", binary, ".")
@@ -57,9 +57,4 @@ func Start(repo, dir string) (*Registry, error) {
 		return nil, errors.Join(errors.New("the registry did not start"), err, c.Wait())
 	}
 	return &Registry{Address: strings.TrimSpace(line), Binary: binary, command: c, stdin: stdin}, nil
-}
-
-// Stop ends the server.
-func (r *Registry) Stop() error {
-	return errors.Join(r.stdin.Close(), r.command.Wait())
 }
