@@ -156,14 +156,19 @@ func (k volumes) Remove(ctx context.Context, r removal.Resource, rec removal.Rec
 // A loop device that is still in use occupies the disk space of its image. It is
 // recorded in the journal, because no other record names it.
 func (k volumes) detached(ctx context.Context, r removal.Resource, rec removal.Recorder) {
-	device, err := storage.AwaitRelease(ctx, k.Dir.Job(r.ID))
+	device, image, err := storage.AwaitRelease(ctx, k.Dir.Job(r.ID))
 	if err != nil {
 		k.Log.Warnf("Could not check whether storage volume %s left a loop device: %v", r.Name, err)
-	} else if device != "" {
-		err = rec.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: teardown.LoopFile(device), Answered: true})
-		if err != nil {
-			k.Log.Debugf("loop device %s: %v", device, err)
-		}
+		return
+	}
+	file := teardown.LoopFile(device)
+	// The file is another job's if the device was released before it was read.
+	if device, err := storage.LoopDevice(image); device == "" || err != nil {
+		return
+	}
+	err = rec.Intend(journal.Resource{Kind: journal.Loop, Name: device, Detail: file, Answered: true})
+	if err != nil {
+		k.Log.Debugf("loop device %s: %v", device, err)
 	}
 }
 

@@ -45,7 +45,7 @@ type Claim struct {
 	// its own file system. Admission does not use it, because the container may lie.
 	Used int64 `json:"used,omitempty"`
 	// Image is the file behind the volume.
-	Image FileID `json:"image"`
+	Image Image `json:"image"`
 }
 
 // Open is the unused part of the claim, in bytes. Space whose use cannot be measured from here

@@ -42,7 +42,7 @@ type Volume struct {
 	// Options are for the engine's local driver; empty for a plain folder.
 	Options map[string]string
 	// Image identifies the image file of the volume, if there is one.
-	Image FileID
+	Image Image
 
 	release func() error
 }

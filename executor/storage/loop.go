@@ -6,24 +6,48 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// FileID identifies a file on this machine as long as a process has it open. The number of a
-// loop device does not identify it: the kernel assigns the number again.
-type FileID struct {
+// Image identifies the image file of a volume, and its attachment to a loop device.
+type Image struct {
+	// Device and Inode are those of the file (stat(2)). The kernel gives them to another file
+	// as soon as this one is gone.
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
+	// Loop is the number of the loop device, which the kernel gives to another file, too.
+	// Attachment is the device's diskseq (since Linux 5.15), which is never given again; 0 if
+	// unknown.
+	Loop       int    `json:"loop,omitempty"`
+	Attachment uint64 `json:"diskseq,omitempty"`
 }
 
-func idOf(f *os.File) (FileID, error) {
+// imageOf is the image that is attached to a loop device. The device must be open.
+func imageOf(image, device *os.File) (Image, error) {
 	var s unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &s); err != nil {
-		return FileID{}, fmt.Errorf("%s: %w", f.Name(), err)
+	if err := unix.Fstat(int(image.Fd()), &s); err != nil {
+		return Image{}, fmt.Errorf("%s: %w", image.Name(), err)
 	}
-	return FileID{uint64(s.Dev), s.Ino}, nil
+	i := Image{Device: uint64(s.Dev), Inode: s.Ino}
+	if _, err := fmt.Sscanf(device.Name(), "/dev/loop%d", &i.Loop); err != nil {
+		return Image{}, fmt.Errorf("%s: %w", device.Name(), err)
+	}
+	i.Attachment = attachment(i.Loop)
+	return i, nil
+}
+
+// attachment is the diskseq of a loop device; 0 if it is unknown.
+func attachment(loop int) uint64 {
+	text, err := os.ReadFile(fmt.Sprintf("/sys/block/loop%d/diskseq", loop))
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return n
 }
 
 const loopControl = "/dev/loop-control"
@@ -72,9 +96,17 @@ func attachTo(path string, image *os.File) (*os.File, error) {
 	return os.Open(path)
 }
 
-// LoopDevice is the path of the loop device that is attached to the file; empty if there is
+// LoopDevice is the path of the loop device to which the image is attached; empty if there is
 // none.
-func LoopDevice(file FileID) (string, error) {
+func LoopDevice(i Image) (string, error) {
+	if i.Attachment != 0 {
+		// The sequence is read last: a new attachment has another one.
+		_, err := os.Stat(fmt.Sprintf("/sys/block/loop%d/loop/backing_file", i.Loop))
+		if err != nil || attachment(i.Loop) != i.Attachment {
+			return "", nil
+		}
+		return fmt.Sprintf("/dev/loop%d", i.Loop), nil
+	}
 	all, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
 		return "", err
@@ -89,22 +121,22 @@ func LoopDevice(file FileID) (string, error) {
 		}
 		info, err := unix.IoctlLoopGetStatus64(int(d.Fd()))
 		d.Close()
-		if err == nil && info.Device == file.Device && info.Inode == file.Inode {
+		if err == nil && info.Device == i.Device && info.Inode == i.Inode {
 			return path, nil
 		}
 	}
 	return "", nil
 }
 
-// AwaitDetached waits until no loop device is attached to the file. The kernel detaches it
+// AwaitDetached waits until the image is attached to no loop device. The kernel detaches it
 // shortly after the last container that used it has ended. If ctx ends first, it returns the
 // path of the device.
-func AwaitDetached(ctx context.Context, file FileID) (device string, err error) {
-	if file == (FileID{}) {
+func AwaitDetached(ctx context.Context, i Image) (device string, err error) {
+	if i == (Image{}) {
 		return "", nil
 	}
 	for {
-		device, err := LoopDevice(file)
+		device, err := LoopDevice(i)
 		if device == "" || err != nil {
 			return "", err
 		}

@@ -114,16 +114,17 @@ func Claims(jobs, but string, log logrus.FieldLogger) ([]Claim, error) {
 const detachTime = 2 * time.Second
 
 // AwaitRelease waits until the kernel has detached the device of a job's volume, after the
-// engine has removed the volume. It returns the loop device if it is still in use, or an empty
-// text.
-func AwaitRelease(ctx context.Context, folder string) (device string, err error) {
+// engine has removed the volume. If the loop device is still in use, it returns the device and
+// the image.
+func AwaitRelease(ctx context.Context, folder string) (device string, image Image, err error) {
 	s, err := ReadState(folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", Image{}, nil
 	} else if err != nil {
-		return "", err
+		return "", Image{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, detachTime)
 	defer cancel()
-	return AwaitDetached(ctx, s.Image)
+	device, err = AwaitDetached(ctx, s.Image)
+	return device, s.Image, err
 }

@@ -133,12 +133,13 @@ func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
 	if err := x.format(ctx, image); err != nil {
 		return nil, err
 	}
-	id, err := idOf(image)
+	device, err := attach(image)
 	if err != nil {
 		return nil, err
 	}
-	device, err := attach(image)
+	id, err := imageOf(image, device)
 	if err != nil {
+		device.Close()
 		return nil, err
 	}
 	link := filepath.Join(r.Folder, deviceLink)
