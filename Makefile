@@ -68,9 +68,9 @@ fuzz: ## Run every fuzz target of the repository
 test-lies: packages ## Test every fault of a lying engine at every call
 	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration/removal
 
-# `make test` runs 30. The benchmark counts what each isolation loses, in hours.
+# `make test` runs 3, and a reader that is slow. The benchmark counts what each isolation loses, in hours.
 test-output: packages ## Run `buildah run` 2,000 times beside two busy loops: no output may be lost
-	GSX_OUTPUT_RUNS=2000 $(GO) test -count=1 -parallel 1 -timeout 6h -v -run TestBuildahLosesNoOutput ./integration/cases
+	GSX_WHOLE=1 GSX_OUTPUT_RUNS=2000 $(GO) test -count=1 -parallel 1 -timeout 6h -v -run TestBuildahLosesNoOutput ./integration/cases
 
 bench-output: packages ## Measure what each isolation of Buildah loses: the table of docs/cases/buildah.md
 	$(GO) test -run '^$$' -bench BenchmarkBuildahIsolations -benchtime 1x -timeout 24h -v ./integration/cases

@@ -17,8 +17,8 @@ import (
 // a script can trust $(buildah run ...). `make test-output` runs 2,000 of them.
 func TestBuildahLosesNoOutput(t *testing.T) {
 	t.Parallel()
-	runs := runsOf(t, 30)
-	for _, image := range []string{"buildah", "buildah-trixie"} {
+	runs := runsOf(t, 3)
+	for _, image := range harness.Some(1, "buildah", "buildah-trixie") {
 		t.Run(image, func(t *testing.T) {
 			t.Parallel()
 			p := harness.NewPlace(t, harness.Settings{})

@@ -55,7 +55,7 @@ func TestPodmanRunRootBelowTMPDIR(t *testing.T) {
 		return harness.Lines(command+` --root "$TMPDIR/`+start+`-root" --runroot "$TMPDIR/`+name(start)+`" build --quiet --tag built `+folder+` >/dev/null`,
 			`echo "`+start+`: $(`+command+` --root "$TMPDIR/`+start+`-root" --runroot "$TMPDIR/`+name(start)+`" run --rm built) $(ls -d "$TMPDIR/`+name(start)+`" | wc -l)"`)
 	}
-	for image, user := range map[string]string{"escape": "builder", "escape-trixie": "root"} {
+	for image, user := range harness.SomeOf(1, map[string]string{"escape": "builder", "escape-trixie": "root"}) {
 		t.Run(image+" as "+user, func(t *testing.T) {
 			t.Parallel()
 			j := harness.Job(t, image, harness.BusyboxContext(`CMD ["echo", "ran"]`),
