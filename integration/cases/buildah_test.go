@@ -31,7 +31,7 @@ func TestBuildahDoesItAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	type combination struct{ image, user string }
-	for _, c := range harness.Some(2,
+	for _, c := range harness.Some(1,
 		combination{"buildah", "builder"}, combination{"escape", "root"}, combination{"escape", "builder"}, combination{"escape-trixie", "builder"}, combination{"escape-trixie", "root"},
 	) {
 		t.Run(c.image+" as "+c.user, func(t *testing.T) {

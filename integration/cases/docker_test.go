@@ -28,7 +28,7 @@ func TestDockerInTheJob(t *testing.T) {
 func TestDockerAsService(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
-	for name, c := range map[string]struct {
+	for name, c := range harness.SomeOf(1, map[string]struct {
 		variables []runner.Variable
 		command   []string // of the service
 		folder    string   // its data, if not its own choice
@@ -41,7 +41,7 @@ func TestDockerAsService(t *testing.T) {
 			runner.Var("DOCKER_HOST", "tcp://docker:2376"), runner.Var("DOCKER_TLS_CERTDIR", "/certs"),
 			runner.Var("DOCKER_TLS_VERIFY", "1"), runner.Var("DOCKER_CERT_PATH", "/certs/client"),
 		}},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			j := harness.With(harness.Job(t, "docker", builtContext(),

@@ -24,7 +24,7 @@ func cacheContext() string {
 // another user of the image.
 func TestPodmanBuildsAndRuns(t *testing.T) {
 	t.Parallel()
-	for _, c := range harness.Some(2, harness.Pairs([]string{"buildah", "buildah-trixie"}, []string{"root", "builder"})...) {
+	for _, c := range harness.Some(1, harness.Pairs([]string{"buildah", "buildah-trixie"}, []string{"root", "builder"})...) {
 		name, user := c[0], c[1]
 		t.Run(name+" as "+user, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +88,7 @@ func TestCacheMountsOfParallelJobs(t *testing.T) {
 			`ls -d "$TMPDIR"/buildah-cache* >/dev/null && echo cache below TMPDIR`,
 			`echo "ran: $(podman --remote --url `+url+` run --rm built | paste -sd " ")"`)
 	}
-	for name, c := range harness.SomeOf(2, map[string]struct {
+	for name, c := range harness.SomeOf(1, map[string]struct {
 		build          string
 		local, service bool
 	}{
