@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 	"github.com/hashicorp/go-version"
@@ -41,9 +42,10 @@ var versionsText string
 //go:embed failures.toml
 var failuresText string
 
+// The tables are read when they are first used: most stages use none. A test reads both.
 var (
-	versions = mustVersions(versionsText)
-	failures = mustFailures(failuresText)
+	versions = sync.OnceValue(func() []Version { return mustVersions(versionsText) })
+	failures = sync.OnceValue(func() []Failure { return mustFailures(failuresText) })
 )
 
 // Tools are the tools in the table, except Sysbox, with the names of their commands.
@@ -87,7 +89,7 @@ type Hit struct {
 // version of each installed command of Tools, and of Sysbox.
 func Hits(found map[string]string) []Hit {
 	var hits []Hit
-	for _, v := range versions {
+	for _, v := range versions() {
 		commands := Tools[v.Tool]
 		if v.Tool == Sysbox {
 			commands = []string{Sysbox}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestTablesAreWhole(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range versions() {
 		if _, ok := Tools[v.Tool]; !ok && v.Tool != Sysbox {
 			t.Errorf("%s is no tool", v.Tool)
 		}
@@ -17,7 +17,7 @@ func TestTablesAreWhole(t *testing.T) {
 			t.Errorf("incomplete: %+v", v)
 		}
 	}
-	for _, f := range failures {
+	for _, f := range failures() {
 		if f.Pattern == "" || f.Meaning == "" || f.Advice == "" {
 			t.Errorf("incomplete: %+v", f)
 		}

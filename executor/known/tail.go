@@ -31,7 +31,7 @@ const echo = "\x1b[32;1m"
 // Explain returns the first failure in the table that matches a line at the end of the output.
 func (t *Tail) Explain() (Failure, bool) {
 	text := string(t.kept[max(0, len(t.kept)-tailSize):])
-	for _, f := range failures {
+	for _, f := range failures() {
 		for line := range strings.Lines(text) {
 			if !strings.HasPrefix(line, echo) && f.pattern.MatchString(line) {
 				return f, true
