@@ -41,7 +41,7 @@ test-whole: packages ## Run the integration tests with every case of the slow ma
 	GSX_WHOLE=1 GO=$(GO) scripts/integration.sh -race -parallel 4 -count=1 -timeout 60m -v
 
 test-engine-29: packages ## Run the integration tests on a Docker Engine 29, built from its module
-	GSX_WHOLE=1 DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
+	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 # Sysbox must be installed and running.
 test-sysbox: ## Run the integration tests under the real Sysbox
