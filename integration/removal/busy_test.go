@@ -130,7 +130,7 @@ func TestBusy(t *testing.T) {
 			return release
 		}},
 	}
-	for _, c := range harness.Some(6, cases...) {
+	for _, c := range harness.Some(3, cases...) {
 		t.Run(c.name, func(t *testing.T) {
 			p := harness.NewPlace(t, harness.Settings{Other: fmt.Sprintf("[cleanup]\ntimeout = %q", bound)})
 			compare := p.Unchanged(t)
