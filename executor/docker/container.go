@@ -161,6 +161,9 @@ func (k volumes) detached(ctx context.Context, r removal.Resource, rec removal.R
 		k.Log.Warnf("Could not check whether storage volume %s left a loop device: %v", r.Name, err)
 		return
 	}
+	if device == "" {
+		return
+	}
 	file := teardown.LoopFile(device)
 	// The file is another job's if the device was released before it was read.
 	if device, err := storage.LoopDevice(image); device == "" || err != nil {

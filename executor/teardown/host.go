@@ -62,12 +62,13 @@ func LoopFile(device string) string {
 	}
 	// The kernel adds this suffix after the file is unlinked.
 	file := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), " (deleted)")
-	if seq, err := os.ReadFile(sys + "/diskseq"); err == nil {
-		file += attaching + strings.TrimSpace(string(seq))
+	if is := attachment(sys); is != "" {
+		file += ", " + is
 	}
 	return file
 }
 
+// attaching begins the number in a result of LoopFile: see attachment.
 const attaching = ", diskseq "
 
 // bound reports whether the loop device has the file, a path or a result of LoopFile.

@@ -58,7 +58,7 @@ func targets(ctx context.Context, paths []string) []target {
 		if s.Mode&unix.S_IFMT == unix.S_IFBLK {
 			t.Special = unix.Mkdev(s.Rdev_major, s.Rdev_minor)
 			t.Mount = numbers{int(s.Rdev_major), int(s.Rdev_minor)}
-			t.Identity = attachment(t.Mount)
+			t.Identity = attachment(t.Mount.sys())
 		} else if s.Mask&unix.STATX_MNT_ID != 0 { // since Linux 5.8
 			mounts[s.Mnt_id] = append(mounts[s.Mnt_id], len(all))
 		}
@@ -90,7 +90,7 @@ func (t *target) on(m *mountinfo.Info) {
 // and the options, of which those of an overlay have its folders.
 func identity(m *mountinfo.Info) string {
 	if m.Major != 0 {
-		return attachment(numbers{m.Major, m.Minor})
+		return attachment(numbers{m.Major, m.Minor}.sys())
 	}
 	hash := fnv.New64a()
 	fmt.Fprint(hash, m.FSType)
@@ -102,9 +102,13 @@ func identity(m *mountinfo.Info) string {
 	return fmt.Sprintf("%s %016x", m.FSType, hash.Sum64())
 }
 
-// attachment is the identity of what is attached to a block device; empty if unknown.
-func attachment(device numbers) string {
-	seq, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/diskseq", device.Major, device.Minor))
+// sys is the folder of a block device below /sys.
+func (n numbers) sys() string { return fmt.Sprintf("/sys/dev/block/%d:%d", n.Major, n.Minor) }
+
+// attachment is the identity of what is attached to the block device with this folder below
+// /sys; empty if unknown.
+func attachment(sys string) string {
+	seq, err := os.ReadFile(sys + "/diskseq")
 	if err != nil {
 		return ""
 	}

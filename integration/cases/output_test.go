@@ -64,8 +64,8 @@ type isolationResult struct {
 	service      string // whether a RUN line finds a service of the job by its name
 }
 
-// BenchmarkBuildahIsolations rebuilds the table of docs/cases/buildah.md. GSX_OUTPUT_RUNS is the number of runs (1,000). GSX_OUTPUT_ONLY leaves out the rows that do not have
-// this text.
+// BenchmarkBuildahIsolations measures the table of docs/cases/buildah.md. GSX_OUTPUT_RUNS is the number
+// of runs (1,000). GSX_OUTPUT_ONLY leaves out the rows that do not have this text.
 func BenchmarkBuildahIsolations(b *testing.B) {
 	runs := runsOf(b, 1000)
 	var cases []isolationCase

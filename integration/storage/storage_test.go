@@ -42,7 +42,7 @@ func TestStorageDriverSurvivesEveryEscape(t *testing.T) {
 				drivers("no driver", "env -u STORAGE_DRIVER"),
 				drivers("no configuration", "env -u CONTAINERS_STORAGE_CONF -u STORAGE_DRIVER -u STORAGE_OPTS"),
 				drivers("another user", other),
-				// What a systemd unit is started with.
+				// The environment that systemd gives to a unit.
 				drivers("unit", `env -i HOME=$HOME PATH=$PATH PODMAN_IGNORE_CGROUPSV1_WARNING=1 $(sed -n 's/^DefaultEnvironment=//p' /etc/systemd/system.conf.d/*.conf | tr -d '"')`),
 				"rm -rf ~/.config/containers && mkdir -p ~/.config/containers",
 				`printf '[storage]\ndriver = "overlay"\n' >~/.config/containers/storage.conf`,
