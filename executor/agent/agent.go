@@ -57,6 +57,9 @@ type InitOrder struct {
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
 	WorkingDir string   `json:"working_dir,omitempty"`
 	Binds      []Bind   `json:"binds,omitempty"`
+	// IDs is the size of the container's user namespace, which the ranges in /etc/subuid and
+	// /etc/subgid are made to fit. 0 leaves them as they are.
+	IDs int `json:"ids,omitempty"`
 }
 
 // InspectOrder is the request of prepare.

@@ -38,6 +38,11 @@ func Init(order string) error {
 			fmt.Fprintf(os.Stderr, "agent init: could not mount a folder at %s: %v\n", b.To, err)
 		}
 	}
+	if o.IDs > 0 {
+		if err := fitSubIDs(o.IDs); err != nil {
+			fmt.Fprintf(os.Stderr, "agent init: could not fit %v\n", err)
+		}
+	}
 	a, err := o.Setup.apply()
 	switch {
 	case err != nil:

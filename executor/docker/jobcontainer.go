@@ -34,10 +34,10 @@ func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (star
 	if s.id, err = b.createContainer(ctx, m.journal, s.asked); err != nil {
 		return s, err
 	}
-	if err := b.fitSubIDs(ctx, s.id); err != nil {
-		return s, err
-	}
-	if systemdRuns(s.asked) { // otherwise the agent, as PID 1, makes the folder
+	if systemdRuns(s.asked) { // otherwise the agent, as PID 1, does both
+		if err := b.fitSubIDs(ctx, s.id); err != nil {
+			return s, err
+		}
 		if err := b.makeFolders(ctx, s.id, m, s.asked, s.setup.User); err != nil {
 			return s, err
 		}
@@ -90,7 +90,7 @@ func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts 
 	}
 	return agent.InitOrder{
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
-		Binds: engineFolders(p, mounts),
+		Binds: engineFolders(p, mounts), IDs: namespaceSize,
 	}
 }
 

@@ -15,11 +15,18 @@ import (
 // /etc/passwd, and reads from all services of a job at once.
 const maxFile = 64 << 10
 
-// ReadFile reads a plain file in a container, which need not run. It returns nil without
-// an error if the path does not exist or is not a plain file.
+// ReadFile reads a plain file in a container, which need not run. It returns nothing and
+// no error if the path does not exist or is not a plain file.
 func (e *Engine) ReadFile(ctx context.Context, id, file string) ([]byte, error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
+	// Most images have no such file or an empty one, and the engine starts a process to pack one.
+	stat, err := e.client.ContainerStatPath(ctx, id, file)
+	if err = e.wrap("looking for "+file+" in container "+id, err); IsNotFound(err) || err == nil && (!stat.Mode.IsRegular() || stat.Size == 0) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
 	archive, _, err := e.client.CopyFromContainer(ctx, id, file)
 	if err = e.wrap("reading "+file+" in container "+id, err); IsNotFound(err) {
 		return nil, nil

@@ -27,12 +27,12 @@ import (
 // third of that to its container's log. Together they fill the disk so many times.
 type hostileDisk struct{ size, free, part, jobs, times int }
 
-// hostileDiskSize is a twentieth of the whole test, with fewer jobs, unless that is asked for.
+// hostileDiskSize is less than a twentieth of the whole test, with fewer jobs, unless that is asked for.
 func hostileDiskSize() hostileDisk {
 	if os.Getenv("GSX_FULL_DISK") == "1" {
 		return hostileDisk{20 << 10, 0, 620, 40, 4} // with the default of what is to stay free
 	}
-	return hostileDisk{1 << 10, 280, 83, 8, 2} // one job writes 276 MiB after the check
+	return hostileDisk{768, 210, 62, 8, 2} // one job writes 206 MiB after the check
 }
 
 // hostileImage puts an image into the registry with so many MiB that no other has.

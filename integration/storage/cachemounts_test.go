@@ -43,28 +43,32 @@ func TestKeptCacheMounts(t *testing.T) {
 			}
 			remote := append([]string{"for i in $(seq 100); do podman --remote --url tcp://podman:8080 version >/dev/null 2>&1 && break; sleep 0.2; done"},
 				marking("podman --remote --url tcp://podman:8080")...)
-			for _, c := range []struct {
+			type build struct {
 				name   string
 				script []string
 				change func(*runner.Job)
-				want   string
-			}{
-				{"first", marking("buildah"), func(*runner.Job) {}, "marks: x"},
-				{"second", marking("podman"), func(*runner.Job) {}, "marks: xx"},
-				{"another project", marking("buildah"), func(j *runner.Job) { j.ProjectID = harness.NewProject() }, "marks: x"},
-				{"a protected ref", marking("buildah"), func(j *runner.Job) { j.Repo.Protected = true }, "marks: x"},
-				{"a key that sounds protected", marking("buildah"), func(j *runner.Job) { j.Cache = []runner.Cache{{Key: "k-protected", Policy: "pull"}} }, "marks: xxx"},
-				{"another TMPDIR", marking("buildah"), func(j *runner.Job) { *j = harness.With(*j, runner.Var("TMPDIR", "/srv/tmp dir")) }, "marks: xxxx"},
-				{"another user", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "marks: x"},
-				{"another user again", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "marks: xx"},
-				{"Podman as a service", remote, func(j *runner.Job) { j.Services = []runner.Image{podman} }, "marks: xxxxx"},
-			} {
+				mounts string // whose cache mounts it has to find: all who have the same share them
+			}
+			marks, volumes := map[string]string{}, map[string]bool{}
+			for _, c := range harness.Some(5,
+				build{"first", marking("buildah"), func(*runner.Job) {}, "the project's"},
+				build{"second", marking("podman"), func(*runner.Job) {}, "the project's"},
+				build{"another project", marking("buildah"), func(j *runner.Job) { j.ProjectID = harness.NewProject() }, "another project's"},
+				build{"a protected ref", marking("buildah"), func(j *runner.Job) { j.Repo.Protected = true }, "the protected ref's"},
+				build{"a key that sounds protected", marking("buildah"), func(j *runner.Job) { j.Cache = []runner.Cache{{Key: "k-protected", Policy: "pull"}} }, "the project's"},
+				build{"another TMPDIR", marking("buildah"), func(j *runner.Job) { *j = harness.With(*j, runner.Var("TMPDIR", "/srv/tmp dir")) }, "the project's"},
+				build{"another user", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "the project's, of a user"},
+				build{"another user again", marking("buildah"), func(j *runner.Job) { j.Image.User = "builder" }, "the project's, of a user"},
+				build{"Podman as a service", remote, func(j *runner.Job) { j.Services = []runner.Image{podman} }, "the project's"},
+			) {
 				j := harness.Job(t, name, c.script...)
 				j.ProjectID = project
 				c.change(&j)
+				marks[c.mounts] += "x"
+				volumes[strings.TrimSuffix(c.mounts, ", of a user")] = true
 				r := p.Succeed(t, j)
-				if !r.Call(runner.StageBuild).Output.Has(c.want) {
-					t.Errorf("%s: no %q\n%s", c.name, c.want, r)
+				if want := "marks: " + marks[c.mounts]; !r.Call(runner.StageBuild).Output.Has(want) {
+					t.Errorf("%s: no %q\n%s", c.name, want, r)
 				}
 			}
 			n := 0
@@ -73,8 +77,8 @@ func TestKeptCacheMounts(t *testing.T) {
 					n++
 				}
 			}
-			if n != 3 {
-				t.Errorf("%d volumes with cache mounts: %v", n, p.KeptVolumes(t))
+			if n != len(volumes) {
+				t.Errorf("%d volumes with cache mounts, not those of %v: %v", n, volumes, p.KeptVolumes(t))
 			}
 		})
 	}

@@ -45,7 +45,7 @@ func TestVolumesAfterDriverAndEngineAreKilled(t *testing.T) {
 		return over
 	}
 	over := false
-	for delay := 60 * time.Millisecond; !over && delay < 20*time.Second && !t.Failed(); delay *= 2 {
+	for delay := 60 * time.Millisecond; !over && delay < 20*time.Second && !t.Failed(); delay *= time.Duration(1 + harness.Step(2)) {
 		s := p.Configured(t, j)
 		over = killed("set-up", s, s.StartPrepare(), delay)
 	}

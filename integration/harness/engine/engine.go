@@ -6,8 +6,10 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -46,7 +48,11 @@ func (e *Engine) get(ctx context.Context, path string, query url.Values, into an
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 500)) // only to explain
-		return fmt.Errorf("%s: %s: %s", path, response.Status, strings.TrimSpace(string(text)))
+		err := fmt.Errorf("%s: %s: %s", path, response.Status, strings.TrimSpace(string(text)))
+		if response.StatusCode == http.StatusNotFound {
+			err = errors.Join(fs.ErrNotExist, err)
+		}
+		return err
 	}
 	return json.NewDecoder(response.Body).Decode(into)
 }
@@ -70,7 +76,8 @@ func filters(labels []string) url.Values {
 	return url.Values{"filters": {string(text)}}
 }
 
-// Containers are all with these labels (KEY or KEY=VALUE), running or not.
+// Containers are all with these labels (KEY or KEY=VALUE), running or not. An engine that was killed may
+// list a container for ever that it has removed since: without a name, and unknown if it is asked for.
 func (e *Engine) Containers(ctx context.Context, labels ...string) ([]Object, error) {
 	var list []struct {
 		ID           string `json:"Id"`
@@ -85,6 +92,11 @@ func (e *Engine) Containers(ctx context.Context, labels ...string) ([]Object, er
 	}
 	var all []Object
 	for _, c := range list {
+		if len(c.Names) == 0 {
+			if _, err := e.Inspect(ctx, c.ID); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
 		all = append(all, Object{ID: c.ID, Name: strings.Join(c.Names, ","), Labels: c.Labels, Detail: c.Image + ", " + c.State})
 	}
 	return all, nil

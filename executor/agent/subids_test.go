@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestFitSubIDFile(t *testing.T) {
+	dir := t.TempDir()
+	passwd := filepath.Join(dir, "passwd")
+	if err := os.WriteFile(passwd, []byte("builder:x:1000:1001::/:\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ in, want string }{
+		"beyond the namespace": {"builder:100000:65536\n", "builder:1:999\nbuilder:1001:64535\n"},
+		"fits":                 {"builder:1:999", "builder:1:999"},
+		"empty":                {"", ""},
+		"too large":            {strings.Repeat("builder:100000:65536\n", 4000), strings.Repeat("builder:100000:65536\n", 4000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "subuid")
+			if err := os.WriteFile(file, []byte(c.in), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := fitSubIDFile(file, passwd, 2, 65536); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(file)
+			if err != nil || string(got) != c.want {
+				t.Errorf("%.200q, %v", got, err)
+			}
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Error(info, err)
+			}
+		})
+	}
+}
+
+// What an image has at the path may be no plain file.
+func TestFitSubIDFileThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{fifo, dir, filepath.Join(dir, "missing"), "/dev/null"} {
+		if err := fitSubIDFile(file, filepath.Join(dir, "passwd"), 2, 65536); err != nil {
+			t.Error(file, err)
+		}
+	}
+}
