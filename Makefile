@@ -19,7 +19,7 @@ try: ## Run a job that really builds an image, on this machine
 # The integration tests start a Docker Engine of their own. They wait for it and for containers, and the
 # linters and unit tests, at a lower priority, use that time.
 test: announce packages ## Run all tests and linters, as CI does
-	@$(MAKE) --no-print-directory -j3 -Oline LOW=nice lint test-unit test-integration
+	@$(MAKE) --no-print-directory -j3 LOW=nice lint test-unit test-integration
 
 announce:
 	@scripts/engine.sh runtime
