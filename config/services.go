@@ -7,6 +7,9 @@ type Services struct {
 	// WaitTimeout bounds the wait until all services together are ready; if it is not
 	// positive, the job does not wait.
 	WaitTimeout Duration `toml:"wait_timeout"`
+	// StopGrace is the time between the signal that asks a service to stop and the one that
+	// kills it, when the job is over; 0 kills it at once.
+	StopGrace Duration `toml:"stop_grace"`
 	// Limit is the largest number of services of one job; -1 sets no limit.
 	Limit int64 `toml:"limit"`
 	// Runtime is the engine's name of their OCI runtime; "" uses the jobs' own.
@@ -30,8 +33,14 @@ func defaultServices() Services {
 	}
 }
 
+// LongestStopGrace bounds services.stop_grace: a cleanup has to end.
+const LongestStopGrace = 10 * time.Second
+
 func (c *Config) checkServices(k *checker) {
 	s := &c.Services
+	if grace := time.Duration(s.StopGrace); grace < 0 || grace > LongestStopGrace {
+		k.bad("services.stop_grace", "%s is not between 0s and %s; write for example \"2s\", or \"0s\" to kill services at once", grace, LongestStopGrace)
+	}
 	if s.Limit < -1 {
 		k.bad("services.limit", "%d is not a number of services; write for example 5, or -1 for no limit", s.Limit)
 	}

@@ -28,7 +28,9 @@ type Backend struct {
 	Pulled *pulled.Store
 	Shared *shared.Store
 	Room   *room.Keeper
-	Log    logrus.FieldLogger
+	// ServiceGrace is the time for a service to end before it is removed; 0 kills it.
+	ServiceGrace time.Duration
+	Log          logrus.FieldLogger
 }
 
 // Host is the engine's address.
@@ -60,7 +62,7 @@ func (b *Backend) Service(ctx context.Context, id string) (servicelog.State, err
 	if engine.IsNotFound(err) {
 		return servicelog.State{Gone: true}, nil
 	}
-	return servicelog.State{Running: s.Running, ExitCode: s.ExitCode, OutOfMemory: s.OutOfMem}, err
+	return servicelog.State{Running: s.Running, ExitCode: s.ExitCode, OutOfMemory: s.OutOfMem, Lived: s.Lived}, err
 }
 
 // Tail returns the end of a container's log, at most this many lines.

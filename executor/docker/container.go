@@ -17,8 +17,8 @@ const (
 	// stopGrace is the time for the job's processes to end, for the agent to kill the
 	// rest, and to unmount from inside.
 	stopGrace = 10 * time.Second
-	// serviceGrace is shorter than stopGrace: the job no longer uses its services.
-	serviceGrace = 2 * time.Second
+	// helperGrace is shorter than stopGrace: nothing runs in the helper container any more.
+	helperGrace = 2 * time.Second
 )
 
 // containers is the kind of the job container, the helper container and the services.
@@ -58,12 +58,15 @@ func (k containers) Examine(ctx context.Context, r *removal.Resource, rec remova
 }
 
 func (k containers) Remove(ctx context.Context, r removal.Resource, rec removal.Recorder) error {
-	grace := serviceGrace
-	if job.Role(r.Labels[job.LabelRole]) == job.RoleBuild {
+	grace := helperGrace
+	switch job.Role(r.Labels[job.LabelRole]) {
+	case job.RoleBuild:
 		grace = stopGrace
 		k.unmountInside(ctx, r.ID, rec)
+	case job.RoleService:
+		grace = k.ServiceGrace
 	}
-	stopped := false
+	stopped := grace <= 0 // the removal kills it
 	err := remove(ctx, r.ID, func(ctx context.Context, id string) error {
 		if !stopped {
 			// Stop first, so that PID 1 can end the other processes in order. The

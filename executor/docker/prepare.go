@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
@@ -37,17 +38,13 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 		return job.Environment{}, err
 	}
 	defer release() // by then the containers hold the parts
-	services, err := b.startServices(ctx, m, images[1:])
+	main, services, err := b.start(ctx, m, images)
 	if err != nil {
 		return job.Environment{}, err
 	}
 	log := b.services(p.Identity)
 	if p.ServiceLogs {
 		defer log.Follow(ctx, running(services))()
-	}
-	main, err := b.startJob(ctx, m, images[0])
-	if err != nil {
-		return job.Environment{}, err
 	}
 	return b.settle(ctx, m, main, services, log)
 }
@@ -73,13 +70,33 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 	return images, release, nil
 }
 
+// start makes and starts the job container and its services, all in parallel.
+func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (main started, services []runningService, err error) {
+	var starting sync.WaitGroup
+	var failed error
+	starting.Go(func() { services, failed = b.startServices(ctx, m, images[1:]) })
+	main, err = b.startJob(ctx, m, images[0])
+	starting.Wait()
+	if failed != nil {
+		err = failed
+	}
+	return main, services, err
+}
+
 // settle waits until the job's containers are ready, inspects them, and starts the helper
 // container.
 func (b *Backend) settle(ctx context.Context, m *made, main started, services []runningService, log *servicelog.Log) (none job.Environment, err error) {
-	if err := b.awaitServices(ctx, main.id, m, running(services), log); err != nil {
-		return none, err
-	}
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	ready := make(chan error, 1)
+	go func() { ready <- b.awaitServices(waiting, main.id, m, running(services), log) }()
 	found, err := b.examineJob(ctx, m, main)
+	if err != nil {
+		stop()
+	}
+	if waited := <-ready; err == nil {
+		err = waited
+	}
 	if err != nil {
 		return none, err
 	}

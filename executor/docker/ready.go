@@ -18,10 +18,6 @@ import (
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
-// settle is how long a service without a port or health check is watched. Most failing
-// services exit at once.
-const settle = time.Second
-
 // awaitServices waits until the job can reach every service, and warns of each that is
 // not ready in time or has ended.
 func (b *Backend) awaitServices(ctx context.Context, build string, m *made, services []job.Running, log *servicelog.Log) error {
@@ -50,8 +46,12 @@ func (b *Backend) awaitServices(ctx context.Context, build string, m *made, serv
 }
 
 // awaitService returns when the service is ready or has ended. The service log reports
-// a service that has ended. If ctx ends first, awaitService returns an error.
+// a service that has ended. If ctx ends first, awaitService returns an error. A service
+// without a port or health check counts as ready.
 func (b *Backend) awaitService(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
+	if !s.Health && len(s.Ports) == 0 {
+		return nil
+	}
 	alive, died := context.WithCancel(ctx)
 	defer died()
 	go func() {
@@ -60,16 +60,10 @@ func (b *Backend) awaitService(ctx context.Context, build string, timeout time.D
 		}
 	}()
 	var err error
-	switch {
-	case s.Health:
+	if s.Health {
 		err = b.awaitHealth(alive, s)
-	case len(s.Ports) > 0:
+	} else {
 		err = b.awaitPorts(alive, build, timeout, s)
-	default:
-		select {
-		case <-alive.Done():
-		case <-time.After(settle):
-		}
 	}
 	if alive.Err() != nil && ctx.Err() == nil {
 		return nil

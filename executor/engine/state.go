@@ -11,10 +11,13 @@ import (
 
 // State is the state of a container.
 type State struct {
-	Running   bool
-	PID       int // of the first process, on the engine's machine; 0 if it does not run
-	ExitCode  int
-	OutOfMem  bool // the kernel killed a process because memory ran out
+	Running  bool
+	PID      int // of the first process, on the engine's machine; 0 if it does not run
+	ExitCode int
+	OutOfMem bool // the kernel killed a process because memory ran out
+	// Lived is the time between its last start and its end; 0 if it has not ended or the
+	// engine does not say.
+	Lived     time.Duration
 	Health    Health
 	HealthLog string // output of the last health check
 }
@@ -39,6 +42,11 @@ func (e *Engine) State(ctx context.Context, id string) (State, error) {
 		return State{}, e.wrap("looking at container "+id, err)
 	}
 	s := State{Running: c.State.Running, PID: c.State.Pid, ExitCode: c.State.ExitCode, OutOfMem: c.State.OOMKilled}
+	began, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	ended, err2 := time.Parse(time.RFC3339Nano, c.State.FinishedAt)
+	if err == nil && err2 == nil && !s.Running {
+		s.Lived = ended.Sub(began)
+	}
 	if h := c.State.Health; h != nil && h.Status != container.NoHealthcheck {
 		s.Health = Health(h.Status)
 		if n := len(h.Log); n > 0 {

@@ -29,7 +29,11 @@ type State struct {
 	// ExitCode and OutOfMemory are set if it has ended.
 	ExitCode    int
 	OutOfMemory bool
+	Lived       time.Duration // 0 if unknown
 }
+
+// early is the time within which most services that cannot start have ended.
+const early = time.Second
 
 // Source gives access to the services.
 type Source interface {
@@ -107,7 +111,8 @@ func (l *Log) show(ctx context.Context, s job.Running, follow bool) {
 }
 
 // ReportEnded reports each service that has ended, once per job, with the end of its log. It returns the
-// containers of all services that have ended. Text formats the warning.
+// containers of all services that have ended. Text formats the warning, except for a service that ended
+// right after its start.
 func (l *Log) ReportEnded(ctx context.Context, services []job.Running, text func(name, why, log string) string) map[string]bool {
 	if len(services) == 0 {
 		return nil
@@ -135,7 +140,11 @@ func (l *Log) ReportEnded(ctx context.Context, services []job.Running, text func
 			l.log.Infof("Service %s: %s.", s.Image, why) // exit code 0: its work may be done
 			continue
 		}
-		l.Warn(text(s.Image, why, l.Tail(ctx, s)))
+		warning := text
+		if state.Lived > 0 && state.Lived < early {
+			warning = service.NotStarted
+		}
+		l.Warn(warning(s.Image, why, l.Tail(ctx, s)))
 	}
 	if len(ended) > 0 {
 		l.keep()

@@ -77,6 +77,18 @@ func TestEndedServicesAreReportedOnce(t *testing.T) {
 	}
 }
 
+// A service that ended right after its start was never there for the job.
+func TestServiceThatEndedEarly(t *testing.T) {
+	for lived, want := range map[time.Duration]string{0: "while the job needed it", early - 1: "probably didn't start", early: "while the job needed it"} {
+		log, text := logger()
+		source := services{"x": {State: State{ExitCode: 3, Lived: lived}}}
+		Open(t.TempDir(), source, log).ReportEnded(t.Context(), []job.Running{{ID: "x", Image: "x"}}, service.Died)
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%s: no %q in %s", lived, want, text)
+		}
+	}
+}
+
 // A stage continues where the previous stage stopped.
 func TestLinesAreShownOnce(t *testing.T) {
 	folder := t.TempDir()

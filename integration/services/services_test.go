@@ -311,3 +311,23 @@ func TestServiceResourcesAndRuntime(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// When the job is over, a service is killed at once, or it has the time that the configuration gives it.
+func TestServiceStopGrace(t *testing.T) {
+	t.Parallel()
+	for grace, want := range map[string]string{"0s": "it wrote: none", "5s": "it wrote: ended"} {
+		t.Run(grace, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{Keep: true, Other: fmt.Sprintf("[services]\nstop_grace = %q", grace)})
+			project := harness.NewProject()
+			with := func(j runner.Job) runner.Job {
+				j.ProjectID = project
+				return j
+			}
+			first := with(harness.Job(t, "bookworm", "until [ -e /cache/begun ]; do sleep 0.1; done"))
+			first.Services = []runner.Image{harness.ShellService(t, "x", "trap 'echo ended >/cache/ended; exit' TERM; touch /cache/begun; while :; do sleep 0.1; done")}
+			p.Succeed(t, first)
+			harness.WantLines(t, p.Succeed(t, with(harness.Job(t, "bookworm", `echo "it wrote: $(cat /cache/ended || echo none)"`))), want)
+		})
+	}
+}
