@@ -16,10 +16,10 @@ help: ## Print the targets
 try: ## Run a job that really builds an image, on this machine
 	@scripts/try.sh
 
-# The integration tests start a Docker Engine of their own. They wait for it and for containers, and the
-# linters and unit tests, at a lower priority, use that time.
-test: announce packages ## Run all tests and linters, as CI does
-	@$(MAKE) --no-print-directory -j3 LOW=nice lint test-unit test-integration
+# The integration tests start a Docker Engine of their own. They often wait for it and for containers: the
+# linters, at a lower priority, use that time.
+test: announce packages test-unit ## Run all tests and linters, as CI does
+	@$(MAKE) --no-print-directory -j2 LOW=nice lint test-integration
 
 announce:
 	@scripts/engine.sh runtime
@@ -33,7 +33,7 @@ lint: ## Run gofmt, go vet and staticcheck
 	$(LOW) $(GO) tool staticcheck ./...
 
 test-unit: ## Run the unit tests
-	$(LOW) $(GO) test -race $$($(GO) list ./... | grep -vxF "$$(GO=$(GO) scripts/integration.sh packages)")
+	$(GO) test -race $$($(GO) list ./... | grep -vxF "$$(GO=$(GO) scripts/integration.sh packages)")
 
 # Slow matrices are tried in a smaller form.
 test-integration: ## Run the integration tests
