@@ -3,6 +3,7 @@
 
 GO ?= go
 BINARY := bin/gitlab-sysbox-executor
+LOW := # what puts the linters behind other work
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 .PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-output bench-storage lint packages clean
@@ -55,8 +56,8 @@ test-hostile: packages ## Run the attacks of docs/security.md
 	$(GO) test -race -count=1 -run '^TestHostile' $$($(GO) list ./... | grep -v /integration/)
 	GSX_WHOLE=1 $(GO) test -parallel 3 -count=1 -timeout 60m -v -run '^TestHostile' -bench BenchmarkHostileNeighbours -benchtime 5x ./integration/hostile
 
-# Forty jobs write 80 GiB to a disk of 20 GiB; `make test` does less than a fortieth of that, with eight jobs. It needs 30 GiB of free
-# space, and at least ten minutes.
+# Forty jobs write 80 GiB to a disk of 20 GiB; `make test` does less than a fortieth of that, with eight
+# jobs. It needs 30 GiB of free space, and at least ten minutes.
 test-disk: packages ## Fill a disk of 20 GiB four times over
 	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileDiskFillsUp ./integration/hostile
 

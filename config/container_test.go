@@ -83,11 +83,28 @@ func TestOneMountForEachTarget(t *testing.T) {
 }
 
 func TestServices(t *testing.T) {
-	wantErrors(t, "[services]\nwait_timeout = \"-1s\"\nlimit = 0\nruntime = \"sysbox-runc\"\n[services.resources]\nmemory = \"1g\"\nmemory_swap = \"2g\"")
+	wantErrors(t, "[services]\nwait_timeout = \"-1s\"\nlimit = 0\nstop_grace = \"10s\"\nruntime = \"sysbox-runc\"\n[services.resources]\nmemory = \"1g\"\nmemory_swap = \"2g\"")
 	wantErrors(t, "[services]\nlimit = -2\nruntime = \"a b\"\n[services.resources]\nmemory = 1\nmemory_swap = \"1g\"",
 		"c.toml:2: services.limit: -2 is not a number of services; write for example 5, or -1 for no limit",
 		`c.toml:3: services.runtime: "a b" is not the name of a runtime; write for example "sysbox-runc"`,
 		"c.toml:5: services.resources.memory: 1B is less than the engine's minimum, 6MiB; write at least that, or 0 for no limit")
+	for _, grace := range []string{"-1s", "11s", "1500ms"} {
+		_, err := parse("c.toml", fmt.Sprintf("services.stop_grace = %q", grace))
+		if err == nil || !strings.Contains(err.Error(), "is not a number of whole seconds between 0s and 10s") {
+			t.Errorf("%s: %v", grace, err)
+		}
+	}
+}
+
+func TestSubnets(t *testing.T) {
+	wantErrors(t, "[network]\nsubnets = [\"10.0.0.0/8\", \"192.0.2.0/27\"]\nexcluded_subnets = [\"10.0.0.1/32\"]")
+	wantErrors(t, "network.subnets = []")
+	wantErrors(t, "[network]\nsubnets = [\"10.0.0.5/16\", \"x\", \"fd00::/48\", \"10.0.0.0/28\"]\nexcluded_subnets = [\"10.0.0.1\"]",
+		`c.toml:2: network.subnets: "10.0.0.0/28" is too small: the network of one job needs a /27; write for example "10.0.0.0/20"`,
+		`c.toml:2: network.subnets: "10.0.0.5/16" is an address within a range; write "10.0.0.0/16"`,
+		`c.toml:2: network.subnets: "fd00::/48" is not an IPv4 range; write for example "172.26.0.0/15"`,
+		`c.toml:2: network.subnets: "x" is not an IPv4 range; write for example "172.26.0.0/15"`,
+		`c.toml:3: network.excluded_subnets: "10.0.0.1" is not an IPv4 range; write for example "172.26.0.0/15"`)
 }
 
 // What is not said of services is as for jobs; memory is one decision.

@@ -18,13 +18,25 @@ type Network struct {
 	ExtraHosts []string `toml:"extra_hosts"`
 	// MTU is the largest packet in bytes; 0 uses the engine's own choice.
 	MTU int64 `toml:"mtu"`
+	// Subnets lists the IPv4 ranges in which each job's network gets a subnet; empty leaves
+	// it to the engine.
+	Subnets []string `toml:"subnets"`
+	// ExcludedSubnets lists ranges within them that stay free.
+	ExcludedSubnets []string `toml:"excluded_subnets"`
 	// IPv6 gives the job's network IPv6 addresses, too.
 	IPv6 bool `toml:"ipv6"`
 }
 
 func defaultNetwork() Network {
-	return Network{Mode: "bridge", DNS: []string{}, DNSSearch: []string{}, ExtraHosts: []string{}}
+	return Network{
+		Mode: "bridge", DNS: []string{}, DNSSearch: []string{}, ExtraHosts: []string{},
+		// Within the ranges that Docker itself takes for networks, and beside those that clouds take.
+		Subnets: []string{"172.26.0.0/15"}, ExcludedSubnets: []string{},
+	}
 }
+
+// smallestRange is the prefix length of the subnet of a job with few services.
+const smallestRange = 27
 
 // hostGateway means the host's address on the bridge.
 const hostGateway = "host-gateway"
@@ -64,6 +76,8 @@ func (n *Network) check(k *checker) {
 			k.bad("network.extra_hosts", `%q is not name:address; write for example "registry.example.com:192.0.2.10", or host-gateway for the address`, h)
 		}
 	}
+	checkRanges(k, "network.subnets", n.Subnets, smallestRange)
+	checkRanges(k, "network.excluded_subnets", n.ExcludedSubnets, 32)
 	least := int64(leastMTU)
 	if n.IPv6 {
 		least = leastMTU6
@@ -71,4 +85,28 @@ func (n *Network) check(k *checker) {
 	if n.MTU != 0 && (n.MTU < least || n.MTU > mostMTU) {
 		k.bad("network.mtu", "%d is not from %d to %d; write for example 1400, or 0 for the engine's own choice", n.MTU, least, mostMTU)
 	}
+}
+
+// checkRanges checks that all are IPv4 ranges with at most so many bits.
+func checkRanges(k *checker, key string, all []string, most int) {
+	for _, text := range all {
+		p, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil || !p.Addr().Is4():
+			k.bad(key, `%q is not an IPv4 range; write for example "172.26.0.0/15"`, text)
+		case p != p.Masked():
+			k.bad(key, "%q is an address within a range; write %q", text, p.Masked())
+		case p.Bits() > most:
+			k.bad(key, "%q is too small: the network of one job needs a /%d; write for example %q", text, most, netip.PrefixFrom(p.Addr(), 20).Masked())
+		}
+	}
+}
+
+// Ranges parses ranges that were checked.
+func Ranges(all []string) []netip.Prefix {
+	ranges := make([]netip.Prefix, len(all))
+	for n, text := range all {
+		ranges[n] = netip.MustParsePrefix(text)
+	}
+	return ranges
 }

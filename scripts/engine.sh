@@ -2,7 +2,8 @@
 # A private Docker Engine next to whatever else the machine runs:
 #
 #   engine.sh start DIR    start it, unless it runs
-#   engine.sh env DIR      print ENGINE_HOST, ENGINE_RUNTIME and ENGINE_STANDIN as shell assignments
+#   engine.sh env DIR      print ENGINE_HOST, ENGINE_RUNTIME, ENGINE_STANDIN and ENGINE_SUBNETS (for the networks of
+#                          jobs) as shell assignments
 #   engine.sh status DIR   print whether it answers (exit code 0 or 1)
 #   engine.sh stop DIR     end everything it started; its data stays in DIR
 #   engine.sh place        print the DIR that this checkout's tests and `make try` use
@@ -150,8 +151,8 @@ start() {
 	)
 	# With --live-restore the engine adopts the containers of a killed engine.
 	[[ -n $(leftovers) ]] || forget_run
-	printf 'ENGINE_HOST=unix://%s\nENGINE_RUNTIME=%s\nENGINE_STANDIN=%s\n' \
-		"$dir/docker.sock" "$runtime" "$standin" >"$dir/engine.env"
+	printf 'ENGINE_HOST=unix://%s\nENGINE_RUNTIME=%s\nENGINE_STANDIN=%s\nENGINE_SUBNETS=%s.128.0/18\n' \
+		"$dir/docker.sock" "$runtime" "$standin" "$net" >"$dir/engine.env"
 	# A session of its own, without our output: a process that waits for the end of our output must
 	# not wait for the engine.
 	setsid "$dockerd" "${flags[@]}" </dev/null >>"$dir/dockerd.log" 2>&1 9>&- &

@@ -25,6 +25,8 @@ runtime = "$ENGINE_RUNTIME"
 state_dir = "$state"
 [engine]
 host = "$ENGINE_HOST"
+[network]
+subnets = ["$ENGINE_SUBNETS"]
 [job]
 pull_policy = ["if-not-present"]
 EOF

@@ -41,14 +41,18 @@ func fitSubIDFile(file, passwd string, column, size int) error {
 		return err
 	}
 	fitted, _ := sysbox.FitSubIDs(text, sysbox.UserIDs(users, column), size)
-	return os.WriteFile(file, fitted, 0o644) // a plain file, and nothing else runs yet
+	if err := os.WriteFile(file, fitted, 0o644); err != nil {
+		// A full disk, for example. The old text needs no more room.
+		return errors.Join(err, os.WriteFile(file, text, 0o644))
+	}
+	return nil
 }
 
 // readIDs returns the content of a plain file. It returns nothing if there is none, or if it is
-// too large. The image may have put anything at the path.
+// too large. The image may have put anything at the path; a symbolic link is not followed.
 func readIDs(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err

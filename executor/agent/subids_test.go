@@ -47,7 +47,20 @@ func TestFitSubIDFileThatIsNone(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{fifo, dir, filepath.Join(dir, "missing"), "/dev/null"} {
+	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
+	const text = "builder:100000:65536\n"
+	if err := os.WriteFile(real, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if got, err := os.ReadFile(real); err != nil || string(got) != text {
+			t.Errorf("a link was followed: %q, %v", got, err)
+		}
+	}()
+	for _, file := range []string{link, fifo, dir, filepath.Join(dir, "missing"), "/dev/null"} {
 		if err := fitSubIDFile(file, filepath.Join(dir, "passwd"), 2, 65536); err != nil {
 			t.Error(file, err)
 		}

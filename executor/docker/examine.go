@@ -149,6 +149,18 @@ func (b *Backend) examineServices(ctx context.Context, m *made, services []runni
 	return nil
 }
 
+// endTime is how long the engine may take to notice that a container has ended. The end of its first
+// process ends what runs in it by exec, too, and the engine may notice that first.
+const endTime = 2 * time.Second
+
+// endsSoon reports whether a container has ended or ends within endTime.
+func (b *Backend) endsSoon(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	err := b.Engine.AwaitStop(ctx, id)
+	return err == nil || engine.IsNotFound(err)
+}
+
 func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
 	e := examination{container: "the container of service " + s.Image, image: s.Image, service: s.Image, systemd: m.SystemdTimeout}
 	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
@@ -156,10 +168,8 @@ func (b *Backend) examineService(ctx context.Context, m *made, s runningService)
 		order.SystemdTimeout = m.SystemdTimeout
 	}
 	r, err := b.Inside(s.ID, e.container).Look(ctx, order, m.InspectTimeout)
-	if err != nil {
-		if state, err := b.Service(ctx, s.ID); err == nil && !state.Running {
-			return nil
-		}
+	if err != nil && b.endsSoon(ctx, s.ID) {
+		return nil
 	}
 	if r.SystemdFault != "" {
 		b.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)

@@ -1,13 +1,17 @@
 package docker
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/subnet"
 )
 
 // keepDataRoot refuses a configured volume that contains the engine's data folder. The
@@ -22,6 +26,65 @@ func keepDataRoot(p job.Plan, root string) error {
 		}
 	}
 	return nil
+}
+
+// createNetwork makes the job's network after it has written it to the journal.
+func (b *Backend) createNetwork(ctx context.Context, j *journal.Journal, p job.Plan) error {
+	n := jobNetwork(p)
+	n.Labels = b.mark(n.Labels)
+	if err := j.Intend(intent(journal.Network, n.Name)); err != nil {
+		return err
+	}
+	err := b.inFreeSubnet(ctx, p, func(s netip.Prefix) error {
+		n.Subnet = s
+		return b.Engine.CreateNetwork(ctx, n)
+	})
+	answered(j, journal.Network, n.Name, err)
+	return err
+}
+
+// subnetTries limits the attempts to make a network. In between, somebody else may take the subnet.
+const subnetTries = 10
+
+// inFreeSubnet calls make with a subnet of network.subnets that nothing else has, and with another one if
+// the engine has given that one away meanwhile. Jobs choose one after the other. Without network.subnets,
+// the engine chooses.
+func (b *Backend) inFreeSubnet(ctx context.Context, p job.Plan, make func(netip.Prefix) error) error {
+	if len(p.Network.Subnets) == 0 {
+		return make(netip.Prefix{})
+	}
+	unlock, err := b.Dir.LockSubnets(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	taken, err := b.takenSubnets(ctx)
+	if err != nil {
+		return err
+	}
+	taken = append(taken, config.Ranges(p.Network.ExcludedSubnets)...)
+	for range subnetTries {
+		var s netip.Prefix
+		length := subnet.Bits(len(p.Services) + 2) // with the job container and the helper container
+		if s, err = subnet.Choose(config.Ranges(p.Network.Subnets), taken, length); err != nil {
+			return fmt.Errorf("the job's network: no /%d is free in network.subnets (%s): other networks, this machine's routes and network.excluded_subnets take them all; add a range, or remove networks that nobody uses (docker network prune)", length, strings.Join(p.Network.Subnets, ", "))
+		}
+		if err = make(s); !engine.IsOverlapping(err) {
+			return err
+		}
+		taken = append(taken, s)
+	}
+	return err
+}
+
+// takenSubnets are those of the engine's networks and, if the engine is on this machine, its routes.
+func (b *Backend) takenSubnets(ctx context.Context) ([]netip.Prefix, error) {
+	taken, err := b.Engine.Subnets(ctx)
+	if err != nil || !strings.HasPrefix(b.Engine.Host(), "unix://") {
+		return taken, err
+	}
+	routes, err := subnet.Routes()
+	return append(taken, routes...), err
 }
 
 // jobNetwork is the bridge network of the job.

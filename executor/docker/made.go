@@ -53,7 +53,7 @@ func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images
 		return nil, nil, err
 	}
 	held = append(held, letGo)
-	if err := b.createNetwork(ctx, j, jobNetwork(p)); err != nil {
+	if err := b.createNetwork(ctx, j, p); err != nil {
 		return nil, nil, err
 	}
 	taken, letGo, err := b.Kept.TakeFolders(ctx, p.Identity, p.Folders)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -77,10 +78,10 @@ func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (ma
 	starting.Go(func() { services, failed = b.startServices(ctx, m, images[1:]) })
 	main, err = b.startJob(ctx, m, images[0])
 	starting.Wait()
-	if failed != nil {
-		err = failed
+	if err != nil && failed != nil {
+		b.Log.Warnf("Beside the error below: %v", err)
 	}
-	return main, services, err
+	return main, services, cmp.Or(failed, err)
 }
 
 // settle waits until the job's containers are ready, inspects them, and starts the helper
@@ -146,17 +147,6 @@ func (b *Backend) createVolume(ctx context.Context, j *journal.Journal, name str
 	}
 	err := b.Engine.CreateVolume(ctx, name, options, b.mark(labels))
 	answered(j, journal.Volume, name, err)
-	return err
-}
-
-// createNetwork makes a network after it has written it to the journal.
-func (b *Backend) createNetwork(ctx context.Context, j *journal.Journal, n engine.Network) error {
-	if err := j.Intend(intent(journal.Network, n.Name)); err != nil {
-		return err
-	}
-	n.Labels = b.mark(n.Labels)
-	err := b.Engine.CreateNetwork(ctx, n)
-	answered(j, journal.Network, n.Name, err)
 	return err
 }
 

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/docker/docker/api/types/network"
 )
@@ -12,8 +14,9 @@ type Network struct {
 	Name   string
 	Labels map[string]string
 	MTU    int64 // bytes; 0 for the engine's default
-	// Subnet6 is an additional IPv6 subnet in CIDR form; empty for none. The engine
-	// chooses the IPv4 subnet.
+	// Subnet is the IPv4 subnet; the zero Prefix leaves it to the engine.
+	Subnet netip.Prefix
+	// Subnet6 is an additional IPv6 subnet in CIDR form; empty for none.
 	Subnet6 string
 }
 
@@ -29,12 +32,42 @@ func (e *Engine) CreateNetwork(ctx context.Context, n Network) error {
 	if n.MTU > 0 {
 		o.Options["com.docker.network.driver.mtu"] = strconv.FormatInt(n.MTU, 10)
 	}
+	o.IPAM = &network.IPAM{}
+	if n.Subnet.IsValid() {
+		o.IPAM.Config = append(o.IPAM.Config, network.IPAMConfig{Subnet: n.Subnet.String()})
+	}
 	if n.Subnet6 != "" {
 		yes := true
-		o.EnableIPv6, o.IPAM = &yes, &network.IPAM{Config: []network.IPAMConfig{{Subnet: n.Subnet6}}}
+		o.EnableIPv6 = &yes
+		o.IPAM.Config = append(o.IPAM.Config, network.IPAMConfig{Subnet: n.Subnet6})
 	}
 	_, err = e.client.NetworkCreate(ctx, n.Name, o)
 	return e.wrap("creating network "+n.Name, err)
+}
+
+// IsOverlapping reports whether the engine refused a network because another one has its addresses
+// ("Pool overlaps with other one on this address space", libnetwork/ipamapi).
+func IsOverlapping(err error) bool {
+	return err != nil && strings.Contains(strings.ToLower(err.Error()), "overlaps with other one on this address space")
+}
+
+// Subnets are those of all networks, in IPv4 and IPv6.
+func (e *Engine) Subnets(ctx context.Context) ([]netip.Prefix, error) {
+	ctx, cancel := e.bounded(ctx)
+	defer cancel()
+	list, err := e.client.NetworkList(ctx, network.ListOptions{})
+	if err != nil {
+		return nil, e.wrap("listing networks", err)
+	}
+	var all []netip.Prefix
+	for _, n := range list {
+		for _, c := range n.IPAM.Config {
+			if p, err := netip.ParsePrefix(c.Subnet); err == nil { // other drivers' networks may have none
+				all = append(all, p)
+			}
+		}
+	}
+	return all, nil
 }
 
 // RemoveNetwork removes a network by name or ID.

@@ -15,8 +15,8 @@ type State struct {
 	PID      int // of the first process, on the engine's machine; 0 if it does not run
 	ExitCode int
 	OutOfMem bool // the kernel killed a process because memory ran out
-	// Lived is the time between its last start and its end; 0 if it has not ended or the
-	// engine does not say.
+	// Lived is the time between its last start and its end. It is not positive if the
+	// container has not ended or the engine does not say.
 	Lived     time.Duration
 	Health    Health
 	HealthLog string // output of the last health check

@@ -139,6 +139,14 @@ func (d Dir) LockPulled(ctx context.Context) (unlock func(), err error) {
 	return d.lockShared(ctx, "pulled", pulledTime)
 }
 
+// subnetsTime limits the wait for other jobs that make a network. Each takes a tenth of a second.
+const subnetsTime = 2 * time.Minute
+
+// LockSubnets takes the lock for the choice of a network's subnet.
+func (d Dir) LockSubnets(ctx context.Context) (unlock func(), err error) {
+	return d.lockShared(ctx, "subnets", subnetsTime)
+}
+
 // lockShared waits for a lock that all jobs share.
 func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration) (unlock func(), err error) {
 	path := filepath.Join(d.locks(), name)

@@ -28,6 +28,15 @@ func TestSubIDsFitTheUserNamespace(t *testing.T) {
 	}
 }
 
+// The same in a service, whose first process is not the agent.
+func TestSubIDsOfAService(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{})
+	j := harness.Job(t, "bookworm", "until [ -e /var/lib/containers/done ]; do sleep 0.1; done", "echo uids $(cat /var/lib/containers/subuid)")
+	j.Services = []runner.Image{harness.Service(t, "subids", "x", "sh", "-c", "cp /etc/subuid /var/lib/containers/; touch /var/lib/containers/done; "+harness.Stay)}
+	harness.WantLines(t, p.Succeed(t, j), "uids builder:1:999 builder:1001:64535")
+}
+
 // Without a flag but those that every job has in BUILDKITD_FLAGS
 // it builds with RUN steps and cache mounts, as the container's root and, under
 // rootlesskit, as the user of an image like moby/buildkit:rootless.

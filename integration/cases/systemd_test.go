@@ -140,8 +140,9 @@ func TestHiddenMountIsRefused(t *testing.T) {
 // The same of a service's container, which the job's author cannot look into.
 func TestHiddenMountOfAServiceIsRefused(t *testing.T) {
 	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.Job(t, "bookworm", "true")
+	// Nothing listens on the port, so the look at the service comes two seconds after its start.
+	p := harness.NewPlace(t, harness.Settings{Other: "[services]\nwait_timeout = \"2s\""})
+	j := harness.With(harness.Job(t, "bookworm", "true"), runner.Var("HEALTHCHECK_TCP_PORT", "9"))
 	j.Services = []runner.Image{harness.Service(t, "hiding", "", "sh", "-c", "trap exit TERM; "+harness.Stay)}
 	r := p.Runner.Play(j)
 	if r.Outcome != runner.ScriptFailure {

@@ -53,6 +53,13 @@ func NewPlace(t testing.TB, s Settings) *Place {
 		// The tests' images are made here: Job asks for what is present.
 		s.Job += "\nallowed_pull_policies = [\"always\", \"if-not-present\"]"
 	}
+	if !strings.Contains(s.Other, "\nsubnets = ") {
+		// All networks of tests are in one range: engine.sh removes what a killed engine leaves there.
+		network := fmt.Sprintf("[network]\nsubnets = [%q]\n", World.Subnets)
+		if s.Other = strings.Replace(s.Other, "[network]\n", network, 1); !strings.Contains(s.Other, network) {
+			s.Other += "\n" + network
+		}
+	}
 	p := &Place{Dir: dir, StateDir: filepath.Join(dir, "state"), jobs: &jobs{ids: map[int64]bool{}}}
 	config := filepath.Join(dir, "config.toml")
 	text := fmt.Sprintf("runtime = %q\nstate_dir = %q\n\n[engine]\n%s\n\n[job]\n%s\n\n[run]\n%s\n\n[builds]\nkeep = %[6]t\n\n[cache]\nkeep = %[6]t\n\n%[7]s\n",

@@ -27,6 +27,7 @@ var World struct {
 	Binary    string // the product
 	Runtime   string
 	Engine    *engine.Engine
+	Subnets   string // for the networks of jobs
 	engineDir string
 }
 
@@ -116,9 +117,9 @@ func startEngine() (stop func(), err error) {
 		key, value, _ := strings.Cut(scanner.Text(), "=")
 		said[key] = value
 	}
-	World.Engine, World.Runtime = engine.At(said["ENGINE_HOST"]), said["ENGINE_RUNTIME"]
-	if said["ENGINE_HOST"] == "" || World.Runtime == "" {
-		return nil, fmt.Errorf("%s start printed no host or runtime:\n%s", engineScript(), out)
+	World.Engine, World.Runtime, World.Subnets = engine.At(said["ENGINE_HOST"]), said["ENGINE_RUNTIME"], said["ENGINE_SUBNETS"]
+	if said["ENGINE_HOST"] == "" || World.Runtime == "" || World.Subnets == "" {
+		return nil, fmt.Errorf("%s start printed no host, runtime or subnets:\n%s", engineScript(), out)
 	}
 	standIn := ""
 	if said["ENGINE_STANDIN"] == "yes" {

@@ -254,12 +254,13 @@ func TestDebugServices(t *testing.T) {
 		until [ -e /var/lib/containers/after ]; do sleep 0.1; done; echo in the after_script >&2; `+harness.Stay)}
 	r := p.Succeed(t, j)
 	for stage, text := range map[string]string{
-		"prepare": "at the start", runner.StageBuild: "in the script", runner.StageAfter: "in the after_script",
+		"": "at the start", runner.StageBuild: "in the script", runner.StageAfter: "in the after_script",
 	} {
 		found := 0
 		for _, l := range r.Log.Lines() {
 			if strings.Contains(l.Text, "[service:talker] 20") && strings.Contains(l.Text, "Z "+text) {
-				if found++; l.Stage != stage {
+				// Nobody waits for the start: it may be over before or after prepare is.
+				if found++; stage != "" && l.Stage != stage {
 					t.Errorf("%q came in %s", text, l.Stage)
 				}
 			}
