@@ -32,8 +32,8 @@ func TestSubIDsFitTheUserNamespace(t *testing.T) {
 func TestSubIDsOfAService(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.Job(t, "bookworm", "until [ -e /var/lib/containers/done ]; do sleep 0.1; done", "echo uids $(cat /var/lib/containers/subuid)")
-	j.Services = []runner.Image{harness.Service(t, "subids", "x", "sh", "-c", "cp /etc/subuid /var/lib/containers/; touch /var/lib/containers/done; "+harness.Stay)}
+	j := harness.Job(t, "bookworm", `for n in $(seq 300); do [ -e "$TMPDIR/done" ] && break; sleep 0.1; done`, `echo uids $(cat "$TMPDIR/subuid")`)
+	j.Services = []runner.Image{harness.Service(t, "subids", "x", "sh", "-c", `cp /etc/subuid "$TMPDIR" && touch "$TMPDIR/done"; `+harness.Stay)}
 	harness.WantLines(t, p.Succeed(t, j), "uids builder:1:999 builder:1001:64535")
 }
 
