@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ func docker(t *testing.T, args ...string) {
 // A job's network gets a subnet that nobody has, and the job fails with the reason if there is none.
 func TestSubnets(t *testing.T) {
 	t.Parallel()
-	half, quarters := apart(t, 192, 27), apart(t, 192, 25)
+	half, quarters := apart(t, 240, 27), apart(t, 240, 25)
 	p := harness.NewPlace(t, harness.Settings{Other: fmt.Sprintf("[network]\nsubnets = [%q]\nexcluded_subnets = [%q]\n",
 		quarters, strings.Replace(half.String(), ".0/27", ".64/26", 1))}) // two are left
 	name := fmt.Sprintf("gsx-test-%d", time.Now().UnixNano())
@@ -63,13 +64,10 @@ func TestSubnets(t *testing.T) {
 func TestHundredJobs(t *testing.T) {
 	t.Parallel()
 	jobs := 100 / harness.Step(25)
-	all := apart(t, 200, 27)
-	for n := jobs; n > 0; n /= 2 { // twice as many subnets as jobs
-		all = netip.PrefixFrom(all.Addr(), all.Bits()-1)
-	}
-	p := harness.NewPlace(t, harness.Settings{Other: fmt.Sprintf("[network]\nsubnets = [%q]\n[storage]\nsize = \"512MiB\"\n", all.Masked())})
+	all := apart(t, 192, 27-bits.Len(uint(2*jobs-1))) // at least twice as many subnets as jobs
+	p := harness.NewPlace(t, harness.Settings{Other: fmt.Sprintf("[network]\nsubnets = [%q]\n[storage]\nsize = \"512MiB\"\n", all)})
 	compare := p.Unchanged(t)
-	first := all.Masked().Addr()
+	first := all.Addr()
 	var others []string
 	for n := range jobs {
 		name := fmt.Sprintf("gsx-test-%d-%d", time.Now().UnixNano(), n)
