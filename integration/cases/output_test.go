@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,8 +27,8 @@ func TestBuildahLosesNoOutput(t *testing.T) {
 			p.Runner.StageTimeout = 2 * time.Hour
 			j := harness.Job(t, image, harness.BusyboxContext(),
 				"buildah build --quiet --tag base context >/dev/null && buildah from --name c base >/dev/null",
-				countLost(runs, "--isolation oci --network host", "echo X"), fmt.Sprintf(`echo "$lost of %d lost"`, runs),
-				countLost(runs, "--isolation oci --network host", "sh -c 'echo X; exit 3' 2>/dev/null"), fmt.Sprintf(`echo "$lost of %d lost, of a command that fails"`, runs))
+				besideTwo(countLost(runs, "--isolation oci --network host", "echo X")), fmt.Sprintf(`echo "$lost of %d lost"`, runs),
+				besideTwo(countLost(runs, "--isolation oci --network host", "sh -c 'echo X; exit 3' 2>/dev/null")), fmt.Sprintf(`echo "$lost of %d lost, of a command that fails"`, runs))
 			// A slow reader always loses with chroot what does not fit into its pipe.
 			j.Script = append(j.Script, `echo "$(buildah run --isolation oci --network host c -- head -c 120000 /dev/zero | (sleep 5; wc -c)) of 120000"`)
 			j.Timeout = 0
@@ -36,14 +37,15 @@ func TestBuildahLosesNoOutput(t *testing.T) {
 	}
 }
 
-// countLost runs `buildah run FLAGS c COMMAND` that many times beside two busy loops, and counts in $lost
-// how often the output was not "X".
+// besideTwo runs lines of a script beside two busy loops.
+func besideTwo(lines string) string {
+	return harness.Lines("for n in 1 2; do (while :; do :; done) & busy=\"$busy $!\"; done", lines, "kill $busy; busy=; wait")
+}
+
+// countLost runs `buildah run FLAGS c COMMAND` that many times, and counts in $lost how often the output was
+// not "X".
 func countLost(runs int, flags, command string) string {
-	return harness.Lines(
-		"for n in 1 2; do (while :; do :; done) & busy=\"$busy $!\"; done",
-		fmt.Sprintf("lost=0; for n in $(seq %d); do [ \"$(buildah run %s c -- %s)\" = X ] || lost=$((lost + 1)); done", runs, flags, command),
-		"kill $busy; busy=; wait",
-	)
+	return fmt.Sprintf("lost=0; for n in $(seq %d); do [ \"$(buildah run %s c -- %s)\" = X ] || lost=$((lost + 1)); done", runs, flags, command)
 }
 
 // runsOf is the number in the environment, or less.
@@ -66,7 +68,7 @@ type isolationResult struct {
 }
 
 // BenchmarkBuildahIsolations measures the table of docs/cases/buildah.md: what a build costs, one isolation
-// after the other, and then what each loses, three at once, each beside two busy loops. GSX_OUTPUT_RUNS is
+// after the other, and then what each loses, three at once beside two busy loops. GSX_OUTPUT_RUNS is
 // the number of runs (1,000). GSX_OUTPUT_ONLY leaves out the rows that do not have this text.
 func BenchmarkBuildahIsolations(b *testing.B) {
 	runs := runsOf(b, 1000)
@@ -86,6 +88,14 @@ func BenchmarkBuildahIsolations(b *testing.B) {
 		for n, c := range cases {
 			found[n] = c.build(b)
 			fmt.Println(c.row(found[n]))
+		}
+		for range 2 {
+			busy := exec.CommandContext(b.Context(), "sh", "-c", "while :; do :; done")
+			if err := busy.Start(); err != nil {
+				b.Fatal(err)
+			}
+			defer busy.Wait()
+			defer busy.Process.Kill()
 		}
 		var counting sync.WaitGroup
 		slots := make(chan struct{}, 3)
