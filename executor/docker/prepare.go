@@ -87,17 +87,10 @@ func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (ma
 // settle waits until the job's containers are ready, inspects them, and starts the helper
 // container.
 func (b *Backend) settle(ctx context.Context, m *made, main started, services []runningService, log *servicelog.Log) (none job.Environment, err error) {
-	waiting, stop := context.WithCancel(ctx)
-	defer stop()
-	ready := make(chan error, 1)
-	go func() { ready <- b.awaitServices(waiting, main.id, m, running(services), log) }()
+	if err := b.awaitServices(ctx, main.id, m, running(services), log); err != nil {
+		return none, err
+	}
 	found, err := b.examineJob(ctx, m, main)
-	if err != nil {
-		stop()
-	}
-	if waited := <-ready; err == nil {
-		err = waited
-	}
 	if err != nil {
 		return none, err
 	}

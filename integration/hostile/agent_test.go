@@ -15,9 +15,15 @@ import (
 func hostile(t testing.TB, mode string, script ...string) runner.Job {
 	t.Helper()
 	j := harness.With(harness.Job(t, "hostile-agent", script...), runner.Var("HOSTILE", mode))
-	// While it is waited for, the entrypoint does its work.
-	j.Services = []runner.Image{harness.ShellService(t, "harmless", harness.Stay)}
+	j.Services = []runner.Image{slow(t)}
 	return j
+}
+
+// slow is a service that is ready after a second: while it is waited for, an image's entrypoint does its work.
+func slow(t testing.TB) runner.Image {
+	s := harness.Service(t, "healthcheck", "harmless")
+	s.Variables = []runner.Variable{runner.Var("READY_AFTER", "1")}
+	return s
 }
 
 // hostilePlace is one whose jobs may keep prepare waiting for a short time only.
@@ -71,6 +77,7 @@ func TestHostileAgentInService(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			j := harness.Job(t, "bookworm", "true")
+			j.Services = []runner.Image{slow(t)}
 			for n := range 5 {
 				service := harness.Service(t, "hostile-agent", fmt.Sprintf("hostile-%d", n))
 				service.Variables = []runner.Variable{runner.Var("HOSTILE", mode)}

@@ -60,7 +60,9 @@ func TestHostileLabelsOfAForeignContainer(t *testing.T) {
 		ourLabel + "name": job, ourLabel + "owner": dead.String(), ourLabel + "role": "build", ourLabel + "server": "\x1b]0;owned\a",
 	})
 	for _, name := range []string{"gsx-hostile-web", job + "9"} {
-		id := harness.Ask(t, http.MethodPost, "/containers/create?name="+name, map[string]any{"Image": img, "Cmd": []string{"sleep", "600"}})["Id"].(string)
+		id := harness.Ask(t, http.MethodPost, "/containers/create?name="+name, map[string]any{
+			"Image": img, "Cmd": []string{"sleep", "600"}, "HostConfig": map[string]any{"Runtime": harness.World.Runtime},
+		})["Id"].(string)
 		t.Cleanup(func() { harness.Ask(t, http.MethodDelete, "/containers/"+id+"?force=1", nil) })
 		harness.Ask(t, http.MethodPost, "/containers/"+id+"/start", nil)
 		out := p.GC(t)
