@@ -24,7 +24,8 @@ const sampleEvery = 10 * time.Millisecond
 //
 // ru_maxrss outlives execve(2): it begins with the peak of the process that forked,
 // which is this one (setmax_mm_hiwater_rss in the kernel's exec_mmap). So it is
-// exact only where it is higher than that, and else the last sample counts.
+// exact only where it is clearly higher than that, and else the last sample counts:
+// the kernel counts pages for each CPU, and two readings of one peak differ.
 func watchMemory(pid int) (end func(maxrss int64) int64) {
 	own, _ := peakMemory("self") // unknown: the figure is too high rather than too low
 	m := &memory{own: own, stop: make(chan struct{})}
@@ -46,7 +47,7 @@ func watchMemory(pid int) (end func(maxrss int64) int64) {
 	}()
 	return func(maxrss int64) int64 {
 		close(m.stop)
-		if maxrss <<= 10; maxrss > m.own {
+		if maxrss <<= 10; maxrss > m.own+m.own/16+1<<20 {
 			return maxrss
 		}
 		return m.seen.Load()
