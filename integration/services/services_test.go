@@ -97,7 +97,7 @@ func TestServiceThatDiesWhileTheJobRuns(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
 	j := harness.Job(t, "bookworm", "touch /var/lib/containers/go", untilGone, "exit 5")
-	j.Services = []runner.Image{harness.ShellService(t, "x", "until [ -e /var/lib/containers/go ]; do sleep 0.1; done; echo out of luck; "+going+"exit 9")}
+	j.Services = []runner.Image{harness.ShellService(t, "x", "until [ -e /var/lib/containers/go ]; do sleep 0.1; done; sleep 2; echo out of luck; "+going+"exit 9")} // not early
 	r := p.Runner.Play(j)
 	if r.ExitCode != 5 {
 		t.Errorf("exit code %d", r.ExitCode)
