@@ -97,8 +97,13 @@ func (p *Process) Output() *Output { return p.call.Output }
 // Terminate sends SIGTERM to the driver's process group.
 func (p *Process) Terminate() error { return p.signal(syscall.SIGTERM) }
 
-// Kill sends SIGKILL to the driver's process group.
-func (p *Process) Kill() error { return p.signal(syscall.SIGKILL) }
+// Kill sends SIGKILL to the driver's process group, which may have ended meanwhile.
+func (p *Process) Kill() error {
+	if err := p.signal(syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
 
 func (p *Process) signal(sig syscall.Signal) error {
 	if p.Pid() == 0 {
