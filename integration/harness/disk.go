@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,8 +35,16 @@ func Disk(t *testing.T, dir, size string, mkfs ...string) {
 		}
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+		// Between fork and exec, a process that another test starts has this one's open files, too.
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			out, err := exec.Command("umount", dir).CombinedOutput()
+			if err == nil {
+				return
+			}
+			if time.Now().After(end) {
+				t.Errorf("%v\n%s", err, out)
+				return
+			}
 		}
 	})
 	if err := os.Chmod(dir, 0o755); err != nil {
