@@ -33,13 +33,13 @@ func defaultServices() Services {
 	}
 }
 
-// LongestStopGrace bounds services.stop_grace: a cleanup has to end.
-const LongestStopGrace = 10 * time.Second
+// longestStopGrace bounds services.stop_grace: a cleanup has to end.
+const longestStopGrace = 10 * time.Second
 
 func (c *Config) checkServices(k *checker) {
 	s := &c.Services
-	if grace := time.Duration(s.StopGrace); grace < 0 || grace > LongestStopGrace || grace%time.Second != 0 {
-		k.bad("services.stop_grace", "%s is not a number of whole seconds between 0s and %s; write for example \"2s\", or \"0s\" to kill services at once", grace, LongestStopGrace)
+	if grace := time.Duration(s.StopGrace); grace < 0 || grace > longestStopGrace || grace%time.Second != 0 {
+		k.bad("services.stop_grace", "%s is not a number of whole seconds between 0s and %s; write for example \"2s\", or \"0s\" to kill services at once", grace, longestStopGrace)
 	}
 	if s.Limit < -1 {
 		k.bad("services.limit", "%d is not a number of services; write for example 5, or -1 for no limit", s.Limit)

@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // stopGrace bounds how long the first process waits for the others after a request to stop
@@ -39,8 +41,8 @@ func Init(order string) error {
 		}
 	}
 	if o.IDs > 0 {
-		if err := fitSubIDs(o.IDs); err != nil {
-			fmt.Fprintf(os.Stderr, "agent init: could not fit %v\n", err)
+		if err := sysbox.FitFiles(o.IDs, readIDs, writeIDs); err != nil {
+			fmt.Fprintf(os.Stderr, "agent init: could not fit the ranges of subordinate IDs: %v\n", err)
 		}
 	}
 	a, err := o.Setup.apply()

@@ -7,7 +7,16 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/sysbox"
 )
+
+// fit fits file as a container's /etc/subuid, with this /etc/passwd and no /etc/subgid.
+func fit(file, passwd string) error {
+	at := map[string]string{sysbox.SubUIDFile: file, sysbox.PasswdFile: passwd, sysbox.SubGIDFile: passwd + "-none"}
+	return sysbox.FitFiles(65536, func(path string) ([]byte, error) { return readIDs(at[path]) },
+		func(path string, text []byte) error { return writeIDs(at[path], text) })
+}
 
 func TestFitSubIDFile(t *testing.T) {
 	dir := t.TempDir()
@@ -26,7 +35,7 @@ func TestFitSubIDFile(t *testing.T) {
 			if err := os.WriteFile(file, []byte(c.in), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := fitSubIDFile(file, passwd, 2, 65536); err != nil {
+			if err := fit(file, passwd); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(file)
@@ -40,7 +49,7 @@ func TestFitSubIDFile(t *testing.T) {
 	}
 }
 
-// What an image has at the path may be no plain file.
+// An image may have something other than a plain file at the path. It is left alone.
 func TestFitSubIDFileThatIsNone(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
@@ -61,7 +70,7 @@ func TestFitSubIDFileThatIsNone(t *testing.T) {
 		}
 	}()
 	for _, file := range []string{link, fifo, dir, filepath.Join(dir, "missing"), "/dev/null"} {
-		if err := fitSubIDFile(file, filepath.Join(dir, "passwd"), 2, 65536); err != nil {
+		if err := fit(file, filepath.Join(dir, "passwd")); err != nil {
 			t.Error(file, err)
 		}
 	}

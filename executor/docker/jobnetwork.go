@@ -80,7 +80,7 @@ func (b *Backend) inFreeSubnet(ctx context.Context, p job.Plan, make func(netip.
 // takenSubnets are those of the engine's networks and, if the engine is on this machine, its routes.
 func (b *Backend) takenSubnets(ctx context.Context) ([]netip.Prefix, error) {
 	taken, err := b.Engine.Subnets(ctx)
-	if err != nil || !strings.HasPrefix(b.Engine.Host(), "unix://") {
+	if err != nil || !b.Room.Local {
 		return taken, err
 	}
 	routes, err := subnet.Routes()

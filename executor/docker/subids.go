@@ -14,22 +14,9 @@ const namespaceSize = 65536
 // namespace. The container has not started yet. Where the agent is the first process, it does
 // so itself: reading a file in a container that does not run takes the engine 0.1 s.
 func (b *Backend) fitSubIDs(ctx context.Context, id string) error {
-	for file, column := range map[string]int{sysbox.SubUIDFile: 2, sysbox.SubGIDFile: 3} {
-		text, err := b.Engine.ReadFile(ctx, id, file)
-		if err != nil {
-			return err
-		}
-		if _, changed := sysbox.FitSubIDs(text, nil, namespaceSize); !changed {
-			continue
-		}
-		passwd, err := b.Engine.ReadFile(ctx, id, sysbox.PasswdFile)
-		if err != nil {
-			return err
-		}
-		fitted, _ := sysbox.FitSubIDs(text, sysbox.UserIDs(passwd, column), namespaceSize)
-		if err := b.Engine.WriteFile(ctx, id, file, fitted); err != nil {
-			return err
-		}
-	}
-	return nil
+	return sysbox.FitFiles(namespaceSize, func(file string) ([]byte, error) {
+		return b.Engine.ReadFile(ctx, id, file)
+	}, func(file string, text []byte) error {
+		return b.Engine.WriteFile(ctx, id, file, text)
+	})
 }

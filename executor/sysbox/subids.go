@@ -44,6 +44,29 @@ func FitSubIDs(text []byte, ids map[string]int, size int) (fitted []byte, change
 	return b.Bytes(), true
 }
 
+// FitFiles fits the ranges in SubUIDFile and SubGIDFile of a container. Read returns nothing
+// for a file that is not there. Only what does not fit is written.
+func FitFiles(size int, read func(path string) ([]byte, error), write func(path string, text []byte) error) error {
+	for file, column := range map[string]int{SubUIDFile: 2, SubGIDFile: 3} {
+		text, err := read(file)
+		if err != nil {
+			return err
+		}
+		if _, changed := FitSubIDs(text, nil, size); !changed {
+			continue
+		}
+		passwd, err := read(PasswdFile)
+		if err != nil {
+			return err
+		}
+		fitted, _ := FitSubIDs(text, UserIDs(passwd, column), size)
+		if err := write(file, fitted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func subIDs(line string) (name string, first, count int, ok bool) {
 	fields := strings.Split(strings.TrimSpace(line), ":")
 	if len(fields) != 3 {

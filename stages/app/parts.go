@@ -52,7 +52,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	images := &pulled.Store{State: dir, Engine: e, Keep: time.Duration(c.GC.KeepImages), Log: a.Log}
 	s := &shared.Store{State: dir, Engine: e, Host: e.Host(), Kept: k, Log: a.Log}
 	r := &room.Keeper{State: dir, Engine: e, Local: local, Pulled: images, Kept: k, MinFree: int64(c.Storage.MinFree), Log: a.Log}
-	backend := &docker.Backend{Engine: e, Dir: dir, Kept: k, Pulled: images, Shared: s, Room: r, ServiceGrace: time.Duration(a.Config.Services.StopGrace), Log: a.Log}
+	backend := &docker.Backend{Engine: e, Dir: dir, Kept: k, Pulled: images, Shared: s, Room: r, ServiceGrace: time.Duration(c.Services.StopGrace), Log: a.Log}
 	x := &executor.Executor{
 		Backend:        backend,
 		Dir:            dir,
