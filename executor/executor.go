@@ -13,6 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/host"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/servicelog"
 	"gitlab-sysbox-executor/executor/statedir"
@@ -25,8 +26,9 @@ type Backend interface {
 	// Prepare makes the resources of a job. Each resource is in the journal before it is requested.
 	// After an error the caller removes what was made.
 	Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (job.Environment, error)
-	// Inside gives access to the agent in a container. Messages call the container name.
-	Inside(id, name string) agentclient.Container
+	// Inside gives access to the agent in a container. First is as in job.Environment. Messages call the
+	// container name.
+	Inside(id string, first owner.Process, name string) agentclient.Container
 	// Kinds are the kinds of a job's resources, in the order of removal.
 	Kinds() []removal.Kind
 }

@@ -13,6 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/servicelog"
 	"gitlab-sysbox-executor/executor/statedir"
@@ -66,7 +67,7 @@ func (b *memory) count() int {
 	return len(b.networks)
 }
 
-func (b *memory) Inside(_, name string) agentclient.Container {
+func (b *memory) Inside(_ string, _ owner.Process, name string) agentclient.Container {
 	return agentclient.Container{Name: name, Exec: func(context.Context, []string) (agentclient.Stream, error) {
 		return nil, errors.New("there is no process in it")
 	}}

@@ -76,12 +76,13 @@ func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
 	if err := setNoFile(o.NoFile); err != nil {
 		return Outcome{}, err
 	}
-	pid, err := o.start(script, a, env)
+	var children reaper
+	ended, err := children.start(func() (int, error) { return o.start(script, a, env) })
 	_ = setNoFile(math.MaxUint64) // for this process only
 	if err != nil {
 		return Outcome{}, err
 	}
-	ended := reap(pid)
+	children.run()
 	measure := o.Watch.start(os.Stdout)
 	out := o.follow(in, ended, signals)
 	if o.Watch.Volume != "" && !out.Stopped { // a stopped stage does not wait for the result

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // handover is the result of the image's entrypoint: the environment and the user with which it
@@ -106,19 +104,9 @@ func (d *server) await(wait time.Duration) handover {
 
 // peer returns the account of the process at the other end as the kernel reports it.
 func peer(c *net.UnixConn) (*account, error) {
-	raw, err := c.SyscallConn()
+	cred, err := credentials(c)
 	if err != nil {
 		return nil, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return nil, err
-	}
-	if credErr != nil {
-		return nil, credErr
 	}
 	a := &account{UID: int(cred.Uid), GID: int(cred.Gid), Groups: []int{int(cred.Gid)}}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cred.Pid))

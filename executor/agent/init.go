@@ -35,6 +35,10 @@ func Init(order string) error {
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
+	starts, err := listenStarts()
+	if err != nil {
+		return fmt.Errorf("agent init: %w", err)
+	}
 	for _, b := range o.Binds {
 		if err := b.make(); err != nil {
 			fmt.Fprintf(os.Stderr, "agent init: could not mount a folder at %s: %v\n", b.To, err)
@@ -45,23 +49,24 @@ func Init(order string) error {
 			fmt.Fprintf(os.Stderr, "agent init: could not fit the ranges of subordinate IDs: %v\n", err)
 		}
 	}
+	var children reaper
 	a, err := o.Setup.apply()
 	switch {
 	case err != nil:
 		// Prepare asks for the same setup, gets the same error, and reports it.
 		d.settle(handover{State: EntrypointNone, Fault: err.Error()})
-		reap(0)
 	case len(o.Entrypoint) == 0:
 		d.settle(handover{State: EntrypointNone})
-		reap(0)
 	default:
-		pid, err := startEntrypoint(o, a)
+		ended, err := children.start(func() (int, error) { return startEntrypoint(o, a) })
 		if err != nil {
 			d.settle(handover{State: EntrypointExited, Code: 127, Fault: err.Error()})
+			break
 		}
-		ended := reap(pid)
 		go func() { d.settle(handover{State: EntrypointExited, Code: code(<-ended)}) }()
 	}
+	children.run()
+	go serveStarts(starts, &children)
 	<-stop
 	tree{os.Getpid()}.end(stopGrace)
 	// This must happen while the mount namespace exists: mounts that outlive it stay busy.

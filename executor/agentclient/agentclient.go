@@ -21,6 +21,9 @@ type Stream interface {
 	// Copy copies the output until both streams end, a writer fails, or Close is called. It
 	// returns an error in the last two cases.
 	Copy(stdout, stderr io.Writer) error
+	// Finish limits the time for the rest of the output. It is called when the process has reported its result: only
+	// processes that it left behind still have the output open.
+	Finish()
 	// Ended reports whether the process has ended, and its exit code. If the container is
 	// gone, its error is a not-found error of containerd/errdefs.
 	Ended(ctx context.Context) (ended bool, code int, err error)

@@ -42,10 +42,6 @@ func (e *ScriptError) Error() string {
 	return fmt.Sprintf("%s: exit code %d", e.Stage, e.Code)
 }
 
-// drainTime bounds the output after the end of the script. Only a process that escaped from
-// its stage can keep the output open longer.
-const drainTime = 5 * time.Second
-
 // stopTime is how long a script may take to stop after its grace period.
 const stopTime = 10 * time.Second
 
@@ -81,7 +77,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	// Stopping takes time in the container, but it is bounded.
 	stopped := context.AfterFunc(ctx, func() { time.AfterFunc(s.Order.Grace+stopTime, e.Close) })
 	defer stopped()
-	control := outcomeReader{nonce: s.Order.Nonce, found: func() { time.AfterFunc(drainTime, e.Close) }}
+	control := outcomeReader{nonce: s.Order.Nonce, found: e.Finish}
 	copyErr := e.Copy(out, &control)
 	if control.outcome == nil {
 		return agent.Outcome{}, c.lost(ctx, e, s.Stage, copyErr, control.said)

@@ -62,6 +62,8 @@ func (s *fakeStream) Copy(stdout, stderr io.Writer) error {
 	return nil
 }
 
+func (s *fakeStream) Finish() {}
+
 func (s *fakeStream) Ended(context.Context) (bool, int, error) {
 	code := int(s.code.Load())
 	return code >= 0, max(0, code), s.asked

@@ -8,6 +8,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/teardown"
@@ -94,7 +95,7 @@ func (k containers) unmountInside(ctx context.Context, id string, rec removal.Re
 	if ok, err := rec.Facts(&e); err != nil || !ok || e.Init {
 		return
 	}
-	report, err := k.Inside(id, JobContainer).Unmount(ctx, agent.UnmountOrder{Below: []string{storage.Mountpoint, storage.ShortMountpoint, e.TMPDIR}})
+	report, err := k.Inside(id, owner.Process{}, JobContainer).Unmount(ctx, agent.UnmountOrder{Below: []string{storage.Mountpoint, storage.ShortMountpoint, e.TMPDIR}})
 	if err != nil {
 		k.Log.Debugf("unmounting from inside: %v", err)
 		return

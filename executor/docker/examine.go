@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
@@ -101,7 +102,7 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Rep
 	if systemdRuns(s.asked) {
 		order.Init, order.SystemdTimeout = false, m.SystemdTimeout
 	}
-	r, err := b.Inside(s.id, JobContainer).Inspect(ctx, order, m.InspectTimeout)
+	r, err := b.Inside(s.id, s.agent(), JobContainer).Inspect(ctx, order, m.InspectTimeout)
 	if err == nil && r.Error == "" {
 		if r.Shell == "" {
 			return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
@@ -167,7 +168,7 @@ func (b *Backend) examineService(ctx context.Context, m *made, s runningService)
 	if systemdRuns(s.asked) {
 		order.SystemdTimeout = m.SystemdTimeout
 	}
-	r, err := b.Inside(s.ID, e.container).Look(ctx, order, m.InspectTimeout)
+	r, err := b.Inside(s.ID, owner.Process{}, e.container).Look(ctx, order, m.InspectTimeout)
 	if err != nil && b.endsSoon(ctx, s.ID) {
 		return nil
 	}

@@ -57,13 +57,14 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 	if err := b.Engine.StartContainer(ctx, s.id); err != nil {
 		return nil, b.Engine.ExplainRuntime(ctx, m.Runtime, err)
 	}
+	s.local = b.localOf(ctx, s.id)
 	r, err := b.examineHelper(ctx, m, s)
 	if err != nil {
 		return nil, err
 	}
 	return &job.Environment{
-		Container: s.id, Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: s.setup.User, WorkingDir: "/", Init: true,
-		Enforced: main.storage.Enforced(), TMPDIR: main.storage.TMPDIR, Tools: toolsPath(m.Helper), Limits: b.limitsOf(ctx, s.id, m),
+		Container: s.id, First: s.agent(), Shell: r.Shell, ANSIQuoting: r.ANSIQuoting, User: s.setup.User, WorkingDir: "/", Init: true,
+		Enforced: main.storage.Enforced(), TMPDIR: main.storage.TMPDIR, Tools: toolsPath(m.Helper), Limits: s.limits(m),
 	}, nil
 }
 
@@ -98,7 +99,7 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.Report, error) {
 	e := examination{container: "the helper's container", image: m.Helper.Image.Reference}
 	order := agent.InspectOrder{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
-	r, err := b.Inside(s.id, e.container).Inspect(ctx, order, m.InspectTimeout)
+	r, err := b.Inside(s.id, s.agent(), e.container).Inspect(ctx, order, m.InspectTimeout)
 	if err := b.examine(e, r, err); err != nil {
 		return r, err
 	}

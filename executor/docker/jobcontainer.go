@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
@@ -23,6 +24,15 @@ type started struct {
 	setup agent.Setup      // requested from the agent
 	// storage are the settings at creation.
 	storage storage.Settings
+	local
+}
+
+// agent is the container's first process if that is the agent, as in job.Environment.
+func (s started) agent() owner.Process {
+	if systemdRuns(s.asked) {
+		return owner.Process{}
+	}
+	return s.first
 }
 
 // startJob makes and starts the job container.
@@ -45,6 +55,7 @@ func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (star
 	if err := b.Engine.StartContainer(ctx, s.id); err != nil {
 		return s, b.Engine.ExplainRuntime(ctx, m.Runtime, explainSystemd(m.Image.Reference, s.asked, err))
 	}
+	s.local = b.localOf(ctx, s.id)
 	return s, nil
 }
 

@@ -87,7 +87,7 @@ func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (ma
 // settle waits until the job's containers are ready, inspects them, and starts the helper
 // container.
 func (b *Backend) settle(ctx context.Context, m *made, main started, services []runningService, log *servicelog.Log) (none job.Environment, err error) {
-	if err := b.awaitServices(ctx, main.id, m, running(services), log); err != nil {
+	if err := b.awaitServices(ctx, main, m, running(services), log); err != nil {
 		return none, err
 	}
 	found, err := b.examineJob(ctx, m, main)
@@ -103,9 +103,9 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 		return none, err
 	}
 	e := job.Environment{
-		Container: main.id, Image: m.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting, User: main.setup.User,
+		Container: main.id, First: main.agent(), Image: m.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting, User: main.setup.User,
 		WorkingDir: main.asked.WorkingDir, Init: !systemdRuns(main.asked), NoFile: softNoFile(m.Resources),
-		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR, Watch: m.watch(), Limits: b.limitsOf(ctx, main.id, m),
+		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR, Watch: m.watch(), Limits: main.limits(m),
 		Builds: m.taken.Builds, Tools: toolsPath(m.Helper), EngineFolder: m.engineFolder, Services: running(services),
 	}
 	if e.Helper, err = b.startHelper(ctx, m, main, found); err != nil {

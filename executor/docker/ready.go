@@ -20,7 +20,7 @@ import (
 
 // awaitServices waits until the job can reach every service, and warns of each that is
 // not ready in time or has ended.
-func (b *Backend) awaitServices(ctx context.Context, build string, m *made, services []job.Running, log *servicelog.Log) error {
+func (b *Backend) awaitServices(ctx context.Context, build started, m *made, services []job.Running, log *servicelog.Log) error {
 	if len(services) == 0 || m.ServiceTimeout <= 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (b *Backend) awaitServices(ctx context.Context, build string, m *made, serv
 // awaitService returns when the service is ready or has ended. The service log reports
 // a service that has ended. If ctx ends first, awaitService returns an error. A service
 // without a port or health check counts as ready.
-func (b *Backend) awaitService(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
+func (b *Backend) awaitService(ctx context.Context, build started, timeout time.Duration, s job.Running) error {
 	if !s.Health && len(s.Ports) == 0 {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (b *Backend) awaitService(ctx context.Context, build string, timeout time.D
 
 // awaitPorts lets the agent in the job container dial: a service is only ready if the job
 // can reach it.
-func (b *Backend) awaitPorts(ctx context.Context, build string, timeout time.Duration, s job.Running) error {
+func (b *Backend) awaitPorts(ctx context.Context, build started, timeout time.Duration, s job.Running) error {
 	order := agent.AwaitOrder{Timeout: timeout}
 	if deadline, ok := ctx.Deadline(); ok {
 		order.Timeout = time.Until(deadline)
@@ -89,7 +89,7 @@ func (b *Backend) awaitPorts(ctx context.Context, build string, timeout time.Dur
 			cancel()
 		}
 	})()
-	answer, err := b.Inside(build, JobContainer).Await(dead, order)
+	answer, err := b.Inside(build.id, build.agent(), JobContainer).Await(dead, order)
 	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is too busy to answer
 		answer.Error = err.Error()
 	} else if err != nil {

@@ -31,12 +31,12 @@ func TestAwaitPortsReportsTimeout(t *testing.T) {
 
 	up, cancel := context.WithDeadline(t.Context(), time.Now().Add(100*time.Millisecond-5*time.Second))
 	defer cancel()
-	if err := b.awaitPorts(up, "job", 2*time.Second, s); err == nil || !strings.HasPrefix(err.Error(), want) {
+	if err := b.awaitPorts(up, started{id: "job"}, 2*time.Second, s); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.awaitPorts(stopped, "job", 2*time.Second, s); err == nil || strings.HasPrefix(err.Error(), want) {
+	if err := b.awaitPorts(stopped, started{id: "job"}, 2*time.Second, s); err == nil || strings.HasPrefix(err.Error(), want) {
 		t.Errorf("stopped, not late: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
@@ -48,6 +49,12 @@ func (x *Exec) Copy(stdout, stderr io.Writer) error {
 
 // Close closes the connection; the process reads the end of its input.
 func (x *Exec) Close() { x.close() }
+
+// finishTime is how long the output is read after Finish.
+const finishTime = 5 * time.Second
+
+// Finish limits the time for the rest of the output.
+func (x *Exec) Finish() { time.AfterFunc(finishTime, x.close) }
 
 // Ended reports whether the process has ended, and its exit code.
 func (x *Exec) Ended(ctx context.Context) (bool, int, error) {

@@ -3,19 +3,23 @@ package job
 import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/cgroup"
+	"gitlab-sysbox-executor/executor/owner"
 )
 
 // Environment is what later stages need to know of a job's containers. The prepare stage
 // writes it to the job's journal.
 type Environment struct {
-	Container   string `json:"container"` // ID
-	Image       string `json:"image"`     // as written in the job
-	Shell       string `json:"shell"`
-	ANSIQuoting bool   `json:"ansi_quoting"`
-	User        string `json:"user"`
-	WorkingDir  string `json:"working_dir"`
-	Init        bool   `json:"init"`
-	NoFile      uint64 `json:"nofile,omitempty"` // as in agent.ExecOrder
+	Container string `json:"container"` // ID
+	// First is the container's first process if that is the agent and runs on this machine. Otherwise it is
+	// zero: only the engine can start processes in the container.
+	First       owner.Process `json:"first,omitzero"`
+	Image       string        `json:"image"` // as written in the job
+	Shell       string        `json:"shell"`
+	ANSIQuoting bool          `json:"ansi_quoting"`
+	User        string        `json:"user"`
+	WorkingDir  string        `json:"working_dir"`
+	Init        bool          `json:"init"`
+	NoFile      uint64        `json:"nofile,omitempty"` // as in agent.ExecOrder
 	// Enforced are the variables that a job's script cannot change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`

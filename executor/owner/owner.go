@@ -72,7 +72,7 @@ var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env
 // Current is the owner process of the caller's job: GitLab Runner. It is this process's parent or, if there are
 // scripts in between, a more distant ancestor. It may be the first process of a container. If several ancestors
 // match, the topmost is taken: it outlives the others.
-func Current() Process { return describe(choose(ancestors(), program)) }
+func Current() Process { return Describe(choose(ancestors(), program)) }
 
 // Label is Current as the value of a label. It is determined only once.
 var Label = sync.OnceValue(func() string { return Current().String() })
@@ -122,7 +122,8 @@ func program(pid int) string {
 	return strings.TrimSuffix(filepath.Base(path), " (deleted)")
 }
 
-func describe(pid int) Process {
+// Describe identifies a process by its PID.
+func Describe(pid int) Process {
 	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine(), At: int64(sinceBoot() / time.Second)}
 	p.Started = proc.Started(pid)
 	p.Command = command(pid)

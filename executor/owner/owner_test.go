@@ -15,7 +15,7 @@ func TestState(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := describe(child.Process.Pid)
+	p := Describe(child.Process.Pid)
 	if p.State(true) != Alive || Parse(p.String()).State(false) != Alive {
 		t.Errorf("%+v: %d", p, p.State(true))
 	}

@@ -57,7 +57,7 @@ func (f *Filler) start(ctx context.Context, how Fill, img engine.Image, old, mad
 	if err := f.Engine.StartContainer(ctx, id); err != nil {
 		return nil, f.Engine.ExplainRuntime(ctx, how.Runtime, err)
 	}
-	return &fillContainer{how: how, agent: f.Inside(id, "the fill container"), grace: f.KillGrace, log: f.Log}, nil
+	return &fillContainer{how: how, agent: f.Inside(id, owner.Process{}, "the fill container"), grace: f.KillGrace, log: f.Log}, nil
 }
 
 // makeFolder makes the host folder for the container. An earlier one was removed.

@@ -20,6 +20,7 @@ import (
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/statedir"
 )
@@ -93,7 +94,7 @@ func (f *fake) RemoveHeld(_ context.Context, volume string) (bool, error) {
 	return true, os.Remove(f.dir.Kept(volume))
 }
 
-func (f *fake) inside(id, name string) agentclient.Container {
+func (f *fake) inside(id string, _ owner.Process, name string) agentclient.Container {
 	return agentclient.Container{Name: name, Exec: func(context.Context, []string) (agentclient.Stream, error) {
 		if !slices.ContainsFunc(f.containers, func(c engine.Found) bool { return c.ID == id }) {
 			return nil, errors.New("no container " + id)
@@ -141,6 +142,8 @@ func (s *stream) Copy(stdout, stderr io.Writer) error {
 	_, _ = io.WriteString(stdout, text)
 	return json.NewEncoder(stderr).Encode(agent.Outcome{Nonce: o.Nonce, Code: code})
 }
+
+func (s *stream) Finish() {}
 
 func (s *stream) Ended(context.Context) (bool, int, error) { return true, 0, nil }
 

@@ -20,6 +20,7 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/imagepull"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/shared"
 )
 
@@ -36,8 +37,8 @@ type Engine interface {
 type Filler struct {
 	Shared *shared.Store
 	Engine Engine
-	// Inside gives access to the agent in a container. Messages call the container name.
-	Inside func(id, name string) agentclient.Container
+	// Inside gives access to the agent in a container, as executor.Backend has it.
+	Inside func(id string, first owner.Process, name string) agentclient.Container
 	// KillGrace is the time between TERM and KILL when a script has to end.
 	KillGrace time.Duration
 	// CleanupTimeout limits the removal of the fill container and its folder.
