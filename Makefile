@@ -6,7 +6,7 @@ BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-output bench-storage lint packages clean
+.PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
@@ -83,6 +83,9 @@ bench-output: packages ## Measure what each isolation of Buildah loses: the tabl
 
 bench-storage: packages ## Measure what storage costs: the figures of docs/storage.md
 	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration/storage
+
+bench-jobs: packages ## Measure jobs beside the floor: the table of docs/performance.md
+	$(GO) test -run '^$$' -bench BenchmarkJobs -benchtime 10x -timeout 80m -v ./integration/jobs
 
 bench: ## Measure what a stage call costs, beside a plain exec
 	$(GO) test -run '^$$' -bench BenchmarkRunEmptyScript -benchtime 30x -count 3 ./integration/jobs

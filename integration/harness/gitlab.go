@@ -27,7 +27,7 @@ type GitLab struct {
 }
 
 // NewGitLab starts one that jobs reach, until the test's end.
-func NewGitLab(t *testing.T) *GitLab {
+func NewGitLab(t testing.TB) *GitLab {
 	t.Helper()
 	address, err := World.Engine.HostAddress(t.Context())
 	if err != nil {

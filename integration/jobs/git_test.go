@@ -132,7 +132,7 @@ func TestTMPDIRInTheProject(t *testing.T) {
 
 // runnerProgram is a real gitlab-runner where one is on the PATH, else a
 // stand-in, which it says.
-func runnerProgram(t *testing.T) string {
+func runnerProgram(t testing.TB) string {
 	t.Helper()
 	if path, err := exec.LookPath("gitlab-runner"); err == nil {
 		t.Logf("with the gitlab-runner of this machine, %s", path)
