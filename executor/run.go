@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/agentclient"
@@ -91,10 +92,26 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 			Grace: x.KillGrace, Watch: e.Watch,
 		},
 	}, out)
+	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.ends(ctx, e.Container) {
+		err = fmt.Errorf("%s: the job's container was stopped while the script ran", s.Stage)
+	}
 	if len(o.Survivors) > 0 {
 		x.Log.Warnf("Processes %v of %s could not be killed; they end with the job's container.", o.Survivors, s.Stage)
 	}
 	return o.Usage, err
+}
+
+// endTime is how long a container that is being stopped may take.
+const endTime = 5 * time.Second
+
+// ends reports whether a container ends: it was stopped, and the script with it.
+func (x *Executor) ends(ctx context.Context, container string) bool {
+	for deadline := time.Now().Add(endTime); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if state, err := x.Backend.Service(ctx, container); err == nil && (state.Gone || !state.Running) {
+			return true
+		}
+	}
+	return false
 }
 
 // Versions are those of the container tools in the job's container, by command.

@@ -152,6 +152,11 @@ func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, sig
 	select {
 	case status := <-ended:
 		out.set(status)
+		if out.Code != 0 && signaled(signals) {
+			out.Stopped = true
+			out.Survivors = below.end(hasteGrace)
+			return out
+		}
 	case grace := <-stop:
 		out.Stopped = true
 		out.Survivors = endHastily(below, grace, stop)
@@ -171,6 +176,20 @@ func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, sig
 	out.Survivors = endHastily(below, o.Grace, stop)
 	return out
 }
+
+// signaled reports whether this process got a signal to end, at about the same time as the script. The
+// container's first process sends it to both.
+func signaled(signals <-chan os.Signal) bool {
+	select {
+	case <-signals:
+		return true
+	case <-time.After(signalTime):
+		return false
+	}
+}
+
+// signalTime is longer than Go's runtime takes to pass on a signal.
+const signalTime = 50 * time.Millisecond
 
 // endHastily ends the tree within grace. If the driver goes meanwhile, the shorter grace period
 // applies.

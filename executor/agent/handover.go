@@ -49,15 +49,7 @@ func listen() (*server, error) {
 	}
 	d := &server{listener: l, done: make(chan struct{}), first: make(chan handover, 1)}
 	go func() { d.state = <-d.first; close(d.done) }()
-	go func() {
-		for {
-			c, err := l.AcceptUnix()
-			if err != nil {
-				return
-			}
-			go d.serve(c)
-		}
-	}()
+	go acceptEach(l, d.serve)
 	return d, nil
 }
 
@@ -104,7 +96,7 @@ func (d *server) await(wait time.Duration) handover {
 
 // peer returns the account of the process at the other end as the kernel reports it.
 func peer(c *net.UnixConn) (*account, error) {
-	cred, err := credentials(c)
+	cred, err := PeerOf(c)
 	if err != nil {
 		return nil, err
 	}

@@ -13,21 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartSocket is where the first process starts its own program's other subcommands for the driver. Like
-// socketName it is an abstract name in the container's network namespace. No process in the
-// container can take it away, because the first process has it before any other process runs.
+// StartSocket is where the first process starts commands for the driver. Like socketName it is an
+// abstract name in the container's network namespace. No process in the container can take the
+// name, because the first process has it before any other process runs.
 const StartSocket = "@gitlab-sysbox-executor-start"
 
-// LongestStart bounds a StartOrder as JSON, in bytes.
-const LongestStart = 4 << 10
+// longestStart bounds a StartOrder as JSON, in bytes.
+const longestStart = 4 << 10
 
-// StartOrder asks the first process to start a command. It is one line of JSON, and comes with three
-// descriptors (SCM_RIGHTS, unix(7)): the command's standard input, output and error.
+// StartOrder is the request to start a command, as one line of JSON. With it come four descriptors
+// (SCM_RIGHTS, unix(7)): the command's standard input, output and error, and a pipe for the
+// responses. Nothing is sent over the socket: it could carry descriptors to the driver.
 type StartOrder struct {
 	Command []string `json:"command"`
 }
 
-// Started is the response to a StartOrder, one line of JSON. Ended follows when the process has ended.
+// startFiles is the number of descriptors.
+const startFiles = 4
+
+// Started is the first response, one line of JSON. Ended follows when the process has ended.
 type Started struct {
 	Error string `json:"error,omitempty"` // why the command was not started
 }
@@ -37,8 +41,8 @@ type Ended struct {
 	Code int `json:"code"` // exit code, or 128 plus the signal
 }
 
-// startTime bounds how long the first process waits for an order on a new connection.
-const startTime = 5 * time.Second
+// requestTime bounds how long the first process waits for the request of a new connection.
+const requestTime = 5 * time.Second
 
 // listenStarts makes the socket. Requests wait until serveStarts is called.
 func listenStarts() (*net.UnixListener, error) {
@@ -47,62 +51,72 @@ func listenStarts() (*net.UnixListener, error) {
 
 // serveStarts starts commands for the driver until the process ends.
 func serveStarts(l *net.UnixListener, children *reaper) {
+	acceptEach(l, func(c *net.UnixConn) { serveStart(c, children) })
+}
+
+// acceptEach serves each connection in a goroutine of its own, until the listener is closed.
+func acceptEach(l *net.UnixListener, serve func(*net.UnixConn)) {
 	for {
 		c, err := l.AcceptUnix()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed), errors.Is(err, unix.EINVAL): // shut down
 			return
+		case err != nil: // out of descriptors or memory
+			time.Sleep(100 * time.Millisecond)
+			continue
 		}
-		go serveStart(c, children)
+		_ = c.SetReadDeadline(time.Now().Add(requestTime)) // the connection has just been made
+		go serve(c)
 	}
 }
 
 func serveStart(c *net.UnixConn, children *reaper) {
 	defer c.Close()
-	// A process without a PID here is in none of this PID namespace's descendants: it is on the
-	// host. All others would get root's rights.
-	if cred, err := credentials(c); err != nil || cred.Pid != 0 {
+	// A process without a PID in this namespace is in none of the container's. All others would get
+	// root's rights.
+	if peer, err := PeerOf(c); err != nil || peer.Pid != 0 {
 		return
 	}
-	_ = c.SetDeadline(time.Now().Add(startTime))
-	ended, err := startFor(c, children)
-	answer := json.NewEncoder(c)
-	if err != nil {
-		_ = answer.Encode(Started{Error: err.Error()}) // the driver sees the end of the connection
-		return
-	}
-	if answer.Encode(Started{}) != nil {
-		return // the process sees the end of its input
-	}
-	status := <-ended
-	_ = c.SetDeadline(time.Now().Add(startTime))
-	_ = answer.Encode(Ended{Code: code(status)})
-}
-
-// startFor reads an order and starts its command.
-func startFor(c *net.UnixConn, children *reaper) (<-chan syscall.WaitStatus, error) {
 	o, files, err := receiveStart(c)
 	defer func() {
-		for _, fd := range files {
-			_ = unix.Close(fd)
+		for _, f := range files {
+			f.Close()
 		}
 	}()
+	if len(files) != startFiles {
+		return // there is nobody to respond to
+	}
+	responses := json.NewEncoder(files[startFiles-1])
+	var ended <-chan syscall.WaitStatus
+	if err == nil {
+		ended, err = o.start(files[:startFiles-1], children)
+	}
+	for _, f := range files[:startFiles-1] {
+		f.Close() // the process has them
+	}
 	if err != nil {
-		return nil, err
+		_ = responses.Encode(Started{Error: err.Error()}) // otherwise the driver sees the end of the pipe
+		return
 	}
-	if len(files) != 3 || len(o.Command) == 0 {
-		return nil, errors.New("the request lacks a command or its streams")
-	}
-	return children.start(func() (int, error) {
-		return syscall.ForkExec(o.Command[0], o.Command, &syscall.ProcAttr{
-			Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Setsid: true},
-			Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
-		})
-	})
+	if responses.Encode(Started{}) == nil {
+		_ = responses.Encode(Ended{Code: code(<-ended)})
+	} // otherwise the driver is gone, and the process sees the end of its input
 }
 
-// receiveStart reads an order and the descriptors that came with it.
-func receiveStart(c *net.UnixConn) (o StartOrder, files []int, err error) {
-	text, rights := make([]byte, LongestStart), make([]byte, unix.CmsgSpace(3*4))
+func (o StartOrder) start(files []*os.File, children *reaper) (<-chan syscall.WaitStatus, error) {
+	if len(o.Command) == 0 {
+		return nil, errors.New("the request has no command")
+	}
+	attr := syscall.ProcAttr{Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Setsid: true}}
+	for _, f := range files {
+		attr.Files = append(attr.Files, f.Fd())
+	}
+	return children.start(func() (int, error) { return syscall.ForkExec(o.Command[0], o.Command, &attr) })
+}
+
+// receiveStart reads a request and the descriptors that came with it.
+func receiveStart(c *net.UnixConn) (o StartOrder, files []*os.File, err error) {
+	text, rights := make([]byte, longestStart), make([]byte, unix.CmsgSpace(4*startFiles))
 	n, rightsLen, _, _, err := c.ReadMsgUnix(text, rights)
 	if err != nil {
 		return o, nil, err
@@ -116,21 +130,24 @@ func receiveStart(c *net.UnixConn) (o StartOrder, files []int, err error) {
 		if err != nil {
 			return o, files, err
 		}
-		files = append(files, fds...)
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "a stream of the driver"))
+		}
 	}
 	if !bytes.HasSuffix(text[:n], []byte("\n")) {
-		return o, files, fmt.Errorf("the request is longer than %d bytes", LongestStart)
+		return o, files, fmt.Errorf("the request is longer than %d bytes", longestStart)
 	}
 	return o, files, json.Unmarshal(text[:n], &o)
 }
 
-// credentials are those of the process at the other end, as the kernel reports them (SO_PEERCRED, unix(7)).
-func credentials(c *net.UnixConn) (cred *unix.Ucred, err error) {
+// PeerOf returns the process at the other end as the kernel reports it (SO_PEERCRED, unix(7)): the one that
+// connected, or the one that listens.
+func PeerOf(c *net.UnixConn) (peer *unix.Ucred, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	var failed error
-	err = raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	return cred, errors.Join(err, failed)
+	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return peer, errors.Join(err, failed)
 }

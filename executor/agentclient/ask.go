@@ -43,7 +43,7 @@ func ask[O, R any](ctx context.Context, c Container, subcommand string, limit ti
 	defer cancel()
 	s, err := c.start(ctx, subcommand)
 	if err != nil && context.Cause(ctx) == late {
-		return report, fmt.Errorf("%w (%w)", late, err) // the engine is slow, not the agent
+		return report, fmt.Errorf("%w (%w)", late, err) // it was not started in time
 	} else if err != nil {
 		return report, err
 	}

@@ -2,6 +2,7 @@ package agentclient
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,33 +69,34 @@ func TestHostileAnswers(t *testing.T) {
 		process process
 		class   fault.Class
 		says    string
+		limit   time.Duration // of time; 0 for a long one
 	}{
-		"a flood":             {func(in *bufio.Reader, stdout, _ io.Writer) int { nonceOf(in); return flood(stdout, " ") }, fault.Job, "more than 1MiB"},
-		"a flood of lines":    {func(in *bufio.Reader, stdout, _ io.Writer) int { nonceOf(in); return flood(stdout, "{}\n") }, fault.Job, "more than 1MiB"},
-		"a flood of errors":   {func(in *bufio.Reader, _, stderr io.Writer) int { nonceOf(in); return flood(stderr, "e") }, fault.Job, "more than 64KiB"},
-		"silence":             {func(in *bufio.Reader, _, _ io.Writer) int { nonceOf(in); return sleep() }, fault.Job, `has not answered "inspect" within 200ms`},
-		"deafness":            {func(*bufio.Reader, io.Writer, io.Writer) int { return sleep() }, fault.Job, `has not answered "inspect" within 200ms`},
-		"an answer and more":  {writing(`{"nonce":"NONCE","report":{}} {}`), fault.Job, "impossible answer"},
-		"without a nonce":     {writing(`{"report":{"shell":"/bin/sh","entrypoint":"none"}}`), fault.Job, "lacks the question's nonce"},
-		"another nonce":       {writing(`{"nonce":"xNONCE","report":{}}`), fault.Job, "lacks the question's nonce"},
-		"no JSON":             {writing("\x1b[31mno\nJSON"), fault.Job, "invalid character"},
-		"another type":        {answering(`{"uid":"root"}`), fault.Job, "cannot unmarshal"},
-		"many things":         {answering(`{"mount_faults":[{}` + strings.Repeat(",{}", 300_000) + `]}`), fault.Job, "more than 10000 values"},
-		"deep things":         {answering(strings.Repeat("[", 900_000)), fault.Job, "more than 10000 values"},
-		"rather deep things":  {answering(strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)), fault.Job, "cannot unmarshal"},
-		"a number beyond all": {answering(`{"uid":1` + strings.Repeat("0", 900_000) + `}`), fault.Job, "cannot unmarshal"},
-		"a crash":             {ending(2, "runtime:\n\x1b[1mfailed"), fault.Job, "ended with exit code 2"},
+		"a flood":             {func(in *bufio.Reader, stdout, _ io.Writer) int { nonceOf(in); return flood(stdout, " ") }, fault.Job, "more than 1MiB", 0},
+		"a flood of lines":    {func(in *bufio.Reader, stdout, _ io.Writer) int { nonceOf(in); return flood(stdout, "{}\n") }, fault.Job, "more than 1MiB", 0},
+		"a flood of errors":   {func(in *bufio.Reader, _, stderr io.Writer) int { nonceOf(in); return flood(stderr, "e") }, fault.Job, "more than 64KiB", 0},
+		"silence":             {func(in *bufio.Reader, _, _ io.Writer) int { nonceOf(in); return sleep() }, fault.Job, `has not answered "inspect" within 200ms`, limit},
+		"deafness":            {func(*bufio.Reader, io.Writer, io.Writer) int { return sleep() }, fault.Job, `has not answered "inspect" within 200ms`, limit},
+		"an answer and more":  {writing(`{"nonce":"NONCE","report":{}} {}`), fault.Job, "impossible answer", 0},
+		"without a nonce":     {writing(`{"report":{"shell":"/bin/sh","entrypoint":"none"}}`), fault.Job, "lacks the question's nonce", 0},
+		"another nonce":       {writing(`{"nonce":"xNONCE","report":{}}`), fault.Job, "lacks the question's nonce", 0},
+		"no JSON":             {writing("\x1b[31mno\nJSON"), fault.Job, "invalid character", 0},
+		"another type":        {answering(`{"uid":"root"}`), fault.Job, "cannot unmarshal", 0},
+		"many things":         {answering(`{"mount_faults":[{}` + strings.Repeat(",{}", 300_000) + `]}`), fault.Job, "more than 10000 values", 0},
+		"deep things":         {answering(strings.Repeat("[", 900_000)), fault.Job, "more than 10000 values", 0},
+		"rather deep things":  {answering(strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)), fault.Job, "cannot unmarshal", 0},
+		"a number beyond all": {answering(`{"uid":1` + strings.Repeat("0", 900_000) + `}`), fault.Job, "cannot unmarshal", 0},
+		"a crash":             {ending(2, "runtime:\n\x1b[1mfailed"), fault.Job, "ended with exit code 2", 0},
 		// The engine may have lost the end, or the machine may be in trouble.
-		"nothing":         {ending(0, ""), fault.System, "no answer"},
-		"half an answer":  {writing(`{"nonce":"NONCE","report":{`), fault.System, "no answer"},
-		"no such program": {ending(126, "OCI runtime exec failed"), fault.System, "OCI runtime exec failed"},
-		"a kill":          {ending(137, ""), fault.System, "no answer"},
+		"nothing":         {ending(0, ""), fault.System, "no answer", 0},
+		"half an answer":  {writing(`{"nonce":"NONCE","report":{`), fault.System, "no answer", 0},
+		"no such program": {ending(126, "OCI runtime exec failed"), fault.System, "OCI runtime exec failed", 0},
+		"a kill":          {ending(137, ""), fault.System, "no answer", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			began := time.Now()
-			_, err := container(t, c.process).Inspect(t.Context(), agent.InspectOrder{}, limit)
+			_, err := container(t, c.process).Inspect(t.Context(), agent.InspectOrder{}, cmp.Or(c.limit, time.Minute))
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %s", took)
 			}

@@ -2,8 +2,9 @@
 // is the container's first process, on this machine.
 //
 // A job is root in its container: it may do to its first process what it wants. So nothing is sent
-// before the kernel has confirmed that the listener is that process, the pipes are this process's own,
-// and no answer is waited for without a deadline.
+// before the kernel has confirmed that the listener is that process. The responses come through a pipe of
+// this process, because a socket could carry descriptors, whose closing may block. None is
+// waited for without a deadline.
 package agentsocket
 
 import (
@@ -28,12 +29,10 @@ const (
 	listenTime = time.Second
 	// startTime is how long it may take to start a command, including its own setup.
 	startTime = 5 * time.Second
-	// retryPause is the pause between two attempts to connect.
-	retryPause = 2 * time.Millisecond
 )
 
-// longestAnswer bounds a line of the first process, in bytes.
-const longestAnswer = 4 << 10
+// longestResponse bounds a line of the first process, in bytes.
+const longestResponse = 4 << 10
 
 // Start starts a command as root in the container with this first process. After an error nothing was
 // started, or it ends by itself because its input has ended: the caller may start the command in another
@@ -45,57 +44,71 @@ func Start(ctx context.Context, first owner.Process, command []string) (*Process
 	if err != nil {
 		return nil, err
 	}
-	p, answers, err := start(ctx, c, peer, command)
+	defer c.Close()
+	s, err := makeStreams(peer)
 	if err != nil {
-		c.Close()
 		return nil, err
 	}
-	go p.await(answers)
+	responses, err := s.request(ctx, c, command)
+	s.closeTheirs()
+	if err != nil {
+		s.closeOurs()
+		return nil, err
+	}
+	p := &Process{streams: s, ended: make(chan struct{})}
+	go p.await(responses)
 	return p, nil
 }
 
 // connect connects to the first process, and returns its credentials.
 func connect(ctx context.Context, first owner.Process) (*net.UnixConn, *unix.Ucred, error) {
-	for deadline := time.Now().Add(listenTime); ; {
-		c, err := dial(first)
-		// EAGAIN: more connections wait than the listener allows.
-		if retry := errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EAGAIN); retry && time.Now().Before(deadline) {
-			select {
-			case <-ctx.Done():
-				return nil, nil, ctx.Err()
-			case <-time.After(retryPause):
-				continue
-			}
-		} else if err != nil {
-			return nil, nil, err
-		}
-		peer, err := credentials(c)
-		switch {
-		case err != nil:
-		case int(peer.Pid) != first.PID:
-			err = fmt.Errorf("process %d listens in place of the container's first process %d", peer.Pid, first.PID)
-		case first.State(true) != owner.Alive: // the kernel may have given its PID to another process
-			err = fmt.Errorf("the container's first process %d has ended", first.PID)
-		}
-		if err != nil {
-			c.Close()
-			return nil, nil, err
-		}
-		return c, peer, nil
+	c, err := dial(ctx, first)
+	if err != nil {
+		return nil, nil, err
 	}
+	peer, err := agent.PeerOf(c)
+	switch {
+	case err != nil:
+	case int(peer.Pid) != first.PID:
+		err = fmt.Errorf("process %d listens in place of the container's first process %d", peer.Pid, first.PID)
+	case first.State(true) != owner.Alive: // the kernel may have given its PID to another process
+		err = fmt.Errorf("the container's first process %d has ended, or is in another PID namespace", first.PID)
+	}
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, peer, nil
 }
 
 // dial connects to the socket in the network namespace of the first process.
-func dial(first owner.Process) (*net.UnixConn, error) {
+func dial(ctx context.Context, first owner.Process) (*net.UnixConn, error) {
 	fd, err := socketIn(fmt.Sprintf("/proc/%d/ns/net", first.PID))
 	if err != nil {
 		return nil, err
 	}
 	file := os.NewFile(uintptr(fd), agent.StartSocket)
 	defer file.Close() // FileConn duplicates it
-	// It does not block: fd is non-blocking.
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: agent.StartSocket}); err != nil {
-		return nil, os.NewSyscallError("connect", err)
+	// Before connecting: from then on the kernel accepts nothing for this socket.
+	if err := unix.Shutdown(fd, unix.SHUT_RD); err != nil {
+		return nil, os.NewSyscallError("shutdown", err)
+	}
+	deadline, pause := time.Now().Add(listenTime), time.Millisecond
+	for {
+		// It does not block: fd is non-blocking. EAGAIN means that more connections wait than the listener allows.
+		err := unix.Connect(fd, &unix.SockaddrUnix{Name: agent.StartSocket})
+		retry := errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EAGAIN)
+		if err != nil && (!retry || time.Now().After(deadline)) {
+			return nil, os.NewSyscallError("connect", err)
+		} else if err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+			pause = min(2*pause, 50*time.Millisecond)
+		}
 	}
 	c, err := net.FileConn(file)
 	if err != nil {
@@ -104,12 +117,9 @@ func dial(first owner.Process) (*net.UnixConn, error) {
 	return c.(*net.UnixConn), nil
 }
 
-// socketIn makes a socket in a network namespace, on a thread of its own that ends afterwards.
+// socketIn makes a socket in a network namespace.
 func socketIn(namespace string) (fd int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked
+	onThread(func() {
 		var ns int
 		if ns, err = unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			return
@@ -120,56 +130,54 @@ func socketIn(namespace string) (fd int, err error) {
 			return
 		}
 		fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	}()
-	<-done
+	})
 	return fd, err
 }
 
-// credentials are those of the process that listens at the other end (SO_PEERCRED, unix(7)).
-func credentials(c *net.UnixConn) (cred *unix.Ucred, err error) {
-	raw, err := c.SyscallConn()
+// onThread calls do on a thread that ends afterwards. The process's first thread does not: Go keeps it.
+func onThread(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			do()
+			return
+		}
+		onThread(do) // on another one, because this one is locked
+		runtime.UnlockOSThread()
+	}()
+	<-done
+}
+
+// request sends the request over the connection, with the other ends of the streams, and waits until the command
+// is started.
+func (s *streams) request(ctx context.Context, c *net.UnixConn, command []string) (responses *bufio.Reader, err error) {
+	text, err := json.Marshal(agent.StartOrder{Command: command})
 	if err != nil {
 		return nil, err
 	}
-	var failed error
-	err = raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	return cred, errors.Join(err, failed)
-}
-
-// start sends the request over the connection, with the ends of three new pipes.
-func start(ctx context.Context, c *net.UnixConn, peer *unix.Ucred, command []string) (p *Process, answers *bufio.Reader, err error) {
-	request, err := json.Marshal(agent.StartOrder{Command: command})
-	if err != nil {
-		return nil, nil, err
-	}
-	ends, err := makePipes(peer)
-	if err != nil {
-		return nil, nil, err
-	}
-	p = &Process{pipes: ends, conn: c, ended: make(chan struct{})}
-	defer func() {
-		ends.closeTheirs()
-		if err != nil {
-			ends.closeOurs()
-		}
-	}()
 	deadline, _ := ctx.Deadline()
-	if err := c.SetDeadline(deadline); err != nil {
-		return nil, nil, err
+	if err := errors.Join(c.SetDeadline(deadline), s.responses.SetReadDeadline(deadline)); err != nil {
+		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })()
+	stop := context.AfterFunc(ctx, func() { _ = s.responses.SetReadDeadline(time.Now()) })
 	var started agent.Started
-	answers = bufio.NewReaderSize(c, longestAnswer)
-	if _, _, err = c.WriteMsgUnix(append(request, '\n'), unix.UnixRights(ends.theirs...), nil); err == nil {
-		err = read(answers, &started)
+	responses = bufio.NewReaderSize(s.responses, longestResponse)
+	if _, _, err = c.WriteMsgUnix(append(text, '\n'), unix.UnixRights(s.theirs...), nil); err == nil {
+		s.closeTheirs() // otherwise the pipes would not end with the first process
+		err = read(responses, &started)
+	}
+	if !stop() {
+		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("the container's first process does not answer: %w", err)
+		return nil, fmt.Errorf("the container's first process does not answer: %w", err)
 	}
 	if started.Error != "" {
-		return nil, nil, fmt.Errorf("the container's first process: %.300q", started.Error)
+		return nil, fmt.Errorf("the container's first process: %.300q", started.Error)
 	}
-	return p, answers, nil
+	return responses, nil
 }
 
 // read reads a line of JSON.

@@ -10,12 +10,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -27,24 +29,27 @@ const firstKey = "GSX_TEST_FIRST_PROCESS"
 
 func TestMain(m *testing.M) {
 	first, ok := map[string]func() error{
-		"agent":  func() error { return agent.Init("{}") },
-		"silent": func() error { return answering(func(*net.UnixConn) {}) },
+		"agent":   func() error { return agent.Init("{}") },
+		"silent":  func() error { return answering(func(*net.UnixConn, io.Writer) {}) },
+		"closing": func() error { return answering(func(c *net.UnixConn, _ io.Writer) { c.Close() }) },
 		"flood": func() error {
-			return answering(func(c *net.UnixConn) {
+			return answering(func(_ *net.UnixConn, responses io.Writer) {
 				for {
-					if _, err := c.Write(bytes.Repeat([]byte("{"), 100_000)); err != nil {
+					if _, err := responses.Write(bytes.Repeat([]byte("{"), 100_000)); err != nil {
 						return
 					}
 				}
 			})
 		},
 		"liar": func() error {
-			return answering(func(c *net.UnixConn) { _, _ = io.WriteString(c, "{}\n{\"code\":0}\n") })
+			return answering(func(_ *net.UnixConn, responses io.Writer) { _, _ = io.WriteString(responses, "{}\n{\"code\":0}\n") })
 		},
 		"refusing": func() error {
-			return answering(func(c *net.UnixConn) { _, _ = io.WriteString(c, "{\"error\":\"no\\nmemory\"}\n") })
+			return answering(func(_ *net.UnixConn, responses io.Writer) {
+				_, _ = io.WriteString(responses, "{\"error\":\"no\\nmemory\"}\n")
+			})
 		},
-		"closing": func() error { return answering(func(c *net.UnixConn) { c.Close() }) },
+		"lingering": func() error { return answering(linger) },
 		// Another process than the first listens.
 		"usurped": func() error {
 			c := exec.Command("/proc/self/exe")
@@ -52,6 +57,7 @@ func TestMain(m *testing.M) {
 			return c.Run()
 		},
 		"client": client,
+		"large":  large,
 		"deaf":   func() error { time.Sleep(time.Hour); return nil },
 	}[os.Getenv(firstKey)]
 	if !ok {
@@ -64,7 +70,7 @@ func TestMain(m *testing.M) {
 }
 
 // answering listens in place of the agent.
-func answering(answer func(*net.UnixConn)) error {
+func answering(answer func(c *net.UnixConn, responses io.Writer)) error {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: agent.StartSocket, Net: "unix"})
 	if err != nil {
 		return err
@@ -74,8 +80,58 @@ func answering(answer func(*net.UnixConn)) error {
 		if err != nil {
 			return err
 		}
-		go answer(c)
+		rights := make([]byte, unix.CmsgSpace(4*4))
+		_, n, _, _, err := c.ReadMsgUnix(make([]byte, 4096), rights)
+		if err != nil || n == 0 {
+			continue // the test looks whether somebody listens
+		}
+		messages, err := unix.ParseSocketControlMessage(rights[:n])
+		if err != nil {
+			return err
+		}
+		fds, err := unix.ParseUnixRights(&messages[0])
+		if err != nil {
+			return err
+		}
+		go answer(c, os.NewFile(uintptr(fds[3]), "responses"))
 	}
+}
+
+// linger sends a TCP connection whose last close waits for a minute.
+func linger(c *net.UnixConn, responses io.Writer) {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return
+	}
+	t, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return
+	}
+	_ = t.(*net.TCPConn).SetLinger(60)
+	_ = t.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	for {
+		if _, err := t.Write(make([]byte, 1<<20)); err != nil {
+			break
+		}
+	}
+	file, err := t.(*net.TCPConn).File()
+	if err != nil {
+		return
+	}
+	_, _, _ = c.WriteMsgUnix([]byte("{}\n"), unix.UnixRights(int(file.Fd())), nil)
+	// Nobody else has the connection then.
+	file.Close()
+	t.Close()
+	time.Sleep(time.Minute)
+	runtime.KeepAlive(l)
+	runtime.KeepAlive(responses)
 }
 
 // first starts this program as the first process of new namespaces.
@@ -97,7 +153,7 @@ func first(t *testing.T, kind string) owner.Process {
 	})
 	p := owner.Describe(c.Process.Pid)
 	for deadline := time.Now().Add(time.Minute); kind != "deaf"; time.Sleep(10 * time.Millisecond) {
-		if c, err := dial(p); err == nil {
+		if c, err := dial(t.Context(), p); err == nil {
 			c.Close()
 			break
 		} else if time.Now().After(deadline) {
@@ -193,18 +249,31 @@ func TestCopyStopsIfAWriterFails(t *testing.T) {
 type slow struct{ text bytes.Buffer }
 
 func (s *slow) Write(b []byte) (int, error) {
-	time.Sleep(drainTime + leftTime)
+	time.Sleep(drainTime + 100*time.Millisecond)
 	return s.text.Write(b)
 }
 
 // A process that stays behind does not keep the output open, and a slow reader still gets all that was written.
 func TestOutputAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	p := started(t, first(t, "agent"), "/bin/sh", "-c", "sleep 1000 & head -c 65000 /dev/zero")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := started(t, first(t, "agent"), "/bin/sh", "-c", "sleep 1000 & "+firstKey+"=large exec "+exe)
 	var out slow
-	if err := p.Copy(&out, io.Discard); err != nil || out.text.Len() != 65000 {
+	if err := p.Copy(&out, io.Discard); err != nil || out.text.Len() != largestPipe {
 		t.Errorf("%v after %d bytes", err, out.text.Len())
 	}
+}
+
+// large writes as much as a pipe can have.
+func large() error {
+	if _, err := unix.FcntlInt(1, unix.F_SETPIPE_SZ, largestPipe); err != nil {
+		return err
+	}
+	_, err := os.Stdout.Write(make([]byte, largestPipe))
+	return err
 }
 
 func TestEndOfTheFirstProcess(t *testing.T) {
@@ -229,12 +298,13 @@ func TestEndOfTheFirstProcess(t *testing.T) {
 func TestHostileFirstProcess(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{
-		"silent":   "does not answer",
-		"flood":    "does not answer",
-		"closing":  "does not answer",
-		"refusing": `"no\nmemory"`,
-		"usurped":  "in place of the container's first process",
-		"deaf":     "refused",
+		"silent":    "does not answer",
+		"flood":     "does not answer",
+		"closing":   "does not answer",
+		"lingering": "does not answer",
+		"refusing":  `"no\nmemory"`,
+		"usurped":   "in place of the container's first process",
+		"deaf":      "refused",
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -302,7 +372,7 @@ func client() error {
 		return err
 	}
 	// The agent may have closed the connection by now.
-	_, _, _ = c.WriteMsgUnix(append(request, '\n'), unix.UnixRights(0, 1, 2), nil)
+	_, _, _ = c.WriteMsgUnix(append(request, '\n'), unix.UnixRights(0, 1, 2, 2), nil)
 	_, err = c.Read(make([]byte, 100))
 	if errors.Is(err, unix.ECONNRESET) {
 		err = io.EOF // it has not read the request

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -20,84 +19,81 @@ const (
 	// drainTime is how long the output is read after the end of the process: only processes that it
 	// left behind still have it open. The Docker Engine waits as long.
 	drainTime = 2 * time.Second
-	// leftTime bounds the reading of what a pipe has.
-	leftTime = 100 * time.Millisecond
 	// endTime is how long to wait for the exit code of a process whose output has ended.
 	endTime = 5 * time.Second
 )
 
-// pipeSize is the kernel's size of a pipe, in bytes (pipe(7)).
-const pipeSize = 64 << 10
+// largestPipe is the most that a pipe has, in bytes: unprivileged processes cannot make it larger
+// (fs.pipe-max-size, pipe(7)).
+const largestPipe = 1 << 20
 
-// pipes are the standard streams of a process: this process's ends, and the others.
-type pipes struct {
+// streams are pipes to a process: this process's ends, and the others.
+type streams struct {
 	stdin, stdout, stderr *os.File
-	theirs                []int
+	responses             *os.File // of the first process
+	theirs                []int    // in the order of agent.StartOrder
 }
 
-// makePipes makes the streams of a process. Their files belong to the container's root: otherwise no process in
+// makeStreams makes the pipes. Their files belong to the container's root: otherwise no process in
 // the container could open /dev/stdout.
-func makePipes(root *unix.Ucred) (p pipes, err error) {
+func makeStreams(root *unix.Ucred) (s *streams, err error) {
+	s = &streams{}
 	defer func() {
 		if err != nil {
-			p.closeTheirs()
-			p.closeOurs()
+			s.closeTheirs()
+			s.closeOurs()
 		}
 	}()
-	for n, ours := range []**os.File{&p.stdin, &p.stdout, &p.stderr} {
+	for n, ours := range []**os.File{&s.stdin, &s.stdout, &s.stderr, &s.responses} {
 		var ends [2]int
 		// Not os.Pipe, which makes both ends non-blocking: few programs expect that of their output.
 		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-			return p, os.NewSyscallError("pipe2", err)
+			return nil, os.NewSyscallError("pipe2", err)
 		}
 		our, their := ends[0], ends[1]
 		if n == 0 {
 			our, their = their, our
 		}
-		p.theirs = append(p.theirs, their)
+		s.theirs = append(s.theirs, their)
 		err := errors.Join(unix.SetNonblock(our, true), unix.Fchown(their, int(root.Uid), int(root.Gid)))
 		*ours = os.NewFile(uintptr(our), "a pipe to the container")
 		if err != nil {
-			return p, err
+			return nil, err
 		}
 	}
-	return p, nil
+	return s, nil
 }
 
-func (p *pipes) closeTheirs() {
-	for _, fd := range p.theirs {
+func (s *streams) closeTheirs() {
+	for _, fd := range s.theirs {
 		_ = unix.Close(fd)
 	}
-	p.theirs = nil
+	s.theirs = nil
 }
 
-func (p *pipes) closeOurs() {
-	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+func (s *streams) closeOurs() {
+	for _, f := range []*os.File{s.stdin, s.stdout, s.stderr, s.responses} {
 		f.Close() // it may be nil
 	}
 }
 
 // Process is a process in a container. Its methods may be called concurrently.
 type Process struct {
-	pipes
-	conn  *net.UnixConn
+	*streams
 	ended chan struct{} // closed when code and err are set
 	code  int
 	err   error
 }
 
 // await waits for the end of the process, and then limits the time for the rest of its output.
-func (p *Process) await(answers *bufio.Reader) {
-	_ = p.conn.SetDeadline(time.Time{}) // on failure the connection is closed, and reading fails
+func (p *Process) await(responses *bufio.Reader) {
+	_ = p.responses.SetReadDeadline(time.Time{}) // on failure it is closed, and reading fails
 	var e agent.Ended
-	if p.err = read(answers, &e); p.err == nil {
+	if p.err = read(responses, &e); p.err == nil {
 		p.code = e.Code & 0xff
 	}
 	close(p.ended)
-	end := time.Now().Add(drainTime)
-	for _, f := range []*os.File{p.stdout, p.stderr} {
-		_ = f.SetReadDeadline(end) // on failure it is closed
-	}
+	p.Finish()
 }
 
 // Write writes to the process's standard input.
@@ -125,27 +121,39 @@ func (p *Process) Copy(stdout, stderr io.Writer) error {
 	return failed[0]
 }
 
-// copyOutput copies until from ends or its deadline, which await sets, is over.
+// copyOutput copies until from ends or the deadline of Finish is over.
 func copyOutput(to io.Writer, from *os.File) error {
 	_, err := io.Copy(to, from)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	// The reader may have been slow: the pipe still has what the process wrote before its end.
-	if err := from.SetReadDeadline(time.Now().Add(leftTime)); err != nil {
+	// If the reader was slow, the pipe still has what the process wrote before its end.
+	raw, err := from.SyscallConn()
+	if err != nil {
 		return err
 	}
-	left := make([]byte, pipeSize)
-	n, err := io.ReadFull(from, left)
-	if errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	_, err = to.Write(left[:n])
-	return err
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		part := make([]byte, 64<<10)
+		for sum := 0; sum < largestPipe && failed == nil; {
+			n, err := unix.Read(int(fd), part) // does not block
+			if n <= 0 || err != nil {
+				return
+			}
+			sum += n
+			_, failed = to.Write(part[:n])
+		}
+	})
+	return errors.Join(err, failed)
 }
 
-// Finish does nothing: the end of the process limits the time for the rest of its output.
-func (p *Process) Finish() {}
+// Finish limits the time for the rest of the output.
+func (p *Process) Finish() {
+	end := time.Now().Add(drainTime)
+	for _, f := range []*os.File{p.stdout, p.stderr} {
+		_ = f.SetReadDeadline(end) // on failure it is closed
+	}
+}
 
 // Ended reports whether the process has ended, and its exit code. If the container's first process has
 // ended, the error is a not-found error of containerd/errdefs.
@@ -153,7 +161,7 @@ func (p *Process) Ended(ctx context.Context) (bool, int, error) {
 	select {
 	case <-p.ended:
 		if p.err != nil {
-			return false, 0, errdefs.ErrNotFound.WithMessage("the container's first process closed the connection")
+			return false, 0, errdefs.ErrNotFound.WithMessage("the container's first process has closed its pipe")
 		}
 		return true, p.code, nil
 	case <-time.After(endTime):
@@ -163,8 +171,5 @@ func (p *Process) Ended(ctx context.Context) (bool, int, error) {
 	}
 }
 
-// Close drops the connection; the process reads the end of its input.
-func (p *Process) Close() {
-	p.closeOurs()
-	p.conn.Close()
-}
+// Close closes the streams; the process reads the end of its input.
+func (p *Process) Close() { p.closeOurs() }

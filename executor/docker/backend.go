@@ -54,6 +54,8 @@ func (b *Backend) Inside(id string, first owner.Process, name string) agentclien
 			if err == nil {
 				b.Log.Debugf("The agent in %s starts %q.", name, command)
 				return p, nil
+			} else if ctx.Err() != nil {
+				return nil, err
 			}
 			b.Log.Debugf("The agent in %s does not start %q, so the engine does: %v", name, command, err)
 		}

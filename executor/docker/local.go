@@ -18,14 +18,14 @@ type local struct {
 func (b *Backend) localOf(ctx context.Context, id string) (l local) {
 	state, err := b.Engine.State(ctx, id)
 	if err == nil {
+		l.first = owner.Describe(state.PID)
 		// The path of its control group has the container's ID: the PID is not that of another machine's process.
 		l.group, err = cgroup.Of(state.PID, id)
 	}
 	if err != nil {
-		b.Log.Debugf("Container %s is not on this machine: it cannot be counted how often the job reaches its limits, and the engine starts each stage: %v", id, err)
+		b.Log.Debugf("The processes of container %s were not found on this machine, so limits that the job reaches are not counted, and the engine starts each stage: %v", id, err)
 		return local{}
 	}
-	l.first = owner.Describe(state.PID)
 	return l
 }
 

@@ -1,5 +1,5 @@
-// Package owner identifies the process that drives a job, so that later processes recognise it, and finds out
-// whether it still lives.
+// Package owner identifies the process that drives a job and the first process of its container, so that later
+// processes recognise them, and finds out whether they still live.
 package owner
 
 import (

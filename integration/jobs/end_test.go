@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +84,33 @@ func TestBackgroundProcessDoesNotHoldTheStage(t *testing.T) {
 	r := p.Succeed(t, harness.Job(t, "bookworm", "sleep 3600 & echo started"))
 	if d := r.Call(runner.StageBuild).Duration; d > 20*time.Second {
 		t.Errorf("the stage took %s\n%s", d, r)
+	}
+}
+
+// A container that is stopped from outside is no failure of the job's.
+func TestContainerIsStopped(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"a program": "echo ready; exec sleep 1000",
+		"a shell":   "trap 'exit 3' TERM; echo ready; sleep 1000 & wait",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := harness.NewPlace(t, harness.Settings{})
+			p.Runner.SystemFailureExit = 72
+			s := p.Ready(t, harness.Job(t, "bookworm", script))
+			process := s.StartRun(runner.StageBuild, s.Script(runner.StageBuild))
+			if _, err := process.Output().WaitFor("ready", time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			docker(t, "stop", p.Container(t, s))
+			call, err := process.Wait(time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if call.Exit != 72 || !strings.Contains(call.Output.String(), "container was stopped while the script ran") {
+				t.Error(call)
+			}
+		})
 	}
 }

@@ -60,7 +60,7 @@ func TestSourcesCacheAndArtifacts(t *testing.T) {
 		}
 		since := time.Now()
 		r := p.Succeed(t, j)
-		starts, err := harness.World.Engine.Starts(t.Context(), r.Job.ID, since, time.Now())
+		starts, err := harness.World.Engine.Events(t.Context(), "start", r.Job.ID, since, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

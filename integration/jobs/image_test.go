@@ -10,14 +10,18 @@ import (
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// Five run stages cost one container start.
+// Five run stages cost one container start, and no exec of the engine.
 func TestOneContainerStart(t *testing.T) {
 	p := harness.NewPlace(t, harness.Settings{})
 	j := harness.Job(t, "bookworm", "true")
 	j.AfterScript = []string{"true"}
 	since := time.Now()
 	r := p.Succeed(t, j)
-	starts, err := harness.World.Engine.Starts(t.Context(), r.Job.ID, since, time.Now())
+	starts, err := harness.World.Engine.Events(t.Context(), "start", r.Job.ID, since, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	execs, err := harness.World.Engine.Events(t.Context(), "exec_create", r.Job.ID, since, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,8 +31,8 @@ func TestOneContainerStart(t *testing.T) {
 			runs++
 		}
 	}
-	if runs != 5 || starts != 1 {
-		t.Errorf("%d run stages cost %d container starts\n%s", runs, starts, r)
+	if runs != 5 || starts != 1 || execs != 0 {
+		t.Errorf("%d run stages cost %d container starts and %d execs\n%s", runs, starts, execs, r)
 	}
 }
 

@@ -179,14 +179,14 @@ func (e *Engine) ImageID(ctx context.Context, reference string) (string, error) 
 	return image.ID, err
 }
 
-// Starts counts the `start` events of a job's containers between two times.
-func (e *Engine) Starts(ctx context.Context, job int64, since, until time.Time) (int, error) {
+// Events counts the events of a job's containers between two times: `start`, or `exec_create`.
+func (e *Engine) Events(ctx context.Context, event string, job int64, since, until time.Time) (int, error) {
 	stamp := func(t time.Time) string {
 		return strconv.FormatInt(t.Unix(), 10) + fmt.Sprintf(".%09d", t.Nanosecond())
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/events?"+url.Values{
 		"since": {stamp(since)}, "until": {stamp(until)},
-		"filters": {fmt.Sprintf(`{"type":["container"],"event":["start"],"label":["io.gitlab-sysbox-executor.job=%d"]}`, job)},
+		"filters": {fmt.Sprintf(`{"type":["container"],"event":[%q],"label":["io.gitlab-sysbox-executor.job=%d"]}`, event, job)},
 	}.Encode(), nil)
 	if err != nil {
 		return 0, err
