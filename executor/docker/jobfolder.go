@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/agentprogram"
 	"gitlab-sysbox-executor/executor/containerdir"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
@@ -45,7 +46,7 @@ func (b *Backend) makeFolder(p job.Plan) (err error) {
 		return err
 	}
 	defer shared.Close()
-	if err := shared.CopyProgram(containerdir.Self, agentFile); err != nil {
+	if err := agentprogram.Write(shared, agentFile); err != nil {
 		return err
 	}
 	if err := shared.WriteFile(runcFile, runcText, 0o755); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/agentprogram"
 	"gitlab-sysbox-executor/executor/containerdir"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
@@ -67,7 +68,7 @@ func (f *Filler) makeFolder() error {
 		return err
 	}
 	defer dir.Close()
-	return dir.CopyProgram(containerdir.Self, path.Base(agent.Path))
+	return agentprogram.Write(dir, path.Base(agent.Path))
 }
 
 // run runs a script in the container as root; words are its arguments.

@@ -144,15 +144,17 @@ func makeWorld() (err error) {
 		return err
 	}
 	World.Binary = filepath.Join(World.Dir, "gitlab-sysbox-executor")
-	args, cgo := []string{"build", "-o", World.Binary}, "CGO_ENABLED=0"
+	args, cgo := []string{"build", "-tags", "agentprogram", "-o", World.Binary}, "CGO_ENABLED=0"
 	if os.Getenv("GSX_RACE") == "1" {
 		// The detector needs cgo; the binary must run in any image all the same.
 		args, cgo = append(args, "-race", "-ldflags=-linkmode=external -extldflags=-static"), "CGO_ENABLED=1"
 	}
-	build := exec.Command("go", append(args, ".")...)
-	build.Dir, build.Env = World.Repo, append(os.Environ(), cgo)
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the product: %w\n%s", err, out)
+	for _, command := range [][]string{{"generate", "./executor/agentprogram"}, append(args, ".")} {
+		build := exec.Command("go", command...)
+		build.Dir, build.Env = World.Repo, append(os.Environ(), cgo)
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("building the product: %w\n%s", err, out)
+		}
 	}
 	return nil
 }
