@@ -2,10 +2,11 @@ package config
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Container has the options of a job's containers other than limits and rights.
@@ -43,11 +44,11 @@ func defaultLogOptions() []string { return []string{"max-size=10m", "max-file=3"
 func (c Container) DefaultLog() bool { return slices.Equal(c.LogOptions, defaultLogOptions()) }
 
 var (
-	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`) // RFC 1123
-	volumeName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]+$`)                  // the engine's
-	mountOptions = regexp.MustCompile(`^[a-z]+(=[A-Za-z0-9%:_-]+)?(,[a-z]+(=[A-Za-z0-9%:_-]+)?)*$`)
-	gpus         = regexp.MustCompile(`^(all|[0-9]{1,3}|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*)$`)
-	labelName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
+	hostLabel    = lazyregexp.New(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`) // RFC 1123
+	volumeName   = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9_.-]+$`)                  // the engine's
+	mountOptions = lazyregexp.New(`^[a-z]+(=[A-Za-z0-9%:_-]+)?(,[a-z]+(=[A-Za-z0-9%:_-]+)?)*$`)
+	gpus         = lazyregexp.New(`^(all|[0-9]{1,3}|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*)$`)
+	labelName    = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
 )
 
 // logOptions are the json-file driver's
@@ -55,7 +56,7 @@ var (
 var logOptions = []string{"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size"}
 
 func (c *Config) checkContainer(k *checker) {
-	if h := c.Container.Hostname; h != "" && !hostLabel.MatchString(h) {
+	if h := c.Container.Hostname; h != "" && !hostLabel().MatchString(h) {
 		k.bad("container.hostname", `%q is not the name of a host: letters, digits and "-", 63 at most; write for example "ci"`, h)
 	}
 	c.checkVolumes(k, "container.volumes", c.Container.Volumes, true)
@@ -65,7 +66,7 @@ func (c *Config) checkContainer(k *checker) {
 			k.bad("container.devices", `%q is not device or device:device:rights with one path below /dev (under Sysbox a device keeps its path); write for example "/dev/ttyUSB0" or "/dev/snd:/dev/snd:rw"`, d)
 		}
 	}
-	if g := c.Container.GPUs; g != "" && !gpus.MatchString(g) {
+	if g := c.Container.GPUs; g != "" && !gpus().MatchString(g) {
 		k.bad("container.gpus", `%q is not possible; write "all", a number, or for example "device=0,2"`, g)
 	}
 	k.pairs("container.labels", c.Container.Labels, "com.example.team=ci", func(name, _ string) string {
@@ -74,7 +75,7 @@ func (c *Config) checkContainer(k *checker) {
 			return "has the prefix of the executor's own labels, which mark what a cleanup removes"
 		case strings.HasPrefix(name, "com.gitlab.gitlab-runner."):
 			return "has the prefix of the labels that mark what GitLab Runner's own tools remove"
-		case !labelName.MatchString(name):
+		case !labelName().MatchString(name):
 			return "is not the name of a label"
 		}
 		return ""
@@ -150,7 +151,7 @@ func (c *Config) checkVolume(k *checker, key, text string, jobs bool) {
 		return
 	}
 	switch {
-	case v.Source != "" && !path.IsAbs(v.Source) && !volumeName.MatchString(v.Source):
+	case v.Source != "" && !path.IsAbs(v.Source) && !volumeName().MatchString(v.Source):
 		k.bad(key, "%q: the source %q is neither an absolute path nor the name of a volume; %s", text, v.Source, right)
 		return
 	case path.IsAbs(v.Source) && (path.Clean(v.Source) != v.Source || v.Source == "/"):
@@ -217,7 +218,7 @@ func (k *checker) tmpfs(key string, list, volumes []string) {
 		target, options := ParseTmpfs(text)
 		switch {
 		case !path.IsAbs(target) || path.Clean(target) != target || target == "/" ||
-			strings.HasSuffix(text, ":") || options != "" && !mountOptions.MatchString(options):
+			strings.HasSuffix(text, ":") || options != "" && !mountOptions().MatchString(options):
 			k.bad(key, `%q is not path or path:options; write for example "/tmp:size=1g,mode=1777"`, text)
 			continue
 		case seen[target] != "":

@@ -2,12 +2,13 @@ package config
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+var variableName = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 
 // ownVariables have keys of their own. With two sources for one variable it would be
 // unclear which one wins.
@@ -39,7 +40,7 @@ func (k *checker) environment(key string, variables []string) {
 	for i, variable := range variables {
 		name, value, found := strings.Cut(variable, "=")
 		switch {
-		case !found || !variableName.MatchString(name):
+		case !found || !variableName().MatchString(name):
 			k.bad(key, `entry %d is not NAME=value with a name of letters, digits, "_", "." and "-"; write for example "LANG=C.UTF-8"`, i+1)
 			continue
 		case seen[name]:

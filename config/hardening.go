@@ -2,9 +2,10 @@ package config
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Hardening has the rights of a job's containers. It has keys for what Sysbox refuses, too,
@@ -30,7 +31,7 @@ func defaultHardening() Hardening {
 	return Hardening{SecurityOpt: []string{}, CapAdd: []string{}, CapDrop: []string{}, Sysctls: []string{}}
 }
 
-var capability = regexp.MustCompile(`^(ALL|(CAP_)?[A-Z][A-Z_]*)$`)
+var capability = lazyregexp.New(`^(ALL|(CAP_)?[A-Z][A-Z_]*)$`)
 
 func (h *Hardening) check(k *checker) {
 	if h.Privileged {
@@ -44,7 +45,7 @@ func (h *Hardening) check(k *checker) {
 	}
 	for key, names := range map[string][]string{"hardening.cap_add": h.CapAdd, "hardening.cap_drop": h.CapDrop} {
 		for _, name := range names {
-			if !capability.MatchString(name) {
+			if !capability().MatchString(name) {
 				k.bad(key, `%q is not a capability; write for example "NET_ADMIN", or "ALL"`, name)
 			}
 		}

@@ -2,8 +2,9 @@ package config
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Network configures the network that each job has of its own.
@@ -42,7 +43,7 @@ const smallestRange = 27
 const hostGateway = "host-gateway"
 
 // A DNS name, as the engine and resolvers accept it.
-var domain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$`)
+var domain = lazyregexp.New(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$`)
 
 // leastMTU is for IPv4 (RFC 791) and leastMTU6 for IPv6 (RFC 8200).
 const (
@@ -65,14 +66,14 @@ func (n *Network) check(k *checker) {
 		}
 	}
 	for _, d := range n.DNSSearch {
-		if d != "." && !domain.MatchString(d) {
+		if d != "." && !domain().MatchString(d) {
 			k.bad("network.dns_search", `%q is not a domain; write for example "example.com"`, d)
 		}
 	}
 	for _, h := range n.ExtraHosts {
 		name, address, found := strings.Cut(h, ":")
 		_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"))
-		if !found || !domain.MatchString(name) || err != nil && address != hostGateway {
+		if !found || !domain().MatchString(name) || err != nil && address != hostGateway {
 			k.bad("network.extra_hosts", `%q is not name:address; write for example "registry.example.com:192.0.2.10", or host-gateway for the address`, h)
 		}
 	}

@@ -2,11 +2,12 @@ package config
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Resources limits a container. 0 and empty values use the engine's default, which is no
@@ -59,7 +60,7 @@ func (r *Resources) check(k *checker, section string) {
 	if !possible {
 		k.bad(key("cpus"), "%v is not a number of processors from %v to %v; write for example 2.5, or 0 for no limit", r.CPUs, LeastCPUs, mostCPUs)
 	}
-	if r.CpusetCPUs != "" && !cpuset.MatchString(r.CpusetCPUs) {
+	if r.CpusetCPUs != "" && !cpuset().MatchString(r.CpusetCPUs) {
 		k.bad(key("cpuset_cpus"), `%q is not a list of processors; write for example "0-3,5", or "" for all`, r.CpusetCPUs)
 	}
 	k.memory(key("memory"), r.Memory)
@@ -79,7 +80,7 @@ func (r *Resources) check(k *checker, section string) {
 }
 
 // cpuset is the kernel's list format (cpuset(7)) as the engine accepts it.
-var cpuset = regexp.MustCompile(`^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$`)
+var cpuset = lazyregexp.New(`^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$`)
 
 // over returns r with values of other where r has none. The memory keys are taken together,
 // all from r or all from other.

@@ -3,7 +3,6 @@ package docker
 import (
 	_ "embed"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Requirements of container engines inside a job.
@@ -45,7 +45,7 @@ func occupied(p job.Plan, mounts []engine.Mount, target string) bool {
 		})
 }
 
-var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+var plainPath = lazyregexp.New(`^(/[A-Za-z0-9._-]+)+$`)
 
 // certificates are the folders that DOCKER_TLS_CERTDIR names. The job and its services
 // share them, because a service such as docker:dind writes certificates for its clients
@@ -53,7 +53,7 @@ var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 func certificates(p job.Plan, images []engine.Image, mounts []engine.Mount) (targets []string) {
 	for n, s := range p.Services {
 		target := path.Clean(valueOf("DOCKER_TLS_CERTDIR", images[n].Env, s.Environment))
-		if !plainPath.MatchString(target) {
+		if !plainPath().MatchString(target) {
 			continue
 		}
 		// A folder that overlaps a mount is already shared, or is the administrator's.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/go-units"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Container describes a container to be made.
@@ -287,7 +288,7 @@ func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
 			continue
 		}
 		d.Volumes = append(d.Volumes, m.Name)
-		if randomName.MatchString(m.Name) && c.ContainerJSONBase != nil && !askedFor(c.HostConfig, m.Name) {
+		if randomName().MatchString(m.Name) && c.ContainerJSONBase != nil && !askedFor(c.HostConfig, m.Name) {
 			d.Anonymous = append(d.Anonymous, m.Name)
 		}
 	}
@@ -302,7 +303,7 @@ func (e *Engine) Look(ctx context.Context, id string) (Details, error) {
 }
 
 // randomName matches the engine's names for volumes that it makes for an image's VOLUME.
-var randomName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var randomName = lazyregexp.New(`^[0-9a-f]{64}$`)
 
 // askedFor reports whether the volume was requested for the container. Such a volume is not
 // anonymous, whatever its name looks like.

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Sources are the sources of credentials for registries. Of all credentials for an image,
@@ -254,14 +254,14 @@ func fromConfig(ctx context.Context, c *configfile.ConfigFile, source string) ([
 	return all, failed
 }
 
-var scheme = regexp.MustCompile(`(?i)^https?://`)
+var scheme = lazyregexp.New(`(?i)^https?://`)
 
 // registryPath converts a server of a config.json or of the payload to the format of [Path]. An
 // address with a scheme means the whole registry, whatever its path
 // (https://index.docker.io/v1/ is Docker Hub). An address without one may be a part of a
 // registry.
 func registryPath(server string) string {
-	whole := scheme.ReplaceAllString(server, "")
+	whole := scheme().ReplaceAllString(server, "")
 	host, rest, _ := strings.Cut(strings.Trim(whole, "/"), "/")
 	host = canonicalHost(host)
 	if n := strings.LastIndexByte(rest, ':'); n > strings.LastIndexByte(rest, '/') {

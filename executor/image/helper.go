@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	helpers "github.com/docker/docker-credential-helpers/credentials"
 
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // helper is a credential helper: the program docker-credential-NAME on the PATH of the Runner's
@@ -31,14 +31,14 @@ type helper struct {
 // helperTimeout limits one call of such a program.
 var helperTimeout = 30 * time.Second
 
-var helperName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var helperName = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 var errHelperName = errors.New("the name of a credential helper is not one of letters, digits, \".\", \"_\" and \"-\"")
 
 // check refuses a name that would start a program that is not a helper. The job can choose the
 // name.
 func (h helper) check() error {
-	if !helperName.MatchString(h.name) {
+	if !helperName().MatchString(h.name) {
 		return fmt.Errorf("%w: %s", errHelperName, fault.Quote(h.name))
 	}
 	return nil

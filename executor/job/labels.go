@@ -2,8 +2,9 @@ package job
 
 import (
 	"maps"
-	"regexp"
 	"strings"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // LabelPrefix is the prefix of all our labels. It is not the Runner's
@@ -62,11 +63,11 @@ func ContainerLabels(labels map[string]string) map[string]string {
 }
 
 // name matches the names that Identity.Name returns.
-var name = regexp.MustCompile(`^gsx-[0-9a-f]{8}-p[0-9]{1,19}-j[0-9]{1,19}$`)
+var name = lazyregexp.New(`^gsx-[0-9a-f]{8}-p[0-9]{1,19}-j[0-9]{1,19}$`)
 
 // ValidName reports whether text can be a job's name. Such a name is used in paths and is
 // printed.
-func ValidName(text string) bool { return name.MatchString(text) }
+func ValidName(text string) bool { return name().MatchString(text) }
 
 // Owns reports whether a resource with this name and these labels belongs to the job. The
 // label is not enough: another user's container has it if its image has it. The names of

@@ -11,6 +11,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/hashicorp/go-version"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Version is one entry of versions.toml.
@@ -64,14 +66,14 @@ const Sysbox = "sysbox"
 var (
 	// versionLine matches the line with the tool's own version. Other versions, such as that
 	// of a standard, are on lines below it.
-	versionLine = regexp.MustCompile(`(?im)^.*(\bversion\b|\d\.\d).*$`)
-	number      = regexp.MustCompile(`\d+(\.\d+)+[-+~.0-9A-Za-z]*`)
+	versionLine = lazyregexp.New(`(?im)^.*(\bversion\b|\d\.\d).*$`)
+	number      = lazyregexp.New(`\d+(\.\d+)+[-+~.0-9A-Za-z]*`)
 )
 
 // Number returns the version in the version output of a tool; empty if there is none. crun's may
 // have only two parts.
 func Number(printed string) string {
-	n := number.FindString(versionLine.FindString(printed))
+	n := number().FindString(versionLine().FindString(printed))
 	if _, err := version.NewVersion(n); err != nil {
 		n = regexp.MustCompile(`^\d+(\.\d+)+`).FindString(n)
 	}

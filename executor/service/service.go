@@ -5,7 +5,6 @@ package service
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +12,12 @@ import (
 	"github.com/distribution/reference"
 
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // port matches the port of a registry in a reference
 // (gitlab-runner, helpers/container/services, referenceRegexpNoPort).
-var port = regexp.MustCompile(`^(.*?)(:[0-9]+)?(/.*)?$`)
+var port = lazyregexp.New(`^(.*?)(:[0-9]+)?(/.*)?$`)
 
 // Derived returns the names that GitLab derives from an image's name: without tag, digest and the
 // registry's port, once with "__" and once with "-" for "/"
@@ -28,7 +28,7 @@ func Derived(image string) ([]string, error) {
 	if parts == nil {
 		return nil, fault.Jobf("service %s is not the name of an image; write for example \"postgres:16\"", fault.Quote(image))
 	}
-	bare := port.FindStringSubmatch(parts[1])
+	bare := port().FindStringSubmatch(parts[1])
 	name := bare[1] + bare[3]
 	all := []string{strings.ReplaceAll(name, "/", "__"), strings.ReplaceAll(name, "/", "-")}
 	return slices.Compact(all), nil
@@ -44,7 +44,7 @@ func Version(image string) string {
 }
 
 // alias matches names that a resolver can look up. Names derived from images often have underscores.
-var alias = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$`)
+var alias = lazyregexp.New(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$`)
 
 // longestAlias is the limit of DNS (RFC 1035).
 const longestAlias = 253
@@ -54,7 +54,7 @@ const longestAlias = 253
 func Given(text string) ([]string, error) {
 	all := strings.Fields(strings.ReplaceAll(text, ",", " "))
 	for _, a := range all {
-		if len(a) > longestAlias || !alias.MatchString(a) {
+		if len(a) > longestAlias || !alias().MatchString(a) {
 			return nil, fault.Jobf("service alias %s is not a host's name: write letters, digits, \"-\", \"_\" and \".\", at most 63 between two dots", fault.Quote(a))
 		}
 	}

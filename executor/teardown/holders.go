@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/proc"
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // Holder is a process that prevents the removal of a resource. Texts from its container are
@@ -72,7 +72,7 @@ func (s seen) holders() []Holder {
 }
 
 // containerID matches the ID of a container in the name of its cgroup.
-var containerID = regexp.MustCompile(`[0-9a-f]{64}`)
+var containerID = lazyregexp.New(`[0-9a-f]{64}`)
 
 func holder(pid int, how string) Holder {
 	h := Holder{PID: pid, How: how, Command: "?"}
@@ -81,7 +81,7 @@ func holder(pid int, how string) Holder {
 	if name := strings.TrimSuffix(start(pid, "comm"), "\n"); name != "" {
 		h.Command = fault.Quote(name)
 	}
-	h.Container = containerID.FindString(start(pid, "cgroup"))
+	h.Container = containerID().FindString(start(pid, "cgroup"))
 	return h
 }
 

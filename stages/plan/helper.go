@@ -3,13 +3,13 @@ package plan
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/lazyregexp"
 	"gitlab-sysbox-executor/stages/contract"
 )
 
@@ -41,7 +41,7 @@ func helper(c *contract.Call, cfg *config.Config) (job.Helper, error) {
 }
 
 // version3 matches the start of a Runner's version.
-var version3 = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
+var version3 = lazyregexp.New(`^[0-9]+\.[0-9]+\.[0-9]+`)
 
 // helperImage returns the configured image, or GitLab's own for the Runner's version. The
 // names are those of helpers/container/helperimage in the Runner's source. ask returns the
@@ -63,7 +63,7 @@ func helperImage(c *contract.Call, configured string, ask func() map[string]stri
 		arch = "x86_64"
 	}
 	tag := "latest"
-	if v := version3.FindString(value("CI_RUNNER_VERSION")); v != "" {
+	if v := version3().FindString(value("CI_RUNNER_VERSION")); v != "" {
 		tag = "v" + v
 	}
 	return "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:" + arch + "-" + tag

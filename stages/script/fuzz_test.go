@@ -86,7 +86,7 @@ func FuzzPrelude(f *testing.F) {
 		if escapes && (w.quote(value)[0] != '"' || w.quote(file)[0] != '"') {
 			t.Skip("the Runner does not quote it, though it may have to")
 		}
-		if noEnv && readsEnv.MatchString("\n"+later) {
+		if noEnv && readsEnv().MatchString("\n"+later) {
 			t.Skip("an author who copies the commands of a later Runner")
 		}
 		body := w.body()

@@ -1,16 +1,17 @@
 package script
 
 import (
-	"regexp"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"gitlab-sysbox-executor/lazyregexp"
 )
 
 // readsEnv matches the commands that read the file of GITLAB_ENV, since Runner 17.7 and from
 // 16.4 on (BashWriter.SourceEnv). They come after the job's variables. No value contains
 // them, because the Runner escapes double quotes in values.
-var readsEnv = regexp.MustCompile(`\nmkdir -p ".*"\ntouch ".*"\n(?:` +
+var readsEnv = lazyregexp.New(`\nmkdir -p ".*"\ntouch ".*"\n(?:` +
 	`while read -r line; do export "\$line"; done < ".*"|` +
 	`set -o allexport\n(source) ".*" set\nset \+o allexport)\n`)
 
@@ -25,7 +26,7 @@ type prelude struct {
 
 // findPrelude fails if it cannot determine whether there is one.
 func findPrelude(body string) (p prelude, err error) {
-	if at := readsEnv.FindStringSubmatchIndex(body); at != nil {
+	if at := readsEnv().FindStringSubmatchIndex(body); at != nil {
 		return prelude{end: at[1] - 1, source: max(at[2], 0)}, nil
 	}
 	// A Runner before 16.4 writes only the exports, and the two commands that write the file of
