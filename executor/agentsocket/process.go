@@ -36,19 +36,22 @@ type streams struct {
 
 // makeStreams makes the pipes. Their files belong to the container's root: otherwise no process in
 // the container could open /dev/stdout.
-func makeStreams(root *unix.Ucred) (s *streams, err error) {
-	s = &streams{}
-	defer func() {
-		if err != nil {
-			s.closeTheirs()
-			s.closeOurs()
-		}
-	}()
+func makeStreams(root *unix.Ucred) (*streams, error) {
+	s := &streams{}
+	if err := s.make(root); err != nil {
+		s.closeTheirs()
+		s.closeOurs()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *streams) make(root *unix.Ucred) error {
 	for n, ours := range []**os.File{&s.stdin, &s.stdout, &s.stderr, &s.responses} {
 		var ends [2]int
 		// Not os.Pipe, which makes both ends non-blocking: few programs expect that of their output.
 		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-			return nil, os.NewSyscallError("pipe2", err)
+			return os.NewSyscallError("pipe2", err)
 		}
 		our, their := ends[0], ends[1]
 		if n == 0 {
@@ -58,10 +61,10 @@ func makeStreams(root *unix.Ucred) (s *streams, err error) {
 		err := errors.Join(unix.SetNonblock(our, true), unix.Fchown(their, int(root.Uid), int(root.Gid)))
 		*ours = os.NewFile(uintptr(our), "a pipe to the container")
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *streams) closeTheirs() {
