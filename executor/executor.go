@@ -29,6 +29,8 @@ type Backend interface {
 	// Inside gives access to the agent in a container. First is as in job.Environment. Messages call the
 	// container name.
 	Inside(id string, first owner.Process, name string) agentclient.Container
+	// Ends reports whether a container has ended or ends within a time.
+	Ends(ctx context.Context, id string, within time.Duration) bool
 	// Kinds are the kinds of a job's resources, in the order of removal.
 	Kinds() []removal.Kind
 }

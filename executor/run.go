@@ -92,7 +92,7 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 			Grace: x.KillGrace, Watch: e.Watch,
 		},
 	}, out)
-	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.ends(ctx, e.Container) {
+	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.Backend.Ends(ctx, e.Container, stopTime) {
 		err = fmt.Errorf("%s: the job's container was stopped while the script ran", s.Stage)
 	}
 	if len(o.Survivors) > 0 {
@@ -101,18 +101,8 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 	return o.Usage, err
 }
 
-// endTime is how long a container that is being stopped may take.
-const endTime = 5 * time.Second
-
-// ends reports whether a container ends: it was stopped, and the script with it.
-func (x *Executor) ends(ctx context.Context, container string) bool {
-	for deadline := time.Now().Add(endTime); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if state, err := x.Backend.Service(ctx, container); err == nil && (state.Gone || !state.Running) {
-			return true
-		}
-	}
-	return false
-}
+// stopTime is how long a container that is being stopped may take.
+const stopTime = 5 * time.Second
 
 // Versions are those of the container tools in the job's container, by command.
 func (x *Executor) Versions(ctx context.Context, e job.Environment) (map[string]string, error) {

@@ -67,6 +67,14 @@ func (b *Backend) Inside(id string, first owner.Process, name string) agentclien
 	}}
 }
 
+// Ends reports whether a container has ended or ends within a time.
+func (b *Backend) Ends(ctx context.Context, id string, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := b.Engine.AwaitStop(ctx, id)
+	return err == nil || engine.IsNotFound(err)
+}
+
 // JobContainer is the name of the job container in messages.
 const JobContainer = "the job's container"
 

@@ -154,14 +154,6 @@ func (b *Backend) examineServices(ctx context.Context, m *made, services []runni
 // process ends what runs in it by exec, too, and the engine may notice that first.
 const endTime = 2 * time.Second
 
-// endsSoon reports whether a container has ended or ends within endTime.
-func (b *Backend) endsSoon(ctx context.Context, id string) bool {
-	ctx, cancel := context.WithTimeout(ctx, endTime)
-	defer cancel()
-	err := b.Engine.AwaitStop(ctx, id)
-	return err == nil || engine.IsNotFound(err)
-}
-
 func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
 	e := examination{container: "the container of service " + s.Image, image: s.Image, service: s.Image, systemd: m.SystemdTimeout}
 	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
@@ -169,7 +161,7 @@ func (b *Backend) examineService(ctx context.Context, m *made, s runningService)
 		order.SystemdTimeout = m.SystemdTimeout
 	}
 	r, err := b.Inside(s.ID, owner.Process{}, e.container).Look(ctx, order, m.InspectTimeout)
-	if err != nil && b.endsSoon(ctx, s.ID) {
+	if err != nil && b.Ends(ctx, s.ID, endTime) {
 		return nil
 	}
 	if r.SystemdFault != "" {
