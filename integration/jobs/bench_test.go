@@ -1,13 +1,10 @@
 package jobs
 
 import (
-	"os/exec"
-	"slices"
 	"testing"
 	"time"
 
 	"gitlab-sysbox-executor/integration/harness"
-	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
 // BenchmarkRunEmptyScript measures a stage call beside a plain `docker exec`
@@ -16,27 +13,14 @@ import (
 func BenchmarkRunEmptyScript(b *testing.B) {
 	p := harness.NewPlace(b, harness.Settings{})
 	s := p.Ready(b, harness.Job(b, "bookworm", "true"))
-	container := p.Container(b, s)
-	var ours, plain []time.Duration
+	container, took := p.Container(b, s), samples{}
 	for b.Loop() {
-		call := s.RunScript(b.Context(), runner.StageBuild, "#!/usr/bin/env bash\n")
-		if call.Err != nil {
-			b.Fatal(call)
-		}
-		ours = append(ours, call.Duration)
-
-		begin := time.Now()
-		if out, err := exec.Command("docker", "-H", harness.World.Engine.Host, "exec", container, "true").CombinedOutput(); err != nil {
-			b.Fatalf("docker exec: %v\n%s", err, out)
-		}
-		plain = append(plain, time.Since(begin))
+		took.stage(b, s, container)
 	}
-	median := func(d []time.Duration) float64 {
-		slices.Sort(d)
-		return d[len(d)/2].Seconds() * 1000
-	}
-	b.ReportMetric(median(ours), "run-ms")
-	b.ReportMetric(median(plain), "docker-exec-ms")
-	b.ReportMetric(median(ours)/median(plain), "ratio")
+	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
+	ours, plain := ms(took.median("stage")), ms(took.median("docker exec"))
+	b.ReportMetric(ours, "run-ms")
+	b.ReportMetric(plain, "docker-exec-ms")
+	b.ReportMetric(ours/plain, "ratio")
 	b.ReportMetric(0, "ns/op") // the sum of both says nothing
 }

@@ -102,7 +102,7 @@ func work(b *testing.B, p *harness.Place, j runner.Job, stages []string) time.Du
 		fmt.Fprintf(&text, "bash >/dev/null <<'GSX-END-%d' || echo failed %s\n%s\nGSX-END-%d\n", n, stage, s.Script(stage), n)
 	}
 	text.WriteString("echo took $(($(date +%s%N) - began))\n")
-	c := docking("exec", "-i", p.Container(b, s), "bash")
+	c := dockerCommand("exec", "-i", p.Container(b, s), "bash")
 	c.Stdin = strings.NewReader(text.String())
 	out, err := c.Output()
 	if err != nil || bytes.Contains(out, []byte("failed")) {
@@ -116,7 +116,7 @@ func work(b *testing.B, p *harness.Place, j runner.Job, stages []string) time.Du
 	return time.Duration(n)
 }
 
-func docking(args ...string) *exec.Cmd {
+func dockerCommand(args ...string) *exec.Cmd {
 	return exec.Command("docker", append([]string{"-H", harness.World.Engine.Host}, args...)...)
 }
 
@@ -133,6 +133,21 @@ func (s samples) time(name string, do func()) {
 func (s samples) median(name string) time.Duration {
 	slices.Sort(s[name])
 	return s[name][len(s[name])/2]
+}
+
+// stage measures a call with an empty script as "stage", and "docker exec" of true in the same container.
+func (s samples) stage(b *testing.B, open *runner.Session, container string) {
+	b.Helper()
+	call := open.RunScript(b.Context(), runner.StageBuild, "#!/usr/bin/env bash\n")
+	if call.Err != nil {
+		b.Fatal(call)
+	}
+	s["stage"] = append(s["stage"], call.Duration)
+	s.time("docker exec", func() {
+		if out, err := dockerCommand("exec", container, "true").CombinedOutput(); err != nil {
+			b.Fatalf("docker exec: %v\n%s", err, out)
+		}
+	})
 }
 
 // BenchmarkJobs measures what the executor adds to the floor: the table of docs/performance.md. All is measured in
@@ -157,12 +172,7 @@ func BenchmarkJobs(b *testing.B) {
 		took["its work"] = append(took["its work"], work(b, p, fullJob(b, g), fullStages))
 		took.time("job with a service", play(withService(b)))
 		for range 3 {
-			took.time("docker exec", func() {
-				if out, err := docking("exec", container, "true").CombinedOutput(); err != nil {
-					b.Fatalf("%v\n%s", err, out)
-				}
-			})
-			took["stage"] = append(took["stage"], open.RunScript(b.Context(), runner.StageBuild, "#!/usr/bin/env bash\n").Duration)
+			took.stage(b, open, container)
 			call, err := open.Config(b.Context())
 			if err != nil {
 				b.Fatal(err)
@@ -212,7 +222,7 @@ func outputs(b *testing.B, s *runner.Session, container string) outputTimes {
 		}
 		took["ours"] = append(took["ours"], call.Duration)
 		took.time("plain", func() {
-			if out, err := docking("exec", container, "sh", "-c", script).Output(); err != nil || bytes.Count(out, []byte("\n")) != 400000 {
+			if out, err := dockerCommand("exec", container, "sh", "-c", script).Output(); err != nil || bytes.Count(out, []byte("\n")) != 400000 {
 				b.Fatal("lines are missing: ", err)
 			}
 		})
