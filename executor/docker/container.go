@@ -110,7 +110,9 @@ type volumes struct{ *Backend }
 
 func (volumes) Name() journal.Kind { return journal.Volume }
 
-func (volumes) Traits() removal.Traits { return removal.Traits{Asked: true, Round: round} }
+func (volumes) Traits() removal.Traits {
+	return removal.Traits{Asked: true, Beside: true, Round: round}
+}
 
 func (k volumes) List(ctx context.Context, job string) ([]removal.Resource, error) {
 	return list(ctx, journal.Volume, job, k.Engine.FindVolumes)

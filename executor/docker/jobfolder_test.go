@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"maps"
@@ -9,11 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
 )
@@ -122,14 +126,30 @@ func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	}
 }
 
-// A prepare that cannot make its first part ends with that error.
+// noStorage is a storage backend that can make no volume.
+type noStorage struct{ storage.Backend }
+
+func (noStorage) Make(context.Context, storage.Request) (*storage.Volume, error) {
+	return nil, errors.New("no volume")
+}
+
+func (noStorage) Name() string { return "none" }
+
+// A prepare that cannot make a part ends with an error, and holds nothing.
 func TestPartsThatCannotBeMade(t *testing.T) {
-	b := &Backend{Dir: statedir.Dir(t.TempDir())}
-	var p job.Plan
-	if err := b.makeFolder(p); err != nil {
+	dir := statedir.Dir(t.TempDir())
+	e, err := engine.New("unix:///nonexistent/docker.sock", time.Second, engine.TLS{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, release, err := b.makeParts(t.Context(), p, new(admitted), nil, engine.Info{}, nil); !errors.Is(err, fs.ErrExist) || release != nil {
+	defer e.Close()
+	var p job.Plan
+	j, _, err := journal.Open(dir.Journals(), p.Identity.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Backend{Engine: e, Dir: dir, Kept: &kept.Store{}}
+	if _, release, err := b.makeParts(t.Context(), p, &admitted{backend: noStorage{}}, nil, engine.Info{}, j); err == nil || release != nil {
 		t.Errorf("%v", err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
@@ -34,46 +36,47 @@ type made struct {
 // makeParts makes what the job's containers share. The kept volumes and the images are
 // held until release is called.
 func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images []engine.Image, info engine.Info, j *journal.Journal) (m *made, release func(), err error) {
-	var held []func()
-	releaseAll := func() {
-		for _, r := range slices.Backward(held) {
-			r()
+	m = &made{Plan: p, admitted: a, journal: j, logOptions: spec.LogOptions(p.Container, info.LogDriver)}
+	var letGo [3]func()
+	release = func() {
+		for _, r := range letGo {
+			if r != nil {
+				r()
+			}
 		}
 	}
-	defer func() {
-		if err != nil {
-			releaseAll() // release is nil by then
-		}
-	}()
-	if err := b.makeFolder(p); err != nil {
-		return nil, nil, err
-	}
-	letGo, err := b.makeVolume(ctx, p, a, j)
-	if err != nil {
-		return nil, nil, err
-	}
-	held = append(held, letGo)
-	if err := b.createNetwork(ctx, j, p); err != nil {
-		return nil, nil, err
-	}
-	taken, letGo, err := b.Kept.TakeFolders(ctx, p.Identity, p.Folders)
-	if err != nil {
-		return nil, nil, err
-	}
-	held = append(held, letGo)
-	m = &made{Plan: p, admitted: a, journal: j, taken: taken, logOptions: spec.LogOptions(p.Container, info.LogDriver)}
+	// None of these needs another. Each waits for the disk or the engine.
+	var making errgroup.Group
+	making.Go(func() error { return b.makeFolder(p) })
+	making.Go(func() error { return b.createNetwork(ctx, j, p) })
+	making.Go(func() (err error) {
+		letGo[0], err = b.makeVolume(ctx, p, a, j)
+		return err
+	})
+	making.Go(func() (err error) {
+		m.taken, letGo[1], err = b.Kept.TakeFolders(ctx, p.Identity, p.Folders)
+		return err
+	})
 	if p.SharedImages {
-		m.generation, letGo = b.Shared.Take(ctx)
-		held = append(held, letGo)
+		making.Go(func() error {
+			m.generation, letGo[2] = b.Shared.Take(ctx)
+			return nil
+		})
+	}
+	if err := making.Wait(); err != nil {
+		release()
+		return nil, nil, err
 	}
 	var own []ownVolume
 	m.mounts, own = m.shares(images[1:], b.sharedMount(p.Identity))
 	for _, v := range own {
-		if err := b.createVolume(ctx, j, v.name, nil, v.labels); err != nil {
-			return nil, nil, err
-		}
+		making.Go(func() error { return b.createVolume(ctx, j, v.name, nil, v.labels) })
 	}
-	return m, releaseAll, nil
+	if err := making.Wait(); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return m, release, nil
 }
 
 // ownVolume is a volume that is removed with the job.

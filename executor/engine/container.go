@@ -252,7 +252,28 @@ func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Durati
 func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
-	return e.wrap("removing container "+id, e.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+	err := e.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil && strings.Contains(err.Error(), "is already in progress") && e.awaitRemoval(ctx, id) {
+		return nil
+	}
+	return e.wrap("removing container "+id, err)
+}
+
+// ownRemovalTime limits the wait for a removal that the engine has begun by itself.
+const ownRemovalTime = 5 * time.Second
+
+// awaitRemoval reports whether the engine ends its own removal of a container soon. It removes a container
+// that has ended, if it was told so at the creation.
+func (e *Engine) awaitRemoval(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, ownRemovalTime)
+	defer cancel()
+	removed, failed := e.client.ContainerWait(ctx, id, container.WaitConditionRemoved)
+	select {
+	case r := <-removed:
+		return r.Error == nil
+	case err := <-failed:
+		return IsNotFound(err)
+	}
 }
 
 // Found is a resource on the engine.

@@ -15,6 +15,12 @@ import (
 // answering is an engine that gives the same answer to every request.
 func answering(t *testing.T, api, answer string) *Engine {
 	t.Helper()
+	return handling(t, api, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
+}
+
+// handling is an engine that answers with handle.
+func handling(t *testing.T, api string, handle http.HandlerFunc) *Engine {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -22,7 +28,7 @@ func answering(t *testing.T, api, answer string) *Engine {
 	}
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", api)
-		fmt.Fprint(w, answer)
+		handle(w, r)
 	})}}
 	server.Start()
 	t.Cleanup(server.Close)

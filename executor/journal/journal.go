@@ -113,8 +113,10 @@ func elements(list []byte) int {
 // Journal is the journal of one job.
 type Journal struct {
 	path string
-	mu   sync.Mutex
+	mu   sync.Mutex // for file
 	file Content
+	// disk is held while the file is written. It is locked before mu.
+	disk sync.Mutex
 	// written is the text on disk.
 	written []byte
 	// unread is the reason why the file could not be read. The file is then not changed.
@@ -337,8 +339,8 @@ func (j *Journal) Resources() []Resource { return j.Content().Resources }
 
 // Forget removes the journal of a job that has no resources left.
 func (j *Journal) Forget() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.disk.Lock()
+	defer j.disk.Unlock()
 	if j.unread != nil {
 		return j.unread
 	}
@@ -369,15 +371,19 @@ func (f *Content) intend(resources []Resource) {
 func (j *Journal) Flush() error { return j.change(func(*Content) {}) }
 
 // change makes a change and writes the file, unless the text is the same: each write costs a
-// flush.
+// flush. Changes that are made during a write are written together by the next one.
 func (j *Journal) change(edit func(*Content)) error {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	edit(&j.file)
+	j.mu.Unlock()
+	j.disk.Lock()
+	defer j.disk.Unlock()
 	if j.unread != nil {
 		return j.unread
 	}
+	j.mu.Lock()
 	text, err := json.MarshalIndent(j.file, "", "  ")
+	j.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

@@ -2,8 +2,11 @@ package journal
 
 import (
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"gitlab-sysbox-executor/executor/owner"
 )
@@ -78,4 +81,33 @@ func TestJournalThatCannotBeRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A change is on disk when it is reported as done, also if one write has many changes.
+func TestChangesAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	j, _, err := Open(dir, "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = 50
+	var changing sync.WaitGroup
+	j.disk.Lock()
+	for n := range all {
+		changing.Go(func() {
+			name := strconv.Itoa(n)
+			if err := j.Intend(Resource{Kind: Volume, Name: name}); err != nil {
+				t.Error(err)
+			}
+			c, _, err := Read(dir, "job")
+			if err != nil || c.find(Volume, name) < 0 {
+				t.Errorf("%s is not in %+v: %v", name, c.Resources, err)
+			}
+		})
+	}
+	for len(j.Resources()) < all {
+		time.Sleep(time.Millisecond)
+	}
+	j.disk.Unlock()
+	changing.Wait()
 }

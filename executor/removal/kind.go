@@ -44,6 +44,9 @@ type Traits struct {
 	// Round limits one attempt to remove all resources of the kind. After it, everything
 	// is listed again.
 	Round time.Duration
+	// Beside is true if the kind is removed at the same time as the one before it: no
+	// resource of either uses one of the other.
+	Beside bool
 	// Patience limits the attempts while foreign processes hold the resource. Zero means
 	// no limit within the cleanup's time.
 	Patience time.Duration

@@ -60,7 +60,7 @@ func (p *pass) fail(k Kind, r Resource, err error) {
 //
 //  1. List everything, by labels and by the journal.
 //  2. Done if there are none, and no request is unanswered for less than settleTime.
-//  3. Remove kind by kind, each in parallel.
+//  3. Remove kind by kind, each in parallel. Kinds that are Beside each other go together.
 //  4. Give up if another attempt cannot succeed for any failure.
 func (p *pass) run(ctx context.Context, unsure bool) ([]journal.Resource, error) {
 	began := time.Now() // monotonic, so independent of changes of the clock
@@ -79,11 +79,14 @@ func (p *pass) run(ctx context.Context, unsure bool) ([]journal.Resource, error)
 			}
 			return nil, nil
 		}
+		var removing sync.WaitGroup
 		for _, k := range p.Kinds {
-			short, cancel := context.WithTimeout(ctx, k.Traits().Round)
-			p.removeAll(short, k, have[k.Name()])
-			cancel()
+			if !k.Traits().Beside {
+				removing.Wait()
+			}
+			removing.Go(func() { p.removeAll(ctx, k, have[k.Name()]) })
 		}
+		removing.Wait()
 		again := func(f failure) bool { return f.mayPass(time.Since(began)) }
 		if len(p.failed) > 0 && !pending && !slices.ContainsFunc(p.failed, again) {
 			return p.leave(), nil
@@ -194,6 +197,8 @@ func (p *pass) listKind(ctx context.Context, k Kind) (found []Resource, err erro
 }
 
 func (p *pass) removeAll(ctx context.Context, k Kind, all []Resource) {
+	ctx, cancel := context.WithTimeout(ctx, k.Traits().Round)
+	defer cancel()
 	var wg sync.WaitGroup
 	for _, r := range all {
 		wg.Go(func() {
