@@ -163,9 +163,10 @@ func (c isolationCase) play(b *testing.B, word string, script ...string) string 
 func (c isolationCase) build(b *testing.B) (r isolationResult) {
 	b.Helper()
 	line := c.play(b, "result",
-		`buildah run c -- echo X >out 2>&1 || { echo "result fault $(tail -n 3 out | paste -sd' ')"; exit 0; }`,
+		`fault() { echo "result fault $(tail -n 3 "$1" | paste -sd' ')"; exit 0; }`,
+		"buildah run c -- echo X >out 2>&1 || fault out",
 		harness.Lines("cat >context/Dockerfile <<'END'", "FROM base", strings.Repeat("RUN echo line >>/log\n", 10)+"END"),
-		"began=$(date +%s%N); buildah build --quiet --tag ten context >log 2>&1 || { tail -n 5 log; exit 1; }; ended=$(date +%s%N)",
+		"began=$(date +%s%N); buildah build --quiet --tag ten context >log 2>&1 || fault log; ended=$(date +%s%N)",
 		"until getent hosts web >/dev/null; do sleep 0.1; done; address=$(getent hosts web | cut -d' ' -f1)",
 		`if buildah run c -- sh -c "nslookup web | grep -q $address" >/dev/null 2>&1; then found=yes; else found=no; fi`,
 		`echo "result $((ended - began)) $found"`,
