@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"net/url"
@@ -47,7 +48,7 @@ func (e *Engine) complete(k *checker, getenv func(string) string) {
 	}
 	dir := getenv("DOCKER_CERT_PATH")
 	if dir == "" {
-		dir = path.Join(getenv("HOME"), ".docker")
+		dir = cmp.Or(getenv("DOCKER_CONFIG"), filepath.Join(getenv("HOME"), ".docker"))
 	}
 	for key, to := range map[string]*string{"ca": &e.TLSCA, "cert": &e.TLSCert, "key": &e.TLSKey} {
 		file := filepath.Join(dir, key+".pem")

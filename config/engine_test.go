@@ -82,14 +82,15 @@ func TestEngineOfTheEnvironment(t *testing.T) {
 		want        Engine
 		wrong       string
 	}{
-		"nothing":      {"", nil, Engine{Host: "unix:///var/run/docker.sock"}, ""},
-		"a host":       {"", map[string]string{"DOCKER_HOST": "unix:///x.sock"}, Engine{Host: "unix:///x.sock"}, ""},
-		"ssh":          {"", map[string]string{"DOCKER_HOST": "ssh://x"}, Engine{Host: "ssh://x"}, ""},
-		"the file's":   {"host = \"unix:///var/run/docker.sock\"", map[string]string{"DOCKER_HOST": "unix:///x.sock"}, Engine{Host: "unix:///var/run/docker.sock"}, ""},
-		"TLS":          {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": dir}, tls(dir), ""},
-		"TLS of both":  {"host = \"tcp://x:2376\"", map[string]string{"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": dir}, tls(dir), ""},
-		"TLS of home":  {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "HOME": home}, Engine{Host: "tcp://x:2376", TLSCA: home + "/.docker/ca.pem"}, ""},
-		"no key there": {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": withoutKey}, Engine{Host: "tcp://x:2376", TLSCA: withoutKey + "/ca.pem"}, ""},
+		"nothing":                 {"", nil, Engine{Host: "unix:///var/run/docker.sock"}, ""},
+		"a host":                  {"", map[string]string{"DOCKER_HOST": "unix:///x.sock"}, Engine{Host: "unix:///x.sock"}, ""},
+		"ssh":                     {"", map[string]string{"DOCKER_HOST": "ssh://x"}, Engine{Host: "ssh://x"}, ""},
+		"the file's":              {"host = \"unix:///var/run/docker.sock\"", map[string]string{"DOCKER_HOST": "unix:///x.sock"}, Engine{Host: "unix:///var/run/docker.sock"}, ""},
+		"TLS":                     {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": dir}, tls(dir), ""},
+		"TLS of both":             {"host = \"tcp://x:2376\"", map[string]string{"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": dir}, tls(dir), ""},
+		"TLS of home":             {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "HOME": home}, Engine{Host: "tcp://x:2376", TLSCA: home + "/.docker/ca.pem"}, ""},
+		"TLS of the CLI's folder": {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "HOME": home, "DOCKER_CONFIG": dir}, tls(dir), ""},
+		"no key there":            {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": withoutKey}, Engine{Host: "tcp://x:2376", TLSCA: withoutKey + "/ca.pem"}, ""},
 		"not asked for": {"", map[string]string{"DOCKER_HOST": "tcp://x:2376", "DOCKER_CERT_PATH": dir}, Engine{},
 			`c.toml: engine.host: (DOCKER_HOST of the environment) "tcp://x:2376" is another machine's address without TLS`},
 		"nonsense": {"", map[string]string{"DOCKER_HOST": "x:2376"}, Engine{}, `c.toml: engine.host: (DOCKER_HOST of the environment) "x:2376" is not a unix://, tcp:// or ssh:// address`},

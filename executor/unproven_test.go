@@ -15,7 +15,7 @@ import (
 )
 
 // A job that only variables identify is left alone if another process drives it, or may drive it.
-func TestCleanupUnproven(t *testing.T) {
+func TestHostileCleanupUnproven(t *testing.T) {
 	t.Parallel()
 	other := exec.Command("sleep", "1000")
 	if err := other.Start(); err != nil {

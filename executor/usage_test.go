@@ -12,7 +12,7 @@ import (
 )
 
 // The agent's report about a script is recorded within possible values.
-func TestUsageIsPossible(t *testing.T) {
+func TestHostileUsageIsPossible(t *testing.T) {
 	x, _ := inMemory(t)
 	i := job.Identity{Server: "https://gitlab.example.com", ProjectID: 1, JobID: 2}
 	if err := os.MkdirAll(x.Dir.Job(i.Name()), 0o755); err != nil {

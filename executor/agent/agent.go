@@ -1,4 +1,4 @@
-// Package agent is what this binary does inside a container: first process (Init),
+// Package agent is the program inside a container: first process (Init),
 // supervisor of each stage's script (Exec), and inspector for prepare (Inspect).
 //
 // It runs as the container's root, which Sysbox maps to an unprivileged user of the host.

@@ -62,7 +62,7 @@ func TestGive(t *testing.T) {
 
 // Another job of the project writes to a kept cache meanwhile: a folder that becomes
 // a link gives away nothing outside.
-func TestGiveWithinTheFolder(t *testing.T) {
+func TestHostileGiveWithinTheFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test gives files away: run it as root")
 	}

@@ -15,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/owner"
+	"gitlab-sysbox-executor/executor/servicelog"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
@@ -120,16 +121,16 @@ func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.
 	}
 	if text, err := b.Engine.Logs(ctx, id, 100); err == nil {
 		for line := range strings.Lines(text) {
-			b.Log.Info(strings.TrimRight(line, "\r\n"))
+			b.Log.WithField(servicelog.Verbatim, true).Info(strings.TrimRight(line, "\r\n"))
 		}
 	}
 	switch {
 	case r.EntrypointFault != "":
-		b.Log.Warnf("The image's entrypoint could not be started: %s; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", fault.Brief(r.EntrypointFault))
+		b.Log.Warnf("The image's entrypoint could not be started: %s; the job goes on without it. To skip the entrypoint, set image: entrypoint: [\"\"].", fault.Brief(r.EntrypointFault))
 	case r.Entrypoint == agent.EntrypointExited:
-		b.Log.Warnf("The image's entrypoint ended with exit code %d without running the command behind it; the job goes on without it. (image: entrypoint: [\"\"] leaves it out.)", r.EntrypointCode)
+		b.Log.Warnf("The image's entrypoint ended with exit code %d without running the command behind it; the job goes on without it. To skip the entrypoint, set image: entrypoint: [\"\"].", r.EntrypointCode)
 	case r.Entrypoint == agent.EntrypointIgnores:
-		b.Log.Warnf("The image's entrypoint has not run the command behind it within %s; the job goes on beside it. (image: entrypoint: [\"\"] leaves it out.)", timeout)
+		b.Log.Warnf("The image's entrypoint has not run the command behind it within %s; the job goes on beside it. To skip the entrypoint, set image: entrypoint: [\"\"].", timeout)
 	}
 }
 

@@ -79,7 +79,7 @@ func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (ma
 	main, err = b.startJob(ctx, m, images[0])
 	starting.Wait()
 	if err != nil && failed != nil {
-		b.Log.Warnf("Beside the error below: %v", err)
+		b.Log.Warnf("The job's container failed to start, too: %v", err)
 	}
 	return main, services, cmp.Or(failed, err)
 }

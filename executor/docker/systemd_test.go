@@ -53,7 +53,7 @@ func TestSystemdArgs(t *testing.T) {
 
 // systemd runs as root. If the configuration does not allow root, no setting, label or
 // command boots systemd, neither in the job container nor in a service.
-func TestSystemdNeedsRoot(t *testing.T) {
+func TestHostileSystemdNeedsRoot(t *testing.T) {
 	yes := true
 	for name, c := range map[string]struct {
 		first firstProcess

@@ -105,3 +105,25 @@ func checkContainerList(t *testing.T, text []byte) {
 		}
 	}
 }
+
+// The reports of a pull end, with the engine's error or ours.
+func FuzzProgress(f *testing.F) {
+	for _, text := range []string{
+		`{"status":"Downloading","id":"a","progressDetail":{"current":1,"total":2}}` + "\n" + `{"status":"Pull complete","id":"a"}`,
+		`{"errorDetail":{"code":401,"message":"denied"},"error":"denied"}`, `{"status":`, "[]",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		defer heap.Bounded(t)()
+		reports := 0
+		err := eachProgress(bytes.NewReader(text), func(p Progress) {
+			if reports++; len(p.Layer)+len(p.Status) > mostOfPull {
+				t.Errorf("a report of %d bytes", len(p.Layer)+len(p.Status))
+			}
+		})
+		if reports > len(text)/2 || err == nil && len(bytes.TrimSpace(text)) > 0 && reports == 0 {
+			t.Errorf("%d reports of %.100q, %v", reports, text, err)
+		}
+	})
+}

@@ -118,6 +118,12 @@ func (e *Engine) Pull(ctx context.Context, ref, platform string, c image.Credent
 		return e.wrap("pulling image "+ref, err)
 	}
 	defer r.Close()
+	return e.wrap("pulling image "+ref, eachProgress(r, progress))
+}
+
+// eachProgress reads the reports of a pull. Their texts come from the registry. If the pull fails, the last
+// report is the error.
+func eachProgress(r io.Reader, progress func(Progress)) error {
 	body := &bounded{Reader: r, most: mostOfPull}
 	d := json.NewDecoder(body)
 	for {
@@ -126,10 +132,10 @@ func (e *Engine) Pull(ctx context.Context, ref, platform string, c image.Credent
 		if err := d.Decode(&m); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return e.wrap("pulling image "+ref, fmt.Errorf("reading the engine's progress: %w", err))
+			return fmt.Errorf("reading the engine's progress: %w", err)
 		}
 		if m.Error != nil {
-			return e.wrap("pulling image "+ref, m.Error)
+			return m.Error
 		}
 		p := Progress{Layer: m.ID, Status: m.Status}
 		if m.Progress != nil && m.Progress.Units == "" { // otherwise the numbers are seconds

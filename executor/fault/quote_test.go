@@ -3,6 +3,7 @@ package fault
 import (
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func TestQuote(t *testing.T) {
@@ -28,4 +29,18 @@ func TestBrief(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// A message is one short line, whatever text it repeats.
+func FuzzBrief(f *testing.F) {
+	for _, text := range []string{"", "a\nb\x1b[0m", strings.Repeat("é", 300), "\xff\x80"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, got := range []string{Quote(text), Brief(text)} {
+			if len(got) > 2000 || strings.ContainsFunc(got, unicode.IsControl) {
+				t.Errorf("%q became %q", text, got)
+			}
+		}
+	})
 }

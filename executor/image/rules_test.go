@@ -51,7 +51,7 @@ func TestAllowed(t *testing.T) {
 
 // An engine uses the digest and ignores the tag before it, so a pattern with a tag does not
 // match a digest.
-func TestDigestsAreAllowedByName(t *testing.T) {
+func TestHostileDigestsAreAllowedByName(t *testing.T) {
 	for _, tt := range []struct {
 		patterns string
 		ref      string
@@ -101,7 +101,7 @@ func TestDigestsAreAllowedByName(t *testing.T) {
 }
 
 // A registry has several names, both in image names and in patterns.
-func TestAllowedWhateverTheSpelling(t *testing.T) {
+func TestHostileSpellings(t *testing.T) {
 	for _, tt := range []struct {
 		patterns string
 		ref      string
@@ -138,7 +138,7 @@ func TestAllowedWhateverTheSpelling(t *testing.T) {
 }
 
 // An ID does not show the source of the image, so only a pattern for IDs allows it.
-func TestIDsAreAllowedByName(t *testing.T) {
+func TestHostileIDsAreAllowedByName(t *testing.T) {
 	for _, ref := range []string{"sha256:" + someID, someID} {
 		for patterns, want := range map[string]bool{
 			"":                              true,

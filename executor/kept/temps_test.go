@@ -15,7 +15,7 @@ import (
 
 // File variables of a killed job are removed before the next job has the volume, wherever they
 // are and whatever an earlier author has put in the way.
-func TestResetLeavesNoSecretsOfKilledJobs(t *testing.T) {
+func TestHostileResetLeavesNoSecrets(t *testing.T) {
 	const was, renamed = "group/project.tmp", "renamed/project.tmp"
 	kept := []string{"group/project/kept"}
 	for title, c := range map[string]struct {

@@ -87,7 +87,7 @@ func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
 	}
 }
 
-// released logs the processes that still hold a path which has been removed. Its disk
+// released records the processes that still hold a path which has been removed. Its disk
 // space and devices stay in use, and no other process can see them.
 func (p *pass) released(ctx context.Context, r Resource) {
 	for _, path := range r.Paths {

@@ -114,7 +114,7 @@ func TestModes(t *testing.T) {
 }
 
 // Another user locks everything that it can open. Every lock must still be available.
-func TestLocksOfAnotherUser(t *testing.T) {
+func TestHostileLocksOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}

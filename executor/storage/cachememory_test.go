@@ -10,7 +10,7 @@ import (
 )
 
 // The memory for a trim does not grow with the number of file names that a job makes.
-func TestTrimCacheMountsTakesNoMemory(t *testing.T) {
+func TestHostileCacheMountsTakeNoMemory(t *testing.T) {
 	dir := t.TempDir()
 	cacheFile(t, dir, "0/a/file", 4, 1)
 	const names = 40_000

@@ -136,7 +136,7 @@ func TestTrimCacheMountsEndsWhatItBegan(t *testing.T) {
 }
 
 // Caches of a hostile job are removed before caches within the limits, and with limited memory.
-func TestTrimHostileCacheMounts(t *testing.T) {
+func TestHostileCacheMounts(t *testing.T) {
 	caches, one, all := maxCaches, cacheLimits, volumeEntries
 	t.Cleanup(func() { maxCaches, cacheLimits, volumeEntries = caches, one, all })
 	maxCaches, cacheLimits, volumeEntries = 20, walk.Limits{Entries: 1000, Depth: 50}, 5000

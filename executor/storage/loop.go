@@ -64,7 +64,7 @@ func attach(image *os.File) (*os.File, error) {
 	defer control.Close()
 	// The kernel returns the same free device to all that ask. The lock serialises the
 	// processes of this program; it ends with the file.
-	if err := unix.Flock(int(control.Fd()), unix.LOCK_EX); err != nil {
+	if err := lockLoops(control); err != nil {
 		return nil, fmt.Errorf("%s: %w", loopControl, err)
 	}
 	for tries := 0; ; tries++ {
@@ -78,6 +78,18 @@ func attach(image *os.File) (*os.File, error) {
 			return device, err
 		}
 		time.Sleep(time.Duration(tries) * time.Millisecond)
+	}
+}
+
+// loopLockTime limits the wait for other processes that attach an image. Each takes milliseconds.
+const loopLockTime = time.Minute
+
+func lockLoops(control *os.File) error {
+	for deadline := time.Now().Add(loopLockTime); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(control.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EWOULDBLOCK || time.Now().After(deadline) {
+			return err
+		}
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 
 // Values that a job container reported about its volume are limited to possible values, also
 // when they are read from a file, because an older version may have written other values.
-func TestVolumeStateIsPossible(t *testing.T) {
+func TestHostileVolumeState(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ written, want State }{
 		"the truth":           {State{Claim: Claim{Limit: 100, Used: 5}, Hard: true, Peak: 7, Base: 3}, State{Claim: Claim{Limit: 100, Used: 5}, Hard: true, Peak: 7, Base: 3}},

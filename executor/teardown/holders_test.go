@@ -164,15 +164,21 @@ func TestHoldersOfAFileSystem(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	for from, g := range map[string]Grip{"as it was found": g, "from a journal": ParseGrip(dir, g.String()),
-		"from an older version's journal": ParseGrip(dir, fmt.Sprintf("device=%d %d=%d", g.Device, stands.Process.Pid, g.stands[0].Started))} {
-		now, held := g.Still(t.Context())
+	for from, c := range map[string]struct {
+		grip   Grip
+		mounts bool
+	}{
+		"as it was found":                 {g, true},
+		"from a journal":                  {ParseGrip(dir, g.String()), true},
+		"from an older version's journal": {ParseGrip(dir, fmt.Sprintf("device=%d %d=%d", g.Device, stands.Process.Pid, g.stands[0].Started)), false},
+	} {
+		now, held := c.grip.Still(t.Context())
 		var pids []int
 		for _, h := range now.holders() {
 			pids = append(pids, h.PID)
 		}
 		want := []int{mounted.Process.Pid, stands.Process.Pid}
-		if from == "from an older version's journal" { // it has no mounts
+		if !c.mounts {
 			want = want[1:]
 		}
 		if !held || !slices.Equal(pids, want) || slices.Contains(pids, copied.Process.Pid) {
@@ -265,7 +271,7 @@ func TestNumberOfAnotherAttachment(t *testing.T) {
 
 // A container can name its folders, mounts and their sources as it likes: that holds
 // nothing of ours, delays nobody and is in nobody's message.
-func TestPretendedHolders(t *testing.T) {
+func TestHostilePretendedHolders(t *testing.T) {
 	dir := folder(t, "volumes", "victim")
 	parent := filepath.Dir(filepath.Dir(dir))
 	elsewhere(t, `exec 3>"$1/../../holding" # not the target, but near it
@@ -286,7 +292,7 @@ func TestPretendedHolders(t *testing.T) {
 }
 
 // What a container chose of a holder's name is in quotes, on one line and cut.
-func TestNamesOfHolders(t *testing.T) {
+func TestHostileNamesOfHolders(t *testing.T) {
 	dir := folder(t, "held")
 	at := folder(t, "x\nERROR: attack\x1b[31m"+strings.Repeat("y", 100))
 	elsewhere(t, `mount --bind "$1" "$2" && printf '\e]0;x" ' >/proc/$$/comm && echo ready && kill -STOP $$`, dir, at)
@@ -340,7 +346,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 // No mount table is read further than its bound, nor after the time is up.
-func TestScanIsBounded(t *testing.T) {
+func TestHostileScanIsBounded(t *testing.T) {
 	table := &endless{}
 	lines := 0
 	err := scanTable(t.Context(), table, 100, func(*mountinfo.Info) bool { lines++; return true })
@@ -370,7 +376,7 @@ func manyMounts(t testing.TB, doublings int) *exec.Cmd {
 
 // A name space with too many mounts is left out, and that is said; who holds
 // something in another is found all the same.
-func TestLookBesideManyMounts(t *testing.T) {
+func TestHostileManyMounts(t *testing.T) {
 	old := maxMounts
 	t.Cleanup(func() { maxMounts = old })
 	maxMounts = 250

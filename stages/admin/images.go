@@ -128,7 +128,7 @@ func change(c *cobra.Command, a *app.App, authFile string, what sharedfill.Chang
 	if err != nil {
 		return err
 	}
-	how.Out = c.ErrOrStderr()
+	how.Out = format.PrintableWriter(c.ErrOrStderr()) // the tools of an image write it
 	return a.WithImages(func(f *sharedfill.Filler) error { return f.Change(c.Context(), how, what) })
 }
 

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // longestCell is the longest text in a table, in bytes.
@@ -27,19 +27,11 @@ func printable(text string) string {
 		}
 		text, rest = text[:cut], len(text)-cut
 	}
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) && r != utf8.RuneError {
-			b.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRuneToASCII(r)
-		b.WriteString(quoted[1 : len(quoted)-1])
-	}
+	text = format.Printable(text, "")
 	if rest > 0 {
-		fmt.Fprintf(&b, "... (%d bytes more)", rest)
+		text += fmt.Sprintf("... (%d bytes more)", rest)
 	}
-	return b.String()
+	return text
 }
 
 // printJSON prints v for programs; characters that a terminal interprets are escaped.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
@@ -42,7 +43,11 @@ func (lines) Format(e *logrus.Entry) ([]byte, error) {
 		prefix, colour = "WARNING: ", yellow
 	}
 	var b bytes.Buffer
-	b.WriteString(colour + prefix + e.Message)
+	text := e.Message
+	if e.Data[servicelog.Verbatim] != true { // it may have names and errors of other users
+		text = format.Printable(text, "\n\t")
+	}
+	b.WriteString(colour + prefix + text)
 	if colour != "" {
 		b.WriteString(Reset)
 	}

@@ -51,7 +51,7 @@ func TestIdentityComesFromThePayload(t *testing.T) {
 
 // The variables are the author's to override. Without a payload, prepare and run
 // refuse to work, and cleanup alone goes by the variables.
-func TestIdentityWithoutAPayload(t *testing.T) {
+func TestHostileIdentityWithoutAPayload(t *testing.T) {
 	for _, tc := range []struct {
 		name, job, project string
 		ok                 bool // for cleanup

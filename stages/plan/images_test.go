@@ -213,7 +213,7 @@ func TestUser(t *testing.T) {
 }
 
 // A user that a service names is held against the same lists.
-func TestUserOfAService(t *testing.T) {
+func TestHostileUserOfAService(t *testing.T) {
 	for _, tt := range []struct {
 		service, configured string
 		allowed             []string

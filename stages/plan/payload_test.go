@@ -40,7 +40,6 @@ func FuzzTrusted(f *testing.F) {
 	f.Add("RUNNER_TEMP_PROJECT_DIR", "/builds/x", "CI_COMMIT_REF_PROTECTED", "", "", "")
 	f.Fuzz(func(t *testing.T, key1, value1, key2, value2, secret, protected string) {
 		defer heap.Bounded(t)()
-		defer heap.Bounded(t)()
 		git := map[string]any{}
 		if protected == "true" || protected == "false" {
 			git["protected"] = protected == "true"

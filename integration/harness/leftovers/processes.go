@@ -3,18 +3,22 @@ package leftovers
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/proc"
 )
 
 // process is a line of the process table.
 type process struct {
 	pid, parent int
-	started     string // in clock ticks since boot: with the pid it is unique
+	started     uint64 // in clock ticks since boot: with the pid it is unique
 	command     string
 	program     string
 }
@@ -37,7 +41,7 @@ func (s Scope) processes(ctx context.Context, found Snapshot) error {
 			driver = strings.Contains(p.command, s.Owns.Dir+"/")
 		}
 		if driver || s.inContainer(table, p, containers) {
-			found[fmt.Sprintf("process %d started at %s (%s)", p.pid, p.started, p.command)] = true
+			found[fmt.Sprintf("process %d started at %d (%s)", p.pid, p.started, p.command)] = true
 		}
 	}
 	return nil
@@ -72,30 +76,21 @@ func (s Scope) inContainer(table map[int]process, p process, containers []string
 }
 
 func readProcesses() (map[int]process, error) {
-	dirs, err := filepath.Glob("/proc/[0-9]*")
+	pids, err := proc.List()
 	if err != nil {
 		return nil, err
 	}
 	table := map[int]process{}
-	for _, dir := range dirs {
-		stat, err := os.ReadFile(dir + "/stat")
-		if err != nil {
+	for _, pid := range pids {
+		stat, err := proc.ReadStat(pid)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			continue // it has ended
-		}
-		// The name, in brackets, may hold spaces and brackets itself.
-		name, rest, _ := strings.Cut(string(stat), "(")
-		i := strings.LastIndex(rest, ")")
-		fields := strings.Fields(rest[i+1:])
-		if i < 0 || len(fields) < 20 {
-			return nil, fmt.Errorf("unreadable %s/stat: %q", dir, stat)
-		}
-		p := process{command: rest[:i], started: fields[19]}
-		if p.pid, err = strconv.Atoi(strings.TrimSpace(name)); err != nil {
+		} else if err != nil {
 			return nil, err
 		}
-		if p.parent, err = strconv.Atoi(fields[1]); err != nil {
-			return nil, err
-		}
+		dir := fmt.Sprintf("/proc/%d", pid)
+		name, _ := os.ReadFile(dir + "/comm")
+		p := process{pid: pid, parent: stat.Parent, started: stat.Started, command: strings.TrimSpace(string(name))}
 		if line, err := os.ReadFile(dir + "/cmdline"); err == nil && len(line) > 0 {
 			p.command = string(bytes.ReplaceAll(bytes.TrimRight(line, "\x00"), []byte{0}, []byte(" ")))
 		}
