@@ -31,6 +31,9 @@ type Backend interface {
 	Inside(id string, first owner.Process, name string) agentclient.Container
 	// Ends reports whether a container has ended or ends within a time.
 	Ends(ctx context.Context, id string, within time.Duration) bool
+	// EndedByItself reports whether a container has ended although nobody asked the backend for that. It is
+	// false if the backend does not know.
+	EndedByItself(ctx context.Context, id string) bool
 	// Kinds are the kinds of a job's resources, in the order of removal.
 	Kinds() []removal.Kind
 }

@@ -75,6 +75,8 @@ func (b *memory) Inside(_ string, _ owner.Process, name string) agentclient.Cont
 
 func (b *memory) Ends(context.Context, string, time.Duration) bool { return true }
 
+func (b *memory) EndedByItself(context.Context, string) bool { return false }
+
 func (b *memory) Service(context.Context, string) (servicelog.State, error) {
 	return servicelog.State{Gone: true}, nil
 }

@@ -93,7 +93,13 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 		},
 	}, out)
 	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.Backend.Ends(ctx, e.Container, stopTime) {
-		err = fmt.Errorf("%s: the job's container was stopped while the script ran", s.Stage)
+		if x.Backend.EndedByItself(ctx, e.Container) {
+			// root in the container may stop it (kill 1): that is no failure of the system
+			x.Log.Warnf("A process of the job stopped the job's container while %s ran.", s.Stage)
+			failed.Stopped, failed.Explained = false, true
+		} else {
+			err = fmt.Errorf("%s: the job's container was stopped while the script ran", s.Stage)
+		}
 	}
 	if len(o.Survivors) > 0 {
 		x.Log.Warnf("Processes %v of %s could not be killed; they end with the job's container.", o.Survivors, s.Stage)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,11 @@ func UnmountNested(in io.Reader, out io.Writer) error {
 func (o UnmountOrder) nested(m *mountinfo.Info) bool {
 	if m.Mountpoint == "/" {
 		return false
+	}
+	// systemd does not stop while one of these is mounted from a tmpfs: it waits for the end of the swap, and
+	// nothing wakes it up (seen with 252).
+	if path.Base(path.Dir(m.Root)) == path.Base(coverDir) {
+		return true
 	}
 	if m.FSType == "overlay" || m.FSType == "nsfs" || strings.HasPrefix(m.FSType, "fuse.fuse-overlayfs") {
 		return true

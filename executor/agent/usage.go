@@ -81,7 +81,14 @@ type watched struct {
 
 // start begins to monitor, and writes warnings to out. The returned function stops it and returns
 // the result.
-func (w Watch) start(out io.Writer) (end func() *Usage) { return w.startAsking(out, spaceAt) }
+func (w Watch) start(out io.Writer) (end func() *Usage) {
+	return w.startAsking(out, func(path string) (space, error) {
+		if path == w.Volume && sameDevice(path, filepath.Dir(path)) { // it would be the space of the host's disk
+			return space{}, fmt.Errorf("the volume is no longer mounted at %s", path)
+		}
+		return spaceAt(path)
+	})
+}
 
 // startAsking is start with spaceAt replaced.
 func (w Watch) startAsking(out io.Writer, spaceAt func(path string) (space, error)) (end func() *Usage) {

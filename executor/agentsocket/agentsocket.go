@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// listenTime is how long a first process may take until it listens: it was started a moment ago.
-	listenTime = time.Second
+	// listenTime is how long a first process may take until it listens: it was started a moment ago. On a
+	// busy machine that takes seconds.
+	listenTime = 3 * time.Second
 	// startTime is how long it may take to start a command, including its own setup.
 	startTime = 5 * time.Second
 )

@@ -75,6 +75,11 @@ func (b *Backend) Ends(ctx context.Context, id string, within time.Duration) boo
 	return err == nil || engine.IsNotFound(err)
 }
 
+// EndedByItself reports whether a container has ended although nobody asked the engine for that.
+func (b *Backend) EndedByItself(ctx context.Context, id string) bool {
+	return b.Engine.EndedByItself(ctx, id)
+}
+
 // JobContainer is the name of the job container in messages.
 const JobContainer = "the job's container"
 

@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/versions"
 )
 
@@ -64,6 +67,35 @@ func (e *Engine) AwaitStop(ctx context.Context, id string) error {
 		return nil
 	case err := <-failed:
 		return e.wrap("waiting for container "+id, err)
+	}
+}
+
+// eventsTime limits the wait for the event of a container's end. The engine sends it a moment after the container is
+// seen as stopped.
+const eventsTime = 3 * time.Second
+
+// EndedByItself reports whether a container has ended and the engine was not asked to kill or stop it. It is false
+// if the engine has no record of the end: it keeps the last 256 events until it is restarted.
+func (e *Engine) EndedByItself(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, eventsTime)
+	defer cancel()
+	// Until is the engine's time. The timeout applies if its clock is behind.
+	happened, failed := e.client.Events(ctx, events.ListOptions{
+		Since: "1", Until: strconv.FormatInt(time.Now().Add(eventsTime).Unix(), 10),
+		Filters: filters.NewArgs(filters.Arg("type", "container"), filters.Arg("container", id)),
+	})
+	for {
+		select {
+		case m := <-happened:
+			switch m.Action {
+			case events.ActionKill, events.ActionOOM:
+				return false
+			case events.ActionDie:
+				return true
+			}
+		case <-failed:
+			return false
+		}
 	}
 }
 

@@ -52,9 +52,13 @@ func TestSystemdIsTheFirstProcess(t *testing.T) {
 			j := harness.With(harness.Job(t, name, append(systemdScript(), `echo "file: $(cat "$FILE")"`)...), runner.Var("GREETING", "two words"),
 				runner.Variable{Key: "FILE", Value: "of the job", File: true})
 			j.AfterScript = []string{`echo "after in $(cat /proc/1/comm)"`}
-			compare := p.Unchanged(t)
+			compare, since := p.Unchanged(t), time.Now()
 			r := p.Succeed(t, j)
 			harness.WantLines(t, r, append(systemdWants, "systemd running", "units failed: ", "file: of the job")...)
+			// A second signal would be KILL: systemd did not stop in time.
+			if signals, err := harness.World.Engine.Events(t.Context(), "kill", r.Job.ID, since, time.Now()); err != nil || signals != 1 {
+				t.Errorf("the container got %d signals: %v", signals, err)
+			}
 			wantPrepared(t, r, said)
 			wantPrepared(t, r, "systemd is running after")
 			if !r.Call(runner.StageAfter).Output.Has("after in systemd") {

@@ -114,3 +114,16 @@ func TestContainerIsStopped(t *testing.T) {
 		})
 	}
 }
+
+// A script that stops its own container has failed: the system has not.
+func TestScriptStopsItsContainer(t *testing.T) {
+	t.Parallel()
+	p := harness.NewPlace(t, harness.Settings{})
+	compare := p.Unchanged(t)
+	j := harness.Job(t, "bookworm", "kill -TERM 1; sleep 1000")
+	r := p.Runner.Play(j)
+	if call := r.Call(runner.StageBuild); r.Outcome != runner.ScriptFailure || call == nil || !strings.Contains(call.Output.String(), "A process of the job stopped the job's container") {
+		t.Error(r)
+	}
+	compare()
+}
