@@ -87,7 +87,7 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out io.Writer) (*agent.Usage, error) {
 	o, err := x.Backend.Inside(e.Container, e.First, "the job's container").Run(ctx, agentclient.Script{
 		Stage: s.Stage, Text: s.Text,
-		Order: agent.ExecOrder{
+		Request: agent.ExecRequest{
 			Shell: e.Shell, User: e.User, WorkingDir: e.WorkingDir, Path: e.Tools, TMPDIR: e.TMPDIR, Init: e.Init, NoFile: e.NoFile,
 			Grace: x.KillGrace, Watch: e.Watch,
 		},
@@ -112,7 +112,7 @@ const stopTime = 5 * time.Second
 
 // Versions are those of the container tools in the job's container, by command.
 func (x *Executor) Versions(ctx context.Context, e job.Environment) (map[string]string, error) {
-	return x.Backend.Inside(e.Container, e.First, "the job's container").Versions(ctx, agent.VersionsOrder{User: e.User, Init: e.Init})
+	return x.Backend.Inside(e.Container, e.First, "the job's container").Versions(ctx, agent.VersionsRequest{User: e.User, Init: e.Init})
 }
 
 // noteUsage records the script's use of the storage volume. If report is set, it also logs what the author of

@@ -51,8 +51,8 @@ type Setup struct {
 // (MAX_ARG_STRLEN, execve(2)), in bytes.
 const LongestWord = 128<<10 - 1
 
-// InitOrder is the request to the first process; it is one argument, as JSON.
-type InitOrder struct {
+// InitRequest is the request to the first process; it is one argument, as JSON.
+type InitRequest struct {
 	Setup
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
 	WorkingDir string   `json:"working_dir,omitempty"`
@@ -62,8 +62,8 @@ type InitOrder struct {
 	IDs int `json:"ids,omitempty"`
 }
 
-// InspectOrder is the request of prepare.
-type InspectOrder struct {
+// InspectRequest is the request of prepare.
+type InspectRequest struct {
 	Setup
 	// Init is false if the image's own first process runs (systemd).
 	Init bool `json:"init"`
@@ -87,15 +87,15 @@ type InspectOrder struct {
 	Tools *Tools `json:"tools,omitempty"`
 }
 
-// LookOrder is the request of prepare to a service's container, whose first process is the
+// LookRequest is the request of prepare to a service's container, whose first process is the
 // image's own.
-type LookOrder struct {
-	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"` // as in InspectOrder
+type LookRequest struct {
+	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"` // as in InspectRequest
 	Mounts         []Mount       `json:"mounts,omitempty"`
 }
 
-// LookReport is the response to a LookOrder.
-type LookReport struct {
+// LookResponse is the response to a LookRequest.
+type LookResponse struct {
 	Error        string       `json:"error,omitempty"`         // if set, all other fields are empty
 	SystemdFault string       `json:"systemd_fault,omitempty"` // why systemd has not booted
 	Systemd      *Systemd     `json:"systemd,omitempty"`
@@ -113,8 +113,8 @@ const (
 	EntrypointIgnores EntrypointState = "ignores" // it still runs and has not executed its command
 )
 
-// Report is the response to an InspectOrder.
-type Report struct {
+// InspectResponse is the response to an InspectRequest.
+type InspectResponse struct {
 	Error string `json:"error,omitempty"` // if set, all other fields are empty
 	// JobFault means that the job's definition or image caused Error.
 	JobFault bool `json:"job_fault,omitempty"`
@@ -138,8 +138,8 @@ type Report struct {
 	Limits      sysbox.Limits `json:"limits"`
 }
 
-// ExecOrder is the line that precedes a script on the agent's standard input.
-type ExecOrder struct {
+// ExecRequest is the line that precedes a script on the agent's standard input.
+type ExecRequest struct {
 	// Nonce is random; the Outcome repeats it.
 	Nonce      string `json:"nonce"`
 	Length     int    `json:"length"` // bytes of script after this line

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// AwaitOrder asks to wait until one of the addresses (host:port, TCP) accepts a
+// AwaitRequest asks to wait until one of the addresses (host:port, TCP) accepts a
 // connection.
-type AwaitOrder struct {
+type AwaitRequest struct {
 	Addresses []string      `json:"addresses"`
 	Timeout   time.Duration `json:"timeout"`
 }
 
-// AwaitReport has the reason why none did; it is empty if one did.
-type AwaitReport struct {
+// AwaitResponse has the reason why none did; it is empty if one did.
+type AwaitResponse struct {
 	Error string `json:"error"`
 }
 
-// Await answers an AwaitOrder read from in with an AwaitReport written to out. It stops when
+// Await answers an AwaitRequest read from in with an AwaitResponse written to out. It stops when
 // in ends, because then no process waits for the answer.
 func Await(in io.Reader, out io.Writer) error {
-	return answer("await", in, out, func(o AwaitOrder) AwaitReport {
+	return answer("await", in, out, func(o AwaitRequest) AwaitResponse {
 		ctx, cancel := context.WithTimeout(context.Background(), o.Timeout)
 		defer cancel()
 		go func() {
@@ -36,7 +36,7 @@ func Await(in io.Reader, out io.Writer) error {
 	})
 }
 
-func (o AwaitOrder) await(ctx context.Context, cancel func()) AwaitReport {
+func (o AwaitRequest) await(ctx context.Context, cancel func()) AwaitResponse {
 	errs := make([]error, len(o.Addresses))
 	answered := make(chan struct{}, len(o.Addresses))
 	var wg sync.WaitGroup
@@ -50,9 +50,9 @@ func (o AwaitOrder) await(ctx context.Context, cancel func()) AwaitReport {
 	}
 	wg.Wait()
 	if len(answered) > 0 || len(errs) == 0 {
-		return AwaitReport{}
+		return AwaitResponse{}
 	}
-	return AwaitReport{errs[0].Error()}
+	return AwaitResponse{errs[0].Error()}
 }
 
 // dialUntil dials until the address answers or ctx ends. It returns the last error that

@@ -21,19 +21,19 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func await(t *testing.T, o AwaitOrder) AwaitReport {
+func await(t *testing.T, o AwaitRequest) AwaitResponse {
 	t.Helper()
 	in, driver := io.Pipe()
-	go func() { _ = json.NewEncoder(driver).Encode(Question[AwaitOrder]{Order: o}) }() // and stays connected
+	go func() { _ = json.NewEncoder(driver).Encode(Question[AwaitRequest]{Request: o}) }() // and stays connected
 	var out bytes.Buffer
 	if err := Await(in, &out); err != nil {
 		t.Fatal(err)
 	}
-	var a Answer[AwaitReport]
+	var a Answer[AwaitResponse]
 	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
 		t.Fatal(err)
 	}
-	return a.Report
+	return a.Response
 }
 
 func TestAwaitAnyAddress(t *testing.T) {
@@ -42,14 +42,14 @@ func TestAwaitAnyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer open.Close()
-	r := await(t, AwaitOrder{Addresses: []string{closedPort(t), open.Addr().String()}, Timeout: time.Minute})
+	r := await(t, AwaitRequest{Addresses: []string{closedPort(t), open.Addr().String()}, Timeout: time.Minute})
 	if r.Error != "" {
 		t.Error(r.Error)
 	}
 }
 
 func TestAwaitTellsWhyNot(t *testing.T) {
-	r := await(t, AwaitOrder{Addresses: []string{closedPort(t)}, Timeout: 300 * time.Millisecond})
+	r := await(t, AwaitRequest{Addresses: []string{closedPort(t)}, Timeout: 300 * time.Millisecond})
 	if !strings.Contains(r.Error, "connection refused") {
 		t.Errorf("%q", r.Error)
 	}
@@ -62,18 +62,18 @@ func TestAwaitLateAddress(t *testing.T) {
 			t.Cleanup(func() { l.Close() })
 		}
 	})
-	if r := await(t, AwaitOrder{Addresses: []string{address}, Timeout: time.Minute}); r.Error != "" {
+	if r := await(t, AwaitRequest{Addresses: []string{address}, Timeout: time.Minute}); r.Error != "" {
 		t.Error(r.Error)
 	}
 }
 
 func TestAwaitEndsWithItsInput(t *testing.T) {
-	order, err := json.Marshal(AwaitOrder{Addresses: []string{closedPort(t)}, Timeout: time.Hour})
+	request, err := json.Marshal(AwaitRequest{Addresses: []string{closedPort(t)}, Timeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Await(bytes.NewReader(order), &out); err != nil {
+	if err := Await(bytes.NewReader(request), &out); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "error") {

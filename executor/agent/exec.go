@@ -24,20 +24,20 @@ const scriptFD = 62
 // process and writes the Outcome to standard error.
 func Exec() int {
 	in := bufio.NewReader(os.Stdin)
-	order, err := readOrder(in)
+	request, err := readRequest(in)
 	var o Outcome
 	if err == nil {
-		o, err = order.run(in)
+		o, err = request.run(in)
 	}
 	if err != nil {
 		o = Outcome{Error: err.Error(), Code: 126}
 	}
-	o.Nonce = order.Nonce
+	o.Nonce = request.Nonce
 	_ = json.NewEncoder(os.Stderr).Encode(o)
 	return o.Code
 }
 
-func readOrder(in *bufio.Reader) (o ExecOrder, err error) {
+func readRequest(in *bufio.Reader) (o ExecRequest, err error) {
 	line, err := in.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &o)
@@ -49,7 +49,7 @@ func readOrder(in *bufio.Reader) (o ExecOrder, err error) {
 }
 
 // run runs the script that follows in the agent's input.
-func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
+func (o ExecRequest) run(in *bufio.Reader) (Outcome, error) {
 	// Orphans of the script's processes become children of this process, so that it finds all.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return Outcome{}, fmt.Errorf("becoming subreaper: %w", err)
@@ -93,7 +93,7 @@ func (o ExecOrder) run(in *bufio.Reader) (Outcome, error) {
 
 // identity returns the account and environment of the script: those that the entrypoint
 // passed on, otherwise the container's own.
-func (o ExecOrder) identity() (account, []string, error) {
+func (o ExecRequest) identity() (account, []string, error) {
 	if o.Init {
 		h, err := askHandover(0)
 		if err != nil {
@@ -107,7 +107,7 @@ func (o ExecOrder) identity() (account, []string, error) {
 	return a, os.Environ(), err
 }
 
-func (o ExecOrder) start(script *os.File, a account, env []string) (int, error) {
+func (o ExecRequest) start(script *os.File, a account, env []string) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
@@ -143,7 +143,7 @@ func withPath(env []string, dir string) []string {
 // follow waits for the script to end, and stops it if the driver asks for it or is gone. It
 // then stops the processes that the script left running: no process of a stage outlives the
 // stage, as with GitLab's Docker executor.
-func (o ExecOrder) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, signals <-chan os.Signal) Outcome {
+func (o ExecRequest) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, signals <-chan os.Signal) Outcome {
 	below := tree{os.Getpid()}
 	stop := make(chan time.Duration, 2)
 	go watchDriver(in, o.Grace, stop)

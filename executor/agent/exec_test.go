@@ -36,7 +36,7 @@ func TestExecEndsAProcessThatHops(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "hop"), []byte(hop), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := execScript(t, dir+"/hop 10000 & sleep 0.05", ExecOrder{Grace: 50 * time.Millisecond})
+	r := execScript(t, dir+"/hop 10000 & sleep 0.05", ExecRequest{Grace: 50 * time.Millisecond})
 	// The process holds the agent's output open: this waits for its end, too.
 	if o := r.outcome(t); o.Error != "" || len(o.Survivors) > 0 {
 		t.Errorf("got %+v", o)
@@ -47,7 +47,7 @@ func TestExecEndsAProcessThatHops(t *testing.T) {
 }
 
 func TestExecSetsTheSoftLimitOfFiles(t *testing.T) {
-	r := execScript(t, "ulimit -Sn; ulimit -Hn", ExecOrder{NoFile: 321})
+	r := execScript(t, "ulimit -Sn; ulimit -Hn", ExecRequest{NoFile: 321})
 	if o := r.outcome(t); o.Error != "" || o.Code != 0 {
 		t.Fatalf("got %+v", o)
 	}
@@ -64,7 +64,7 @@ type agentRun struct {
 	controls bytes.Buffer
 }
 
-func execScript(t *testing.T, script string, order ExecOrder, env ...string) *agentRun {
+func execScript(t *testing.T, script string, request ExecRequest, env ...string) *agentRun {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -80,11 +80,11 @@ func execScript(t *testing.T, script string, order ExecOrder, env ...string) *ag
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
-	order.Length, order.Nonce = len(script), "a nonce"
-	if order.Shell == "" {
-		order.Shell = "/bin/sh"
+	request.Length, request.Nonce = len(script), "a nonce"
+	if request.Shell == "" {
+		request.Shell = "/bin/sh"
 	}
-	line, err := json.Marshal(order)
+	line, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func (r *agentRun) outcome(t *testing.T) Outcome {
 		t.Fatalf("%v: %s", err, r.controls.String())
 	}
 	if o.Nonce != "a nonce" {
-		t.Errorf("the outcome lacks the order's nonce: %+v", o)
+		t.Errorf("the outcome lacks the request's nonce: %+v", o)
 	}
 	if o.Code != r.cmd.ProcessState.ExitCode() {
 		t.Errorf("the outcome says %d, the process %d", o.Code, r.cmd.ProcessState.ExitCode())
@@ -126,7 +126,7 @@ func TestExecTellsHowTheScriptEnded(t *testing.T) {
 		{"no syntax", "if", Outcome{Code: 2}, "*"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := execScript(t, tc.script, ExecOrder{Grace: time.Second})
+			r := execScript(t, tc.script, ExecRequest{Grace: time.Second})
 			o := r.outcome(t)
 			if o.Code != tc.want.Code || o.Signal != tc.want.Signal || o.Error != "" || o.Stopped {
 				t.Errorf("got %+v, want %+v", o, tc.want)
@@ -139,7 +139,7 @@ func TestExecTellsHowTheScriptEnded(t *testing.T) {
 }
 
 func TestExecKeepsTheEnvironmentAndGivesAHome(t *testing.T) {
-	r := execScript(t, "echo $MARK; echo ${HOME:?}; pwd", ExecOrder{WorkingDir: "/usr", Grace: time.Second}, "MARK=with  blanks")
+	r := execScript(t, "echo $MARK; echo ${HOME:?}; pwd", ExecRequest{WorkingDir: "/usr", Grace: time.Second}, "MARK=with  blanks")
 	r.outcome(t)
 	lines := strings.Split(r.out.String(), "\n")
 	if lines[0] != "with blanks" || lines[1] == "" || lines[2] != "/usr" {
@@ -183,7 +183,7 @@ func TestExecEndsWhatTheScriptStarted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			r := execScript(t, tc.script, ExecOrder{Grace: 500 * time.Millisecond})
+			r := execScript(t, tc.script, ExecRequest{Grace: 500 * time.Millisecond})
 			pid := r.pid(t)
 			if err := tc.end(r); err != nil {
 				t.Fatal(err)
@@ -201,16 +201,16 @@ func TestExecEndsWhatTheScriptStarted(t *testing.T) {
 func TestExecRefusesWhatItCannotRun(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		order ExecOrder
+		request ExecRequest
 		fault bool
 		says  string
 	}{
-		{"no such user", ExecOrder{User: "nobody-of-that-name"}, true, `user "nobody-of-that-name"`},
-		{"no such shell", ExecOrder{Shell: "/no/such/shell"}, false, "/no/such/shell"},
-		{"no such folder", ExecOrder{WorkingDir: "/no/such/folder"}, false, "/no/such/folder"},
+		{"no such user", ExecRequest{User: "nobody-of-that-name"}, true, `user "nobody-of-that-name"`},
+		{"no such shell", ExecRequest{Shell: "/no/such/shell"}, false, "/no/such/shell"},
+		{"no such folder", ExecRequest{WorkingDir: "/no/such/folder"}, false, "/no/such/folder"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := execScript(t, "true", tc.order).outcome(t)
+			o := execScript(t, "true", tc.request).outcome(t)
 			if o.JobFault != tc.fault || !strings.Contains(o.Error, tc.says) || o.Code == 0 {
 				t.Errorf("got %+v", o)
 			}

@@ -23,9 +23,9 @@ func notifyStop(c chan<- os.Signal) {
 // Init is the container's first process. It creates the folders, runs the image's entrypoint
 // with Ready as its command, and reaps children. On a signal it ends every process and
 // unmounts what the job mounted, then it returns.
-func Init(order string) error {
-	var o InitOrder
-	if err := json.Unmarshal([]byte(order), &o); err != nil {
+func Init(request string) error {
+	var o InitRequest
+	if err := json.Unmarshal([]byte(request), &o); err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
 	stop := make(chan os.Signal, 1)
@@ -76,7 +76,7 @@ func Init(order string) error {
 	return nil
 }
 
-func startEntrypoint(o InitOrder, a account) (int, error) {
+func startEntrypoint(o InitRequest, a account) (int, error) {
 	// GitLab's Docker executor appends a shell command to an entrypoint, so images for
 	// GitLab CI expect one.
 	argv := append(o.Entrypoint[:len(o.Entrypoint):len(o.Entrypoint)], "sh", "-c", "exec "+Path+" agent ready")

@@ -11,40 +11,40 @@ import (
 	"gitlab-sysbox-executor/executor/walk"
 )
 
-// Inspect answers an InspectOrder read from in with a Report written to out.
+// Inspect answers an InspectRequest read from in with an InspectResponse written to out.
 func Inspect(in io.Reader, out io.Writer) error {
-	return answer("inspect", in, out, InspectOrder.report)
+	return answer("inspect", in, out, InspectRequest.report)
 }
 
-func (o InspectOrder) report() Report {
+func (o InspectRequest) report() InspectResponse {
 	var booted *Systemd
 	if o.SystemdTimeout > 0 {
 		s, err := awaitSystemd(o.SystemdTimeout)
 		if err != nil {
-			return Report{Error: err.Error(), JobFault: true}
+			return InspectResponse{Error: err.Error(), JobFault: true}
 		}
 		booted = &s
 	}
 	// systemd clears /tmp while it boots, so this comes after it.
 	a, err := o.Setup.apply()
 	if err != nil {
-		return Report{Error: err.Error(), JobFault: true}
+		return InspectResponse{Error: err.Error(), JobFault: true}
 	}
-	r := Report{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone, Systemd: booted}
+	r := InspectResponse{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone, Systemd: booted}
 	if r.Shell == "" {
 		return r
 	}
 	if o.Init {
 		h, err := askHandover(o.EntrypointTimeout)
 		if err != nil {
-			return Report{Error: err.Error()}
+			return InspectResponse{Error: err.Error()}
 		}
 		r.Entrypoint, r.EntrypointCode, r.EntrypointFault = h.State, h.Code, h.Fault
 		if h.Account != nil {
 			a = *h.Account // the user with which the entrypoint executed its command
 			r.UID, r.GID = a.UID, a.GID
 			if err := o.CacheMounts.link(a); err != nil {
-				return Report{Error: fmt.Sprintf("kept cache mounts: %v", err)}
+				return InspectResponse{Error: fmt.Sprintf("kept cache mounts: %v", err)}
 			}
 		}
 	}
@@ -53,31 +53,31 @@ func (o InspectOrder) report() Report {
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		defer cancel()
 		if err := walk.RemovePath(ctx, o.ClearIn, o.Clear); err != nil {
-			return Report{Error: fmt.Sprintf("clearing %s in %s: %v", o.Clear, o.ClearIn, err), JobFault: ctx.Err() != nil}
+			return InspectResponse{Error: fmt.Sprintf("clearing %s in %s: %v", o.Clear, o.ClearIn, err), JobFault: ctx.Err() != nil}
 		}
 	}
 	for _, f := range o.Folders {
 		if f.Owned {
 			if err := give(f.Path, a, deadline); err != nil {
-				return Report{Error: err.Error(), JobFault: errors.Is(err, errTooMany)}
+				return InspectResponse{Error: err.Error(), JobFault: errors.Is(err, errTooMany)}
 			}
 		}
 	}
 	if r.Limits, err = hardLimits(); err != nil {
-		return Report{Error: fmt.Sprintf("the container's limits: %v", err)}
+		return InspectResponse{Error: fmt.Sprintf("the container's limits: %v", err)}
 	}
 	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {
-		return Report{Error: fmt.Sprintf("the container's mount table: %v", err)}
+		return InspectResponse{Error: fmt.Sprintf("the container's mount table: %v", err)}
 	}
 	if r.ANSIQuoting, err = knowsANSIQuoting(r.Shell, a.attributes()); err != nil {
-		return Report{Error: fmt.Sprintf("the image's shell %s does not work: %v", r.Shell, err), JobFault: true}
+		return InspectResponse{Error: fmt.Sprintf("the image's shell %s does not work: %v", r.Shell, err), JobFault: true}
 	}
 	_, err = exec.LookPath("git")
 	r.Git = err == nil
 	if o.Volume != "" {
 		s, err := spaceAt(o.Volume)
 		if err != nil {
-			return Report{Error: fmt.Sprintf("the storage volume %s: %v", o.Volume, err)}
+			return InspectResponse{Error: fmt.Sprintf("the storage volume %s: %v", o.Volume, err)}
 		}
 		r.VolumeUsed = s.used
 	}
@@ -88,7 +88,7 @@ func (o InspectOrder) report() Report {
 	}
 	if o.Tools != nil {
 		if err := o.Tools.settle(o.ProbeOverlay && r.OverlayFault == "", r.UID, r.Limits); err != nil {
-			return Report{Error: err.Error()}
+			return InspectResponse{Error: err.Error()}
 		}
 	}
 	return r

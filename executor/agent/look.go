@@ -5,12 +5,12 @@ import (
 	"io"
 )
 
-// Look answers a LookOrder read from in with a LookReport written to out.
+// Look answers a LookRequest read from in with a LookResponse written to out.
 func Look(in io.Reader, out io.Writer) error {
-	return answer("look", in, out, LookOrder.report)
+	return answer("look", in, out, LookRequest.report)
 }
 
-func (o LookOrder) report() (r LookReport) {
+func (o LookRequest) report() (r LookResponse) {
 	if o.SystemdTimeout > 0 {
 		if s, err := awaitSystemd(o.SystemdTimeout); err != nil {
 			r.SystemdFault = err.Error()
@@ -21,7 +21,7 @@ func (o LookOrder) report() (r LookReport) {
 	// systemd may mount over requested mounts while it boots, so this comes after it.
 	var err error
 	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {
-		return LookReport{Error: fmt.Sprintf("the container's mount table: %v", err)}
+		return LookResponse{Error: fmt.Sprintf("the container's mount table: %v", err)}
 	}
 	return r
 }

@@ -18,13 +18,13 @@ import (
 // name, because the first process has it before any other process runs.
 const StartSocket = "@gitlab-sysbox-executor-start"
 
-// longestStart bounds a StartOrder as JSON, in bytes.
+// longestStart bounds a StartRequest as JSON, in bytes.
 const longestStart = 4 << 10
 
-// StartOrder is the request to start a command, as one line of JSON. With it come four descriptors
+// StartRequest is the request to start a command, as one line of JSON. With it come four descriptors
 // (SCM_RIGHTS, unix(7)): the command's standard input, output and error, and a pipe for the
 // responses. Nothing is sent over the socket: it could carry descriptors to the driver.
-type StartOrder struct {
+type StartRequest struct {
 	Command []string `json:"command"`
 }
 
@@ -103,7 +103,7 @@ func serveStart(c *net.UnixConn, children *reaper) {
 	} // otherwise the driver is gone, and the process sees the end of its input
 }
 
-func (o StartOrder) start(files []*os.File, children *reaper) (<-chan syscall.WaitStatus, error) {
+func (o StartRequest) start(files []*os.File, children *reaper) (<-chan syscall.WaitStatus, error) {
 	if len(o.Command) == 0 {
 		return nil, errors.New("the request has no command")
 	}
@@ -115,7 +115,7 @@ func (o StartOrder) start(files []*os.File, children *reaper) (<-chan syscall.Wa
 }
 
 // receiveStart reads a request and the descriptors that came with it.
-func receiveStart(c *net.UnixConn) (o StartOrder, files []*os.File, err error) {
+func receiveStart(c *net.UnixConn) (o StartRequest, files []*os.File, err error) {
 	text, rights := make([]byte, longestStart), make([]byte, unix.CmsgSpace(4*startFiles))
 	n, rightsLen, _, _, err := c.ReadMsgUnix(text, rights)
 	if err != nil {

@@ -17,28 +17,28 @@ import (
 // UnmountTime bounds the unmounting of everything that a job mounted.
 const UnmountTime = 3 * time.Second
 
-// UnmountOrder asks to unmount what the job mounted. It is for containers whose first process is
+// UnmountRequest asks to unmount what the job mounted. It is for containers whose first process is
 // not the agent, so that there is no list of the mounts before the job.
-type UnmountOrder struct {
+type UnmountRequest struct {
 	// Below are folders of the job: mounts below them are the job's, mounts at them are the
 	// container's.
 	Below []string `json:"below"`
 }
 
-// UnmountReport lists what could not be unmounted, and why.
-type UnmountReport struct {
+// UnmountResponse lists what could not be unmounted, and why.
+type UnmountResponse struct {
 	Left []string `json:"left,omitempty"`
 }
 
-// UnmountNested answers an UnmountOrder read from in with an UnmountReport
+// UnmountNested answers an UnmountRequest read from in with an UnmountResponse
 // written to out.
 func UnmountNested(in io.Reader, out io.Writer) error {
-	return answer("unmount", in, out, func(o UnmountOrder) UnmountReport { return unmountNested(o.nested) })
+	return answer("unmount", in, out, func(o UnmountRequest) UnmountResponse { return unmountNested(o.nested) })
 }
 
 // nested reports whether a mount is the job's: it is below a folder of the job, or it has a type
 // that runtimes use for a container's root only.
-func (o UnmountOrder) nested(m *mountinfo.Info) bool {
+func (o UnmountRequest) nested(m *mountinfo.Info) bool {
 	if m.Mountpoint == "/" {
 		return false
 	}
@@ -68,16 +68,16 @@ func mountIDs() map[int]bool {
 
 // unmountSince unmounts everything that was mounted after the mounts in before, or nothing if
 // before is unknown.
-func unmountSince(before map[int]bool) UnmountReport {
+func unmountSince(before map[int]bool) UnmountResponse {
 	if before == nil {
-		return UnmountReport{}
+		return UnmountResponse{}
 	}
 	return unmountNested(func(m *mountinfo.Info) bool { return !before[m.ID] })
 }
 
 // unmountNested unmounts the job's mounts within UnmountTime, deepest first. It detaches busy
 // mounts lazily.
-func unmountNested(ours func(*mountinfo.Info) bool) UnmountReport {
+func unmountNested(ours func(*mountinfo.Info) bool) UnmountResponse {
 	ctx, cancel := context.WithTimeout(context.Background(), UnmountTime)
 	defer cancel()
 	left := map[string]error{}
@@ -85,7 +85,7 @@ func unmountNested(ours func(*mountinfo.Info) bool) UnmountReport {
 	for range 10 {
 		found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return !ours(m), false })
 		if err != nil {
-			return UnmountReport{Left: []string{err.Error()}}
+			return UnmountResponse{Left: []string{err.Error()}}
 		}
 		points := slices.DeleteFunc(teardown.Deepest(found), func(p string) bool { return left[p] != nil })
 		if len(points) == 0 {
@@ -100,7 +100,7 @@ func unmountNested(ours func(*mountinfo.Info) bool) UnmountReport {
 			cancel()
 		}
 	}
-	var r UnmountReport
+	var r UnmountResponse
 	for p, err := range left {
 		r.Left = append(r.Left, fmt.Sprintf("%s: %v", p, err))
 	}

@@ -13,29 +13,29 @@ import (
 // VersionTime bounds how long all tools together may take.
 const VersionTime = 3 * time.Second
 
-// VersionsOrder asks for the versions of the known tools that the container has. They
+// VersionsRequest asks for the versions of the known tools that the container has. They
 // run as the job would run them.
-type VersionsOrder struct {
-	User string `json:"user,omitempty"` // as in ExecOrder
+type VersionsRequest struct {
+	User string `json:"user,omitempty"` // as in ExecRequest
 	Init bool   `json:"init"`
 }
 
-// VersionsReport has those versions, by command.
-type VersionsReport struct {
+// VersionsResponse has those versions, by command.
+type VersionsResponse struct {
 	Versions map[string]string `json:"versions,omitempty"`
 	Error    string            `json:"error,omitempty"` // why there are none
 }
 
-// Versions answers a VersionsOrder read from in with a VersionsReport written to out.
+// Versions answers a VersionsRequest read from in with a VersionsResponse written to out.
 func Versions(in io.Reader, out io.Writer) error {
-	return answer("versions", in, out, VersionsOrder.report)
+	return answer("versions", in, out, VersionsRequest.report)
 }
 
 // report runs all tools at the same time. It leaves out those that do not answer.
-func (o VersionsOrder) report() VersionsReport {
-	a, env, err := ExecOrder{User: o.User, Init: o.Init}.identity()
+func (o VersionsRequest) report() VersionsResponse {
+	a, env, err := ExecRequest{User: o.User, Init: o.Init}.identity()
 	if err != nil {
-		return VersionsReport{Error: err.Error()}
+		return VersionsResponse{Error: err.Error()}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), VersionTime)
 	defer cancel()
@@ -61,5 +61,5 @@ func (o VersionsOrder) report() VersionsReport {
 		}
 	}
 	wg.Wait()
-	return VersionsReport{Versions: found}
+	return VersionsResponse{Versions: found}
 }

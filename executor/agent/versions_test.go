@@ -26,14 +26,14 @@ func TestVersions(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	began := time.Now()
-	r := VersionsOrder{}.report()
+	r := VersionsRequest{}.report()
 	if want := map[string]string{"runc": "1.2.1", "crun": "1.14"}; r.Error != "" || !maps.Equal(r.Versions, want) {
 		t.Errorf("%+v, want %v", r, want)
 	}
 	if took := time.Since(began); took < VersionTime || took > VersionTime+5*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if r := (VersionsOrder{User: "nobody-of-that-name"}).report(); r.Error == "" || len(r.Versions) > 0 {
+	if r := (VersionsRequest{User: "nobody-of-that-name"}).report(); r.Error == "" || len(r.Versions) > 0 {
 		t.Errorf("as nobody: %+v", r)
 	}
 }

@@ -37,7 +37,7 @@ func (e *LateError) Error() string {
 
 // ask starts a subcommand of the agent and sends it a request. The input stays open until the
 // response is complete: the end of the input means that no process waits for it.
-func ask[O, R any](ctx context.Context, c Container, subcommand string, limit time.Duration, order O) (report R, err error) {
+func ask[O, R any](ctx context.Context, c Container, subcommand string, limit time.Duration, request O) (report R, err error) {
 	late := &LateError{c.Name, subcommand, limit}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
@@ -50,7 +50,7 @@ func ask[O, R any](ctx context.Context, c Container, subcommand string, limit ti
 	defer s.Close()
 	defer context.AfterFunc(ctx, s.Close)()
 	nonce := rand.Text()
-	question, err := json.Marshal(agent.Question[O]{Nonce: nonce, Order: order})
+	question, err := json.Marshal(agent.Question[O]{Nonce: nonce, Request: request})
 	if err != nil {
 		return report, err
 	}
@@ -76,7 +76,7 @@ func ask[O, R any](ctx context.Context, c Container, subcommand string, limit ti
 	if a.Nonce != nonce {
 		return report, c.impossible(subcommand, errors.New("it lacks the question's nonce"))
 	}
-	return a.Report, nil
+	return a.Response, nil
 }
 
 // impossible returns the error for a response that no agent sends.

@@ -18,8 +18,8 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 )
 
-// writing is a process that writes a text once it has its order; NONCE in it is the
-// order's.
+// writing is a process that writes a text once it has its request; NONCE in it is the
+// request's.
 func writing(text string) process {
 	return func(in *bufio.Reader, stdout, _ io.Writer) int {
 		_, _ = io.WriteString(stdout, strings.ReplaceAll(text, "NONCE", nonceOf(in))) // the driver may have had enough
@@ -28,7 +28,7 @@ func writing(text string) process {
 }
 
 // answering is one that answers its question with a report's text.
-func answering(report string) process { return writing(`{"nonce":"NONCE","report":` + report + `}`) }
+func answering(report string) process { return writing(`{"nonce":"NONCE","response":` + report + `}`) }
 
 // ending is one that says something on its standard error and ends.
 func ending(code int, stderr string) process {
@@ -76,9 +76,9 @@ func TestHostileAnswers(t *testing.T) {
 		"a flood of errors":   {func(in *bufio.Reader, _, stderr io.Writer) int { nonceOf(in); return flood(stderr, "e") }, fault.Job, "more than 64KiB", 0},
 		"silence":             {func(in *bufio.Reader, _, _ io.Writer) int { nonceOf(in); return sleep() }, fault.Job, `has not answered "inspect" within 200ms`, limit},
 		"deafness":            {func(*bufio.Reader, io.Writer, io.Writer) int { return sleep() }, fault.Job, `has not answered "inspect" within 200ms`, limit},
-		"an answer and more":  {writing(`{"nonce":"NONCE","report":{}} {}`), fault.Job, "impossible answer", 0},
-		"without a nonce":     {writing(`{"report":{"shell":"/bin/sh","entrypoint":"none"}}`), fault.Job, "lacks the question's nonce", 0},
-		"another nonce":       {writing(`{"nonce":"xNONCE","report":{}}`), fault.Job, "lacks the question's nonce", 0},
+		"an answer and more":  {writing(`{"nonce":"NONCE","response":{}} {}`), fault.Job, "impossible answer", 0},
+		"without a nonce":     {writing(`{"response":{"shell":"/bin/sh","entrypoint":"none"}}`), fault.Job, "lacks the question's nonce", 0},
+		"another nonce":       {writing(`{"nonce":"xNONCE","response":{}}`), fault.Job, "lacks the question's nonce", 0},
 		"no JSON":             {writing("\x1b[31mno\nJSON"), fault.Job, "invalid character", 0},
 		"another type":        {answering(`{"uid":"root"}`), fault.Job, "cannot unmarshal", 0},
 		"many things":         {answering(`{"mount_faults":[{}` + strings.Repeat(",{}", 300_000) + `]}`), fault.Job, "more than 10000 values", 0},
@@ -88,7 +88,7 @@ func TestHostileAnswers(t *testing.T) {
 		"a crash":             {ending(2, "runtime:\n\x1b[1mfailed"), fault.Job, "ended with exit code 2", 0},
 		// The engine may have lost the end, or the machine may be in trouble.
 		"nothing":         {ending(0, ""), fault.System, "no answer", 0},
-		"half an answer":  {writing(`{"nonce":"NONCE","report":{`), fault.System, "no answer", 0},
+		"half an answer":  {writing(`{"nonce":"NONCE","response":{`), fault.System, "no answer", 0},
 		"no such program": {ending(126, "OCI runtime exec failed"), fault.System, "OCI runtime exec failed", 0},
 		"a kill":          {ending(137, ""), fault.System, "no answer", 0},
 	} {
@@ -96,7 +96,7 @@ func TestHostileAnswers(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			began := time.Now()
-			_, err := container(t, c.process).Inspect(t.Context(), agent.InspectOrder{}, cmp.Or(c.limit, time.Minute))
+			_, err := container(t, c.process).Inspect(t.Context(), agent.InspectRequest{}, cmp.Or(c.limit, time.Minute))
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %s", took)
 			}
@@ -112,7 +112,7 @@ func TestHostileAnswers(t *testing.T) {
 func TestAskStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	_, err := container(t, func(in *bufio.Reader, _, _ io.Writer) int { _, _ = io.Copy(io.Discard, in); return 0 }).Look(ctx, agent.LookOrder{}, time.Minute)
+	_, err := container(t, func(in *bufio.Reader, _, _ io.Writer) int { _, _ = io.Copy(io.Discard, in); return 0 }).Look(ctx, agent.LookRequest{}, time.Minute)
 	if !errors.Is(err, context.Canceled) || fault.ClassOf(err) != fault.System {
 		t.Error(err)
 	}
@@ -120,7 +120,7 @@ func TestAskStopsWithItsContext(t *testing.T) {
 
 func TestContainerThatIsGone(t *testing.T) {
 	gone := Container{Name: "it", Exec: func(context.Context, []string) (Stream, error) { return nil, errdefs.ErrNotFound }}
-	if _, err := gone.Look(t.Context(), agent.LookOrder{}, time.Minute); !errdefs.IsNotFound(err) {
+	if _, err := gone.Look(t.Context(), agent.LookRequest{}, time.Minute); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
 	if _, err := gone.Run(t.Context(), Script{}, io.Discard); !errdefs.IsNotFound(err) || !strings.HasPrefix(err.Error(), "it is gone") {

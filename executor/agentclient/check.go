@@ -33,9 +33,9 @@ const (
 	longestVersion = 64
 )
 
-func checkReport(o agent.InspectOrder, r *agent.Report) error {
+func checkInspectResponse(o agent.InspectRequest, r *agent.InspectResponse) error {
 	if r.Error != "" {
-		*r = agent.Report{Error: fault.Brief(r.Error), JobFault: r.JobFault}
+		*r = agent.InspectResponse{Error: fault.Brief(r.Error), JobFault: r.JobFault}
 		return nil
 	}
 	if r.Shell != "" && !agent.IsShell(r.Shell) {
@@ -56,9 +56,9 @@ func checkReport(o agent.InspectOrder, r *agent.Report) error {
 	return nil
 }
 
-func checkLookReport(o agent.LookOrder, r *agent.LookReport) {
+func checkLookResponse(o agent.LookRequest, r *agent.LookResponse) {
 	if r.Error != "" {
-		*r = agent.LookReport{Error: fault.Brief(r.Error)}
+		*r = agent.LookResponse{Error: fault.Brief(r.Error)}
 		return
 	}
 	r.SystemdFault = fault.Brief(r.SystemdFault)
@@ -66,9 +66,9 @@ func checkLookReport(o agent.LookOrder, r *agent.LookReport) {
 	r.Systemd = checkSystemd(r.Systemd, o.SystemdTimeout)
 }
 
-func checkAwaitReport(r *agent.AwaitReport) { r.Error = fault.Brief(r.Error) }
+func checkAwaitResponse(r *agent.AwaitResponse) { r.Error = fault.Brief(r.Error) }
 
-func checkUnmountReport(r *agent.UnmountReport) { r.Left = briefs(r.Left, mostTexts) }
+func checkUnmountResponse(r *agent.UnmountResponse) { r.Left = briefs(r.Left, mostTexts) }
 
 // checkSystemd limits the result of a boot to possible values; nil if systemd was not expected.
 func checkSystemd(s *agent.Systemd, limit time.Duration) *agent.Systemd {
@@ -82,7 +82,7 @@ func checkSystemd(s *agent.Systemd, limit time.Duration) *agent.Systemd {
 }
 
 // checkOutcome limits an outcome to possible values.
-func checkOutcome(o agent.ExecOrder, out *agent.Outcome) {
+func checkOutcome(o agent.ExecRequest, out *agent.Outcome) {
 	out.Error = fault.Brief(out.Error)
 	out.Code = between(0, out.Code, 255)
 	if unix.SignalNum(out.Signal) == 0 {
@@ -133,7 +133,7 @@ func mountFaults(asked []agent.Mount, reported []agent.MountFault) (all []agent.
 }
 
 // checkVersions returns the reported versions of tools that the agent was asked about.
-func checkVersions(r agent.VersionsReport) (map[string]string, error) {
+func checkVersions(r agent.VersionsResponse) (map[string]string, error) {
 	if r.Error != "" {
 		return nil, errors.New(fault.Brief(r.Error))
 	}

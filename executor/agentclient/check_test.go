@@ -17,58 +17,58 @@ var (
 
 // What an agent reports arrives as far as it is possible.
 func TestReports(t *testing.T) {
-	order := agent.InspectOrder{
+	request := agent.InspectRequest{
 		SystemdTimeout: time.Minute,
 		Mounts:         []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c", Spare: "/spare/c"}},
 	}
 	for name, c := range map[string]struct {
-		reported, want agent.Report
+		reported, want agent.InspectResponse
 		fails          string
 	}{
 		"a true one": {
-			reported: agent.Report{
+			reported: agent.InspectResponse{
 				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
 				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
 				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}},
 			},
-			want: agent.Report{
+			want: agent.InspectResponse{
 				Shell: "/bin/bash", ANSIQuoting: true, Entrypoint: agent.EntrypointExited, EntrypointCode: 3, UID: 1000, GID: 100, Git: true, VolumeUsed: 5,
 				Systemd: &agent.Systemd{State: "degraded", Failed: []string{"x.service"}, Took: time.Second}, Limits: sysbox.Limits{NoFile: 1048576, NProc: 32768},
 				MountFaults: []agent.MountFault{{Target: "/run/b", Reason: "it is hidden", Moved: "/spare/run/b", Restored: true}},
 			},
 		},
 		"an error leaves nothing else": {
-			reported: agent.Report{Error: longText, JobFault: true, UID: -5, Shell: "/evil"},
-			want:     agent.Report{Error: longCut, JobFault: true},
+			reported: agent.InspectResponse{Error: longText, JobFault: true, UID: -5, Shell: "/evil"},
+			want:     agent.InspectResponse{Error: longCut, JobFault: true},
 		},
 		"numbers": {
-			reported: agent.Report{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
-			want:     agent.Report{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}},
+			reported: agent.InspectResponse{Entrypoint: "none", EntrypointCode: -1, VolumeUsed: -1e18, Limits: sysbox.Limits{NoFile: 1<<64 - 1, NProc: 1<<64 - 1}, Systemd: &agent.Systemd{Took: -1}},
+			want:     agent.InspectResponse{Entrypoint: "none", Limits: sysbox.Limits{NoFile: mostFiles, NProc: mostPID}, Systemd: &agent.Systemd{}},
 		},
 		"greater numbers": {
-			reported: agent.Report{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
-			want:     agent.Report{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID},
+			reported: agent.InspectResponse{Entrypoint: "none", EntrypointCode: 1 << 40, VolumeUsed: 9e18, Systemd: &agent.Systemd{Took: 1 << 62}, UID: mostID, GID: mostID},
+			want:     agent.InspectResponse{Entrypoint: "none", EntrypointCode: 255, VolumeUsed: mostBytes, Systemd: &agent.Systemd{Took: time.Minute}, UID: mostID, GID: mostID},
 		},
 		"texts and lists": {
-			reported: agent.Report{
+			reported: agent.InspectResponse{
 				Entrypoint: "none", EntrypointFault: longText, OverlayFault: longText,
 				Systemd:     &agent.Systemd{State: longText, Failed: make([]string, 5000), Waiting: []string{longText}},
 				MountFaults: []agent.MountFault{{Target: "/other"}, {Target: "/a", Reason: longText, Moved: "/other", Restored: true}, {Target: "/a"}, {Target: "/c", Restored: true}},
 			},
-			want: agent.Report{
+			want: agent.InspectResponse{
 				Entrypoint: "none", EntrypointFault: longCut, OverlayFault: longCut,
 				Systemd:     &agent.Systemd{State: longCut, Failed: make([]string, agent.MostUnits), Waiting: []string{longCut}},
 				MountFaults: []agent.MountFault{{Target: "/a", Reason: longCut}, {Target: "/c"}},
 			},
 		},
-		"another shell":      {reported: agent.Report{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
-		"another entrypoint": {reported: agent.Report{Entrypoint: "\x1b[1m"}, fails: `entrypoint "\x1b[1m"`},
-		"no user":            {reported: agent.Report{Entrypoint: "none", UID: -1}, fails: "user -1:0"},
-		"no group":           {reported: agent.Report{Entrypoint: "none", GID: mostID + 1}, fails: "user 0:2147483648"},
+		"another shell":      {reported: agent.InspectResponse{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
+		"another entrypoint": {reported: agent.InspectResponse{Entrypoint: "\x1b[1m"}, fails: `entrypoint "\x1b[1m"`},
+		"no user":            {reported: agent.InspectResponse{Entrypoint: "none", UID: -1}, fails: "user -1:0"},
+		"no group":           {reported: agent.InspectResponse{Entrypoint: "none", GID: mostID + 1}, fails: "user 0:2147483648"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := c.reported
-			err := checkReport(order, &got)
+			err := checkInspectResponse(request, &got)
 			if c.fails != "" {
 				if err == nil || err.Error() != c.fails {
 					t.Errorf("got %v, want %s", err, c.fails)
@@ -80,30 +80,30 @@ func TestReports(t *testing.T) {
 			}
 		})
 	}
-	r := agent.Report{Entrypoint: "none", Systemd: &agent.Systemd{State: "running"}}
-	if err := checkReport(agent.InspectOrder{}, &r); err != nil || r.Systemd != nil {
+	r := agent.InspectResponse{Entrypoint: "none", Systemd: &agent.Systemd{State: "running"}}
+	if err := checkInspectResponse(agent.InspectRequest{}, &r); err != nil || r.Systemd != nil {
 		t.Errorf("systemd was not to boot, and did: %+v, %v", r.Systemd, err)
 	}
 }
 
 func TestOtherReports(t *testing.T) {
-	look := agent.LookReport{SystemdFault: longText, Systemd: &agent.Systemd{State: "running"}, MountFaults: []agent.MountFault{{Target: "/x"}}}
-	checkLookReport(agent.LookOrder{}, &look)
-	if want := (agent.LookReport{SystemdFault: longCut}); !reflect.DeepEqual(look, want) {
+	look := agent.LookResponse{SystemdFault: longText, Systemd: &agent.Systemd{State: "running"}, MountFaults: []agent.MountFault{{Target: "/x"}}}
+	checkLookResponse(agent.LookRequest{}, &look)
+	if want := (agent.LookResponse{SystemdFault: longCut}); !reflect.DeepEqual(look, want) {
 		t.Errorf("got %+v", look)
 	}
-	look = agent.LookReport{Error: longText, SystemdFault: "x"}
-	checkLookReport(agent.LookOrder{}, &look)
-	if want := (agent.LookReport{Error: longCut}); !reflect.DeepEqual(look, want) {
+	look = agent.LookResponse{Error: longText, SystemdFault: "x"}
+	checkLookResponse(agent.LookRequest{}, &look)
+	if want := (agent.LookResponse{Error: longCut}); !reflect.DeepEqual(look, want) {
 		t.Errorf("got %+v", look)
 	}
-	await := agent.AwaitReport{Error: longText}
-	if checkAwaitReport(&await); await.Error != longCut {
+	await := agent.AwaitResponse{Error: longText}
+	if checkAwaitResponse(&await); await.Error != longCut {
 		t.Errorf("got %+v", await)
 	}
-	unmount := agent.UnmountReport{Left: make([]string, 5000)}
+	unmount := agent.UnmountResponse{Left: make([]string, 5000)}
 	unmount.Left[0] = longText
-	if checkUnmountReport(&unmount); len(unmount.Left) != mostTexts || unmount.Left[0] != longCut {
+	if checkUnmountResponse(&unmount); len(unmount.Left) != mostTexts || unmount.Left[0] != longCut {
 		t.Errorf("got %+v", unmount)
 	}
 }
@@ -137,7 +137,7 @@ func TestOutcomes(t *testing.T) {
 		"a code beyond": {watch, agent.Outcome{Code: 1000}, agent.Outcome{Code: 255}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			checkOutcome(agent.ExecOrder{Watch: c.watch}, &c.reported)
+			checkOutcome(agent.ExecRequest{Watch: c.watch}, &c.reported)
 			if !reflect.DeepEqual(c.reported, c.want) {
 				t.Errorf("got %+v %+v, want %+v", c.reported, c.reported.Usage, c.want)
 			}
@@ -147,20 +147,20 @@ func TestOutcomes(t *testing.T) {
 	for n := range many.Survivors {
 		many.Survivors[n] = n + 1
 	}
-	if checkOutcome(agent.ExecOrder{}, &many); len(many.Survivors) != mostTexts {
+	if checkOutcome(agent.ExecRequest{}, &many); len(many.Survivors) != mostTexts {
 		t.Errorf("%d survivors", len(many.Survivors))
 	}
 }
 
 // A version is one of a tool that was asked for.
 func TestReportedVersions(t *testing.T) {
-	got, err := checkVersions(agent.VersionsReport{Versions: map[string]string{
+	got, err := checkVersions(agent.VersionsResponse{Versions: map[string]string{
 		"runc": "1.1\x1b", "crun": strings.Repeat("1.", 500) + "1", "bash": "5.2", "podman": "no number", "buildah": "1.28.2", "dockerd": "28.5.2",
 	}})
 	if want := map[string]string{"buildah": "1.28.2", "dockerd": "28.5.2"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	got, err = checkVersions(agent.VersionsReport{Error: longText, Versions: map[string]string{"buildah": "1.28.2"}})
+	got, err = checkVersions(agent.VersionsResponse{Error: longText, Versions: map[string]string{"buildah": "1.28.2"}})
 	if err == nil || err.Error() != longCut || got != nil {
 		t.Errorf("%v, %v", got, err)
 	}

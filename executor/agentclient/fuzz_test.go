@@ -30,8 +30,8 @@ func wantBrief(t *testing.T, texts ...string) {
 	}
 }
 
-// order asks for all that an inspection can look for.
-var order = agent.InspectOrder{
+// request asks for all that an inspection can look for.
+var request = agent.InspectRequest{
 	SystemdTimeout: time.Minute, EntrypointTimeout: time.Second,
 	Mounts: []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c\n"}},
 }
@@ -49,7 +49,7 @@ func wantSystemd(t *testing.T, s *agent.Systemd, limit time.Duration) {
 func wantMounts(t *testing.T, faults []agent.MountFault) {
 	for n, f := range faults {
 		wantBrief(t, f.Reason)
-		if !slices.ContainsFunc(order.Mounts, func(m agent.Mount) bool {
+		if !slices.ContainsFunc(request.Mounts, func(m agent.Mount) bool {
 			return m.Target == f.Target && (f.Moved == "" && !f.Restored || f.Moved == m.Spare)
 		}) || slices.ContainsFunc(faults[:n], func(g agent.MountFault) bool { return g.Target == f.Target }) {
 			t.Errorf("%+v", f)
@@ -60,17 +60,17 @@ func wantMounts(t *testing.T, faults []agent.MountFault) {
 // Each text is read as the answer to each question.
 func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
-		`{"nonce":"N","report":{"shell":"/bin/bash","ansi_quoting":true,"entrypoint":"ready","uid":1000,"gid":1000,"git":true,"volume_used":1,"limits":{"nofile":1048576,"nproc":32768}}}`,
-		`{"nonce":"N","report":{"versions":{"runc":"1.1.12","crun":"1\n","bash":"5.2"}}}`,
-		`{"nonce":"N","report":{"error":"x\n","job_fault":true}}`,
-		`{"nonce":"N","report":{"entrypoint":"exited","entrypoint_code":999,"entrypoint_fault":"\u001b","systemd":{"state":"running","failed":["a"],"waiting":["b"],"took":5},"mount_faults":[{"target":"/run/b","reason":"x","moved":"/spare/run/b","restored":true}],"overlay_fault":"y"}}`,
-		`{"nonce":"N","report":{"uid":-1}}`, `{"nonce":"N","report":{"limits":{"nofile":18446744073709551615}}}`, `[[[[`, `{"report":`, `null`, ``, "\x00",
-		`{"nonce":"N","report":{"systemd_fault":"x","systemd":{"state":"degraded","failed":["a.service"],"took":9223372036854775807},"mount_faults":[{"target":"/a","reason":"r"}]}}`,
-		`{"nonce":"N","report":{"error":"x"}}`, `{"nonce":1}`, `{}`,
-		`{"nonce":"N","report":{"error":"dial tcp 10.0.0.2:80: connect: connection refused"}}`,
-		`{"report":{"error":"` + strings.Repeat(`\u001b\n`, 200) + `"}}`,
-		`{"nonce":"N","report":{"left":["/a: device or resource busy","b\n"]}}`,
-		`{"report":{"left":[` + strings.Repeat(`"",`, 300) + `""]}}`,
+		`{"nonce":"N","response":{"shell":"/bin/bash","ansi_quoting":true,"entrypoint":"ready","uid":1000,"gid":1000,"git":true,"volume_used":1,"limits":{"nofile":1048576,"nproc":32768}}}`,
+		`{"nonce":"N","response":{"versions":{"runc":"1.1.12","crun":"1\n","bash":"5.2"}}}`,
+		`{"nonce":"N","response":{"error":"x\n","job_fault":true}}`,
+		`{"nonce":"N","response":{"entrypoint":"exited","entrypoint_code":999,"entrypoint_fault":"\u001b","systemd":{"state":"running","failed":["a"],"waiting":["b"],"took":5},"mount_faults":[{"target":"/run/b","reason":"x","moved":"/spare/run/b","restored":true}],"overlay_fault":"y"}}`,
+		`{"nonce":"N","response":{"uid":-1}}`, `{"nonce":"N","response":{"limits":{"nofile":18446744073709551615}}}`, `[[[[`, `{"response":`, `null`, ``, "\x00",
+		`{"nonce":"N","response":{"systemd_fault":"x","systemd":{"state":"degraded","failed":["a.service"],"took":9223372036854775807},"mount_faults":[{"target":"/a","reason":"r"}]}}`,
+		`{"nonce":"N","response":{"error":"x"}}`, `{"nonce":1}`, `{}`,
+		`{"nonce":"N","response":{"error":"dial tcp 10.0.0.2:80: connect: connection refused"}}`,
+		`{"response":{"error":"` + strings.Repeat(`\u001b\n`, 200) + `"}}`,
+		`{"nonce":"N","response":{"left":["/a: device or resource busy","b\n"]}}`,
+		`{"response":{"left":[` + strings.Repeat(`"",`, 300) + `""]}}`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -88,57 +88,57 @@ func FuzzAnswer(f *testing.F) {
 }
 
 func checkInspectAnswer(t *testing.T, text []byte) {
-	var a agent.Answer[agent.Report]
+	var a agent.Answer[agent.InspectResponse]
 	if err := decode(text, &a); err != nil {
 		wantBrief(t, err.Error())
 		return
 	}
-	r := a.Report
-	if err := checkReport(order, &r); err != nil {
+	r := a.Response
+	if err := checkInspectResponse(request, &r); err != nil {
 		wantBrief(t, err.Error())
 		return
 	}
 	wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.Shell, string(r.Entrypoint))
-	wantSystemd(t, r.Systemd, order.SystemdTimeout)
+	wantSystemd(t, r.Systemd, request.SystemdTimeout)
 	wantMounts(t, r.MountFaults)
 	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID || r.EntrypointCode < 0 || r.EntrypointCode > 255 || r.VolumeUsed < 0 || r.VolumeUsed > mostBytes ||
 		r.Limits.NoFile > mostFiles || r.Limits.NProc > mostPID || r.Shell != "" && !agent.IsShell(r.Shell) {
 		t.Errorf("%+v", r)
 	}
-	if r.Error != "" && !reflect.DeepEqual(r, agent.Report{Error: r.Error, JobFault: r.JobFault}) {
+	if r.Error != "" && !reflect.DeepEqual(r, agent.InspectResponse{Error: r.Error, JobFault: r.JobFault}) {
 		t.Errorf("an error, and more: %+v", r)
 	}
 }
 
 func checkLookAnswer(t *testing.T, text []byte) {
-	var a agent.Answer[agent.LookReport]
+	var a agent.Answer[agent.LookResponse]
 	if err := decode(text, &a); err != nil {
 		wantBrief(t, err.Error())
 		return
 	}
-	checkLookReport(agent.LookOrder{SystemdTimeout: time.Second, Mounts: order.Mounts}, &a.Report)
-	wantBrief(t, a.Report.Error, a.Report.SystemdFault)
-	wantSystemd(t, a.Report.Systemd, time.Second)
-	wantMounts(t, a.Report.MountFaults)
+	checkLookResponse(agent.LookRequest{SystemdTimeout: time.Second, Mounts: request.Mounts}, &a.Response)
+	wantBrief(t, a.Response.Error, a.Response.SystemdFault)
+	wantSystemd(t, a.Response.Systemd, time.Second)
+	wantMounts(t, a.Response.MountFaults)
 }
 
 func checkAwaitAnswer(t *testing.T, text []byte) {
-	var a agent.Answer[agent.AwaitReport]
+	var a agent.Answer[agent.AwaitResponse]
 	if err := decode(text, &a); err != nil {
 		wantBrief(t, err.Error())
 		return
 	}
-	checkAwaitReport(&a.Report)
-	wantBrief(t, a.Report.Error)
+	checkAwaitResponse(&a.Response)
+	wantBrief(t, a.Response.Error)
 }
 
 func checkVersionsAnswer(t *testing.T, text []byte) {
-	var a agent.Answer[agent.VersionsReport]
+	var a agent.Answer[agent.VersionsResponse]
 	if err := decode(text, &a); err != nil {
 		wantBrief(t, err.Error())
 		return
 	}
-	versions, err := checkVersions(a.Report)
+	versions, err := checkVersions(a.Response)
 	if err != nil {
 		wantBrief(t, err.Error())
 	}
@@ -154,15 +154,15 @@ func checkVersionsAnswer(t *testing.T, text []byte) {
 }
 
 func checkUnmountAnswer(t *testing.T, text []byte) {
-	var a agent.Answer[agent.UnmountReport]
+	var a agent.Answer[agent.UnmountResponse]
 	if err := decode(text, &a); err != nil {
 		wantBrief(t, err.Error())
 		return
 	}
-	checkUnmountReport(&a.Report)
-	wantBrief(t, a.Report.Left...)
-	if len(a.Report.Left) > mostTexts {
-		t.Errorf("%d texts", len(a.Report.Left))
+	checkUnmountResponse(&a.Response)
+	wantBrief(t, a.Response.Left...)
+	if len(a.Response.Left) > mostTexts {
+		t.Errorf("%d texts", len(a.Response.Left))
 	}
 }
 
@@ -174,7 +174,7 @@ func FuzzOutcome(f *testing.F) {
 	} {
 		f.Add([]byte(text), uint8(3))
 	}
-	o := agent.ExecOrder{Watch: agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}}
+	o := agent.ExecRequest{Watch: agent.Watch{Volume: "/volume", TMPDIR: "/tmp"}}
 	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
 		defer heap.Bounded(t)()
 		read := func(size int) *agent.Outcome {

@@ -17,9 +17,9 @@ import (
 
 // Script is a script for an agent to run.
 type Script struct {
-	Stage string // name for messages
-	Text  []byte
-	Order agent.ExecOrder // without Nonce and Length
+	Stage   string // name for messages
+	Text    []byte
+	Request agent.ExecRequest // without Nonce and Length
 }
 
 // ScriptError means that a script ran and failed.
@@ -56,8 +56,8 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 		return agent.Outcome{}, err
 	}
 	defer e.Close()
-	s.Order.Nonce, s.Order.Length = rand.Text(), len(s.Text)
-	order, err := json.Marshal(s.Order)
+	s.Request.Nonce, s.Request.Length = rand.Text(), len(s.Text)
+	request, err := json.Marshal(s.Request)
 	if err != nil {
 		return agent.Outcome{}, err
 	}
@@ -66,7 +66,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	// This runs in parallel with the copying below: a script may be larger than the buffers
 	// on the way to the agent, and the agent may die before it has read it.
 	go func() {
-		_, _ = e.Write(append(append(order, '\n'), s.Text...))
+		_, _ = e.Write(append(append(request, '\n'), s.Text...))
 		select {
 		case <-ctx.Done():
 			_, _ = e.Write([]byte{agent.Cancel})
@@ -75,15 +75,15 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	}()
 
 	// Stopping takes time in the container, but it is bounded.
-	stopped := context.AfterFunc(ctx, func() { time.AfterFunc(s.Order.Grace+stopTime, e.Close) })
+	stopped := context.AfterFunc(ctx, func() { time.AfterFunc(s.Request.Grace+stopTime, e.Close) })
 	defer stopped()
-	control := outcomeReader{nonce: s.Order.Nonce, found: e.Finish}
+	control := outcomeReader{nonce: s.Request.Nonce, found: e.Finish}
 	copyErr := e.Copy(out, &control)
 	if control.outcome == nil {
 		return agent.Outcome{}, c.lost(ctx, e, s.Stage, copyErr, control.said)
 	}
 	o := *control.outcome
-	checkOutcome(s.Order, &o)
+	checkOutcome(s.Request, &o)
 	switch {
 	case o.Error != "" && o.JobFault:
 		return o, fault.Jobf("%s: %s", s.Stage, o.Error)

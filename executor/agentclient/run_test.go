@@ -15,7 +15,7 @@ import (
 )
 
 // reporting is an agent that runs a script which writes "ran", and then reports outcome;
-// NONCE in it is the order's.
+// NONCE in it is the request's.
 func reporting(code int, outcome string) process {
 	return func(in *bufio.Reader, stdout, stderr io.Writer) int {
 		nonce := nonceOf(in)
@@ -26,7 +26,7 @@ func reporting(code int, outcome string) process {
 }
 
 func TestRun(t *testing.T) {
-	script := Script{Stage: "build_script", Text: []byte("true"), Order: agent.ExecOrder{Shell: "/bin/sh"}}
+	script := Script{Stage: "build_script", Text: []byte("true"), Request: agent.ExecRequest{Shell: "/bin/sh"}}
 	for name, c := range map[string]struct {
 		process process
 		class   fault.Class
@@ -79,7 +79,7 @@ func TestRunStops(t *testing.T) {
 		fmt.Fprintf(stderr, `{"nonce":%q,"code":143,"stopped":true}`+"\n", nonce)
 		return 143
 	}
-	_, err := container(t, p).Run(ctx, Script{Stage: "x", Order: agent.ExecOrder{Grace: time.Minute}}, io.Discard)
+	_, err := container(t, p).Run(ctx, Script{Stage: "x", Request: agent.ExecRequest{Grace: time.Minute}}, io.Discard)
 	if failed, ok := err.(*ScriptError); !ok || !failed.Stopped || failed.Code != 143 || <-asked != agent.Cancel {
 		t.Error(err)
 	}

@@ -80,21 +80,21 @@ func container(t testing.TB, p process) Container {
 	}}
 }
 
-// nonceOf reads an order and returns its nonce.
+// nonceOf reads a request and returns its nonce.
 func nonceOf(in *bufio.Reader) string {
 	line, err := in.ReadBytes('\n')
-	var order struct {
+	var request struct {
 		Nonce  string
 		Length int
 	}
 	if err == nil {
-		err = json.Unmarshal(line, &order)
+		err = json.Unmarshal(line, &request)
 	}
 	if err == nil {
-		_, err = in.Discard(order.Length)
+		_, err = in.Discard(request.Length)
 	}
 	if err != nil {
 		return err.Error()
 	}
-	return order.Nonce
+	return request.Nonce
 }

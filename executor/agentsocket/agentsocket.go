@@ -154,7 +154,7 @@ func onThread(do func()) {
 // request sends the request over the connection, with the other ends of the streams, and waits until the command
 // is started.
 func (s *streams) request(ctx context.Context, c *net.UnixConn, command []string) (responses *bufio.Reader, err error) {
-	text, err := json.Marshal(agent.StartOrder{Command: command})
+	text, err := json.Marshal(agent.StartRequest{Command: command})
 	if err != nil {
 		return nil, err
 	}

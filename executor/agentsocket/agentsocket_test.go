@@ -367,7 +367,7 @@ func client() error {
 	if err != nil {
 		return err
 	}
-	request, err := json.Marshal(agent.StartOrder{Command: []string{"/bin/echo", "ran"}})
+	request, err := json.Marshal(agent.StartRequest{Command: []string{"/bin/echo", "ran"}})
 	if err != nil {
 		return err
 	}

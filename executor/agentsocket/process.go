@@ -31,7 +31,7 @@ const largestPipe = 1 << 20
 type streams struct {
 	stdin, stdout, stderr *os.File
 	responses             *os.File // of the first process
-	theirs                []int    // in the order of agent.StartOrder
+	theirs                []int    // in the order of agent.StartRequest
 }
 
 // makeStreams makes the pipes. Their files belong to the container's root: otherwise no process in

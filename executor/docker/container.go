@@ -95,7 +95,7 @@ func (k containers) unmountInside(ctx context.Context, id string, rec removal.Re
 	if ok, err := rec.Facts(&e); err != nil || !ok || e.Init {
 		return
 	}
-	report, err := k.Inside(id, owner.Process{}, JobContainer).Unmount(ctx, agent.UnmountOrder{Below: []string{storage.Mountpoint, storage.ShortMountpoint, e.TMPDIR}})
+	report, err := k.Inside(id, owner.Process{}, JobContainer).Unmount(ctx, agent.UnmountRequest{Below: []string{storage.Mountpoint, storage.ShortMountpoint, e.TMPDIR}})
 	if err != nil {
 		k.Log.Debugf("unmounting from inside: %v", err)
 		return

@@ -76,7 +76,7 @@ type examination struct {
 // examine handles what the inspections of all containers have in common: it reports
 // systemd's state and moved mounts, and returns an error if no job can run in the
 // container.
-func (b *Backend) examine(e examination, r agent.Report, err error) error {
+func (b *Backend) examine(e examination, r agent.InspectResponse, err error) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("inspecting %s: %w", e.container, err)
@@ -90,20 +90,20 @@ func (b *Backend) examine(e examination, r agent.Report, err error) error {
 }
 
 // examineJob inspects the job container.
-func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Report, error) {
-	order := agent.InspectOrder{
+func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.InspectResponse, error) {
+	request := agent.InspectRequest{
 		Setup: s.setup, Init: true, EntrypointTimeout: m.EntrypointTimeout, Mounts: wantedMounts(s.asked),
 		Timeout: m.InspectTimeout * 3 / 4, // leaves time to report a timeout
 		Volume:  storage.Mountpoint, ProbeOverlay: m.Volume.Overlay,
 		Tools: &agent.Tools{Settings: s.storage, Stores: m.generation.Stores()},
 	}
 	if m.Folders.Temp != "" {
-		order.ClearIn, order.Clear = m.Folders.Builds, strings.TrimPrefix(m.Folders.Temp, m.Folders.Builds+"/")
+		request.ClearIn, request.Clear = m.Folders.Builds, strings.TrimPrefix(m.Folders.Temp, m.Folders.Builds+"/")
 	}
 	if systemdRuns(s.asked) {
-		order.Init, order.SystemdTimeout = false, m.SystemdTimeout
+		request.Init, request.SystemdTimeout = false, m.SystemdTimeout
 	}
-	r, err := b.Inside(s.id, s.agent(), JobContainer).Inspect(ctx, order, m.InspectTimeout)
+	r, err := b.Inside(s.id, s.agent(), JobContainer).Inspect(ctx, request, m.InspectTimeout)
 	if err == nil && r.Error == "" {
 		if r.Shell == "" {
 			return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
@@ -115,7 +115,7 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Rep
 
 // reportEntrypoint logs the output of the image's entrypoint, and warns if the entrypoint
 // did not run the command that it was given.
-func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.Duration, r agent.Report) {
+func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.Duration, r agent.InspectResponse) {
 	if r.Entrypoint == agent.EntrypointNone {
 		return
 	}
@@ -157,16 +157,16 @@ const endTime = 2 * time.Second
 
 func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
 	e := examination{container: "the container of service " + s.Image, image: s.Image, service: s.Image, systemd: m.SystemdTimeout}
-	order := agent.LookOrder{Mounts: wantedMounts(s.asked)}
+	request := agent.LookRequest{Mounts: wantedMounts(s.asked)}
 	if systemdRuns(s.asked) {
-		order.SystemdTimeout = m.SystemdTimeout
+		request.SystemdTimeout = m.SystemdTimeout
 	}
-	r, err := b.Inside(s.ID, owner.Process{}, e.container).Look(ctx, order, m.InspectTimeout)
+	r, err := b.Inside(s.ID, owner.Process{}, e.container).Look(ctx, request, m.InspectTimeout)
 	if err != nil && b.Ends(ctx, s.ID, endTime) {
 		return nil
 	}
 	if r.SystemdFault != "" {
 		b.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)
 	}
-	return b.examine(e, agent.Report{Error: r.Error, Systemd: r.Systemd, MountFaults: r.MountFaults}, err)
+	return b.examine(e, agent.InspectResponse{Error: r.Error, Systemd: r.Systemd, MountFaults: r.MountFaults}, err)
 }

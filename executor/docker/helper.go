@@ -30,7 +30,7 @@ const helperHome = "/home/job"
 // startHelper starts the helper container if the job needs one, and returns what the run
 // stage has to know of it, or nil. Its scripts run as the job's user: both containers can
 // then change each other's files, and git accepts the repository's owner.
-func (b *Backend) startHelper(ctx context.Context, m *made, main started, found agent.Report) (*job.Environment, error) {
+func (b *Backend) startHelper(ctx context.Context, m *made, main started, found agent.InspectResponse) (*job.Environment, error) {
 	why := m.Helper.Why(found)
 	if why == "" {
 		if m.Helper.NeedsTool && m.Helper.Tool == "" {
@@ -70,7 +70,7 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 
 // helperContainer describes and starts the helper container. It does not use the settings
 // that were found in the job container.
-func (b *Backend) helperContainer(m *made, main started, img engine.Image, found agent.Report) (s started, err error) {
+func (b *Backend) helperContainer(m *made, main started, img engine.Image, found agent.InspectResponse) (s started, err error) {
 	s.setup = agent.Setup{
 		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
 		Folders: []agent.Folder{
@@ -78,7 +78,7 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 			{Path: helperHome, Mode: 0o700, Owned: true},
 		},
 	}
-	order, err := orderWord(agent.InitOrder{Setup: s.setup})
+	request, err := requestWord(agent.InitRequest{Setup: s.setup})
 	if err != nil {
 		return s, err
 	}
@@ -88,7 +88,7 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 		return s, err
 	}
 	c := m.container(name, m.Runtime, job.RoleHelper, img, append(withStorage(m.Environment, main.storage), "HOME="+helperHome), files)
-	spec.RunAgent(&c, order, "/")
+	spec.RunAgent(&c, request, "/")
 	c.Hostname, c.Resources = m.Hostname, spec.Resources(m.Resources)
 	c.Rights, err = spec.ServiceRights(m.Hardening)
 	s.asked = c
@@ -96,10 +96,10 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 }
 
 // examineHelper inspects the helper container, and refuses one without a shell or git.
-func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.Report, error) {
+func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.InspectResponse, error) {
 	e := examination{container: "the helper's container", image: m.Helper.Image.Reference}
-	order := agent.InspectOrder{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
-	r, err := b.Inside(s.id, s.agent(), e.container).Inspect(ctx, order, m.InspectTimeout)
+	request := agent.InspectRequest{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
+	r, err := b.Inside(s.id, s.agent(), e.container).Inspect(ctx, request, m.InspectTimeout)
 	if err := b.examine(e, r, err); err != nil {
 		return r, err
 	}

@@ -68,12 +68,12 @@ func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error)
 		return s, err
 	}
 	c := m.container(name, m.Runtime, job.RoleBuild, img, withToolDefaults(withStorage(m.Environment, settings), user), files)
-	o := initOrder(m.Plan, img, c.Mounts, m.taken.CacheMounts != "")
-	order, err := orderWord(o)
+	o := initRequest(m.Plan, img, c.Mounts, m.taken.CacheMounts != "")
+	request, err := requestWord(o)
 	if err != nil {
 		return s, err
 	}
-	spec.RunAgent(&c, order, cmp.Or(img.WorkingDir, "/"))
+	spec.RunAgent(&c, request, cmp.Or(img.WorkingDir, "/"))
 	if c.Rights, err = spec.JobRights(m.Hardening, m.Container); err != nil {
 		return s, err
 	}
@@ -84,9 +84,9 @@ func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error)
 	return started{asked: c, setup: o.Setup, storage: settings}, err
 }
 
-// initOrder is the request to the agent that is PID 1 of the job container. The container
+// initRequest is the request to the agent that is PID 1 of the job container. The container
 // has these mounts.
-func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts bool) agent.InitOrder {
+func initRequest(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts bool) agent.InitRequest {
 	setup := agent.Setup{
 		User: cmp.Or(p.User, img.User),
 		Folders: []agent.Folder{
@@ -99,7 +99,7 @@ func initOrder(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts 
 	if cacheMounts {
 		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
 	}
-	return agent.InitOrder{
+	return agent.InitRequest{
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
 		Binds: engineFolders(p, mounts), IDs: namespaceSize,
 	}
@@ -116,10 +116,10 @@ func entrypoint(job, img []string) []string {
 	return job
 }
 
-// orderWord encodes o as an argument of the agent. Linux limits the length of an
+// requestWord encodes o as an argument of the agent. Linux limits the length of an
 // argument. If it is too long, the job is at fault: only its entrypoint and its TMPDIR
 // can be long.
-func orderWord(o agent.InitOrder) (string, error) {
+func requestWord(o agent.InitRequest) (string, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false) // escaping turns one character into six

@@ -113,8 +113,8 @@ func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	if len(before) <= len(seen) {
 		t.Errorf("%d files, of which %d are mounted one by one", len(before), len(seen))
 	}
-	s := b.settled(m, agent.Report{})
-	if err := b.noteVolume(m, s.Driver, agent.Report{}); err != nil || s.Driver != "overlay" || s.Enforced()["STORAGE_DRIVER"] != "overlay" {
+	s := b.settled(m, agent.InspectResponse{})
+	if err := b.noteVolume(m, s.Driver, agent.InspectResponse{}); err != nil || s.Driver != "overlay" || s.Enforced()["STORAGE_DRIVER"] != "overlay" {
 		t.Errorf("%+v %v", s, err)
 	}
 	if after := visible(t, b.Dir.Job(m.Identity.Name())); !maps.Equal(before, after) {

@@ -61,7 +61,7 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 		return nil, nil, err
 	}
 	// Refuse an impossible request now, before there are resources to remove.
-	if _, err = orderWord(initOrder(p, images[0], nil, false)); err == nil {
+	if _, err = requestWord(initRequest(p, images[0], nil, false)); err == nil {
 		err = a.again(ctx)
 	}
 	if err != nil {

@@ -74,12 +74,12 @@ func (b *Backend) awaitService(ctx context.Context, build started, timeout time.
 // awaitPorts lets the agent in the job container dial: a service is only ready if the job
 // can reach it.
 func (b *Backend) awaitPorts(ctx context.Context, build started, timeout time.Duration, s job.Running) error {
-	order := agent.AwaitOrder{Timeout: timeout}
+	request := agent.AwaitRequest{Timeout: timeout}
 	if deadline, ok := ctx.Deadline(); ok {
-		order.Timeout = time.Until(deadline)
+		request.Timeout = time.Until(deadline)
 	}
 	for _, port := range s.Ports {
-		order.Addresses = append(order.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
+		request.Addresses = append(request.Addresses, net.JoinHostPort(s.Name, strconv.Itoa(port)))
 	}
 	// The agent stops at its own time limit and returns the reason; ctx ends only if the service does.
 	dead, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -89,7 +89,7 @@ func (b *Backend) awaitPorts(ctx context.Context, build started, timeout time.Du
 			cancel()
 		}
 	})()
-	answer, err := b.Inside(build.id, build.agent(), JobContainer).Await(dead, order)
+	answer, err := b.Inside(build.id, build.agent(), JobContainer).Await(dead, request)
 	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is too busy to answer
 		answer.Error = err.Error()
 	} else if err != nil {

@@ -130,7 +130,7 @@ func (b *Backend) claim(ctx context.Context, p job.Plan, volumes storage.Backend
 // settled are the settings of the job container after its inspection: native overlay
 // if it was requested and its trial succeeded. The agent has written the same settings
 // in the container. Services keep the settings that they were started with.
-func (b *Backend) settled(m *made, r agent.Report) storage.Settings {
+func (b *Backend) settled(m *made, r agent.InspectResponse) storage.Settings {
 	if m.Volume.Overlay && r.OverlayFault != "" {
 		b.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
 	}
@@ -138,7 +138,7 @@ func (b *Backend) settled(m *made, r agent.Report) storage.Settings {
 }
 
 // noteVolume records what the inspection of the job container found about its volume.
-func (b *Backend) noteVolume(m *made, driver string, r agent.Report) error {
+func (b *Backend) noteVolume(m *made, driver string, r agent.InspectResponse) error {
 	s := m.state
 	s.Driver = driver
 	s.Used = r.VolumeUsed

@@ -19,7 +19,7 @@ type Environment struct {
 	User        string        `json:"user"`
 	WorkingDir  string        `json:"working_dir"`
 	Init        bool          `json:"init"`
-	NoFile      uint64        `json:"nofile,omitempty"` // as in agent.ExecOrder
+	NoFile      uint64        `json:"nofile,omitempty"` // as in agent.ExecRequest
 	// Enforced are the variables that a job's script cannot change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`

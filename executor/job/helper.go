@@ -29,7 +29,7 @@ type Helper struct {
 }
 
 // Why returns the reason for a helper container; empty if the job gets none.
-func (h Helper) Why(job agent.Report) string {
+func (h Helper) Why(job agent.InspectResponse) string {
 	switch {
 	case h.Mode == HelperContainer:
 		return "the configuration says so"

@@ -22,7 +22,7 @@ func TestWhyAHelper(t *testing.T) {
 		"always":              {with(func(h *Helper) { h.Mode = HelperContainer }), true, "the configuration says so"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.helper.Why(agent.Report{Git: c.git}); got != c.want {
+			if got := c.helper.Why(agent.InspectResponse{Git: c.git}); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

@@ -79,7 +79,7 @@ func (t *fillContainer) run(ctx context.Context, doing, script string, out io.Wr
 	}
 	o, err := t.agent.Run(ctx, agentclient.Script{
 		Stage: doing, Text: []byte(text),
-		Order: agent.ExecOrder{Shell: "/bin/sh", WorkingDir: "/", Grace: t.grace},
+		Request: agent.ExecRequest{Shell: "/bin/sh", WorkingDir: "/", Grace: t.grace},
 	}, out)
 	if len(o.Survivors) > 0 {
 		t.log.Warnf("Processes %v of %s could not be killed; they end with the fill container.", o.Survivors, doing)

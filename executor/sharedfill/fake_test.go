@@ -117,7 +117,7 @@ func (s *stream) Copy(stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var o agent.ExecOrder
+	var o agent.ExecRequest
 	if err := json.Unmarshal(line, &o); err != nil {
 		return err
 	}

@@ -16,6 +16,6 @@ func New(name, runtime string, img engine.Image, env []string, network config.Ne
 }
 
 // RunAgent makes the agent the first process of c, as root, with this request.
-func RunAgent(c *engine.Container, order, workingDir string) {
-	c.User, c.WorkingDir, c.Entrypoint, c.Cmd = "0:0", workingDir, agent.Command("init"), []string{order}
+func RunAgent(c *engine.Container, request, workingDir string) {
+	c.User, c.WorkingDir, c.Entrypoint, c.Cmd = "0:0", workingDir, agent.Command("init"), []string{request}
 }

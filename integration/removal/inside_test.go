@@ -23,12 +23,12 @@ func TestUnmountFromInside(t *testing.T) {
 		"touch netns/n && mount --bind /proc/self/ns/net netns/n",
 		"(cd a/b && exec sleep 60) &",
 		"echo before $(grep -c ' /var/lib/containers/' /proc/self/mountinfo)",
-		`echo '{"order":{"below":["/var/lib/containers"]}}' | /opt/gitlab-sysbox-executor/agent agent unmount`,
+		`echo '{"request":{"below":["/var/lib/containers"]}}' | /opt/gitlab-sysbox-executor/agent agent unmount`,
 		"echo after $(grep -c ' /var/lib/containers/' /proc/self/mountinfo)",
 		"echo volume $(grep -c ' /var/lib/containers ' /proc/self/mountinfo)",
 		"kill %1",
 	)))
-	harness.WantLines(t, r, "before 6", `{"nonce":"","report":{}}`, "after 0", "volume 1")
+	harness.WantLines(t, r, "before 6", `{"nonce":"","response":{}}`, "after 0", "volume 1")
 }
 
 // Mounts and processes of every kind, more of these than the job may have: the
