@@ -200,10 +200,10 @@ func TestExecEndsWhatTheScriptStarted(t *testing.T) {
 
 func TestExecRefusesWhatItCannotRun(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
+		name    string
 		request ExecRequest
-		fault bool
-		says  string
+		fault   bool
+		says    string
 	}{
 		{"no such user", ExecRequest{User: "nobody-of-that-name"}, true, `user "nobody-of-that-name"`},
 		{"no such shell", ExecRequest{Shell: "/no/such/shell"}, false, "/no/such/shell"},

@@ -41,7 +41,7 @@ func (Held) Adopt(_ context.Context, job string, noted journal.Resource) (remova
 
 // Remove waits until no process holds the path.
 func (Held) Remove(ctx context.Context, r removal.Resource, _ removal.Recorder) error {
-	return teardown.ParseGrip(r.ID, r.Detail).Released(ctx)
+	return teardown.ParsePossibleHolders(r.ID, r.Detail).Released(ctx)
 }
 
 // journalOnly has the common methods of kinds that only the journal lists.

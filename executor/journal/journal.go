@@ -39,7 +39,7 @@ const (
 	Network   Kind = "network"
 	Volume    Kind = "volume"
 	// Held is a path that the engine has removed and a process still holds; Detail names the
-	// process (teardown.Grip).
+	// process (teardown.PossibleHolders).
 	Held   Kind = "held"
 	Loop   Kind = "loop" // a loop device; Detail is the file behind it
 	Folder Kind = "folder"

@@ -74,7 +74,7 @@ func (e *Engine) Clear(ctx context.Context, job string, then func() error) ([]jo
 }
 
 func (e *Engine) clearLocked(ctx context.Context, job string, then func() error) ([]journal.Resource, error) {
-	p := &pass{Engine: e, job: job, grips: map[string]teardown.Grip{}}
+	p := &pass{Engine: e, job: job, possible: map[string]teardown.PossibleHolders{}}
 	j, quarantined, unread := journal.Open(e.Dir.Journals(), job)
 	p.journal = j
 	if unread != nil {

@@ -63,13 +63,13 @@ func (p *pass) holders(ctx context.Context, all []failure) []string {
 	return texts
 }
 
-// grip records, once for each resource, which processes have its paths before it is removed.
-func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
+// notePossible records, once for each resource, which processes have its paths before it is removed.
+func (p *pass) notePossible(ctx context.Context, have map[journal.Kind][]Resource) {
 	var paths []string
 	for _, all := range have {
 		for _, r := range all {
 			for _, path := range r.Paths {
-				if _, known := p.grips[path]; !known {
+				if _, known := p.possible[path]; !known {
 					paths = append(paths, path)
 				}
 			}
@@ -78,9 +78,9 @@ func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
 	if len(paths) == 0 {
 		return
 	}
-	grips, gaps := teardown.Grips(ctx, paths)
-	for _, g := range grips {
-		p.grips[g.Path] = g
+	possible, gaps := teardown.AllPossibleHolders(ctx, paths)
+	for _, g := range possible {
+		p.possible[g.Path] = g
 	}
 	if gaps != "" {
 		p.Log.Debugf("The list of processes that hold the resources may be incomplete: %s.", gaps)
@@ -91,7 +91,7 @@ func (p *pass) grip(ctx context.Context, have map[journal.Kind][]Resource) {
 // space and devices stay in use, and no other process can see them.
 func (p *pass) released(ctx context.Context, r Resource) {
 	for _, path := range r.Paths {
-		if g, held := p.grips[path].Still(ctx); held {
+		if g, held := p.possible[path].Still(ctx); held {
 			p.note(p.journal.Intend(journal.Resource{Kind: journal.Held, Name: path, Detail: g.String(), Answered: true}))
 		}
 	}

@@ -22,8 +22,8 @@ type pass struct {
 	journal *journal.Journal
 	known   bool // the job has or had a journal
 
-	// grips are the processes that had the resources' paths when these were first listed.
-	grips map[string]teardown.Grip
+	// possible are the processes that had the resources' paths when these were first listed.
+	possible map[string]teardown.PossibleHolders
 
 	mu     sync.Mutex
 	noted  bool // a failure to write the journal was logged
@@ -163,7 +163,7 @@ func (p *pass) list(ctx context.Context) (map[journal.Kind][]Resource, error) {
 			p.note(p.journal.Strike(s.Kind, s.Name))
 		}
 	}
-	p.grip(ctx, have)
+	p.notePossible(ctx, have)
 	for name, all := range have {
 		if len(all) == 0 {
 			delete(have, name)

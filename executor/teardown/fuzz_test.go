@@ -34,8 +34,8 @@ func FuzzScanTable(f *testing.F) {
 	})
 }
 
-// Whatever a journal says of a grip, it is read, and read again as it was.
-func FuzzParseGrip(f *testing.F) {
+// Any text of a journal can be read, and read again as it was written.
+func FuzzParsePossibleHolders(f *testing.F) {
 	f.Add("/held", "device=7 12=34 56=78")
 	f.Add("/held", `{"device":7,"inode":2,"whole":true,"mount":{"major":7,"minor":3},"processes":[{"pid":1,"started":2,"how":"root folder","device":7,"inode":2}],"mount_namespaces":[{"id":"mnt:[1]","processes":[{"pid":1,"started":2}],"at":"/x"}]}`)
 	f.Add("", "{}")
@@ -43,8 +43,8 @@ func FuzzParseGrip(f *testing.F) {
 	f.Add("/dev/loop0", "1:2:3")
 	f.Fuzz(func(t *testing.T, path, text string) {
 		defer heap.Bounded(t)()
-		g := ParseGrip(path, text)
-		if again := ParseGrip(path, g.String()); again.Path != path || again.String() != g.String() {
+		g := ParsePossibleHolders(path, text)
+		if again := ParsePossibleHolders(path, g.String()); again.Path != path || again.String() != g.String() {
 			t.Errorf("%s became %s", g, again)
 		}
 		if len(g.stands)+len(g.spaces) < 10 {
@@ -54,13 +54,13 @@ func FuzzParseGrip(f *testing.F) {
 }
 
 // Nor does a long text take much memory.
-func TestLargestGrips(t *testing.T) {
+func TestManyPossibleHolders(t *testing.T) {
 	for _, text := range []string{
 		`{"processes":[{}` + strings.Repeat(",{}", 1<<20) + `]}`, strings.Repeat("1=1 ", 1<<20),
 		`{"mount_namespaces":[{"processes":[{}` + strings.Repeat(",{}", mostParts-10) + `]}]}`, `{"processes":[{}` + strings.Repeat(",{}", mostParts-10) + `]}`,
 	} {
 		done := heap.Bounded(t)
-		g := ParseGrip("/held", text)
+		g := ParsePossibleHolders("/held", text)
 		done()
 		if g.Path != "/held" || len(g.stands) > mostParts {
 			t.Errorf("%.20q: %q with %d", text, g.Path, len(g.stands))

@@ -65,13 +65,13 @@ func holdersOf(t testing.TB, path string) []Holder {
 	return all[path]
 }
 
-func gripOf(t testing.TB, path string) Grip {
+func possibleOf(t testing.TB, path string) PossibleHolders {
 	t.Helper()
-	grips, gaps := Grips(t.Context(), []string{path})
-	if len(grips) != 1 || gaps != "" {
-		t.Fatalf("%d grips: %s", len(grips), gaps)
+	possible, gaps := AllPossibleHolders(t.Context(), []string{path})
+	if len(possible) != 1 || gaps != "" {
+		t.Fatalf("%d possible: %s", len(possible), gaps)
 	}
-	return grips[0]
+	return possible[0]
 }
 
 // Who holds a folder is found while it is there and, once it is gone, still is known,
@@ -107,7 +107,7 @@ func TestHolders(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, "below"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			before := gripOf(t, dir)
+			before := possibleOf(t, dir)
 			if now, held := before.Still(t.Context()); held {
 				t.Errorf("held before anybody does: %v", now.holders())
 			}
@@ -116,11 +116,11 @@ func TestHolders(t *testing.T) {
 			if found := holdersOf(t, dir); !slices.ContainsFunc(found, isIt) || len(found) != 1 {
 				t.Errorf("%v", found)
 			}
-			g := gripOf(t, dir)
+			g := possibleOf(t, dir)
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
-			for from, g := range map[string]Grip{"as it was found": g, "from a journal": ParseGrip(dir, g.String())} {
+			for from, g := range map[string]PossibleHolders{"as it was found": g, "from a journal": ParsePossibleHolders(dir, g.String())} {
 				now, held := g.Still(t.Context())
 				if held != !c.gone {
 					t.Errorf("%s: held %t once it is removed: %v", from, held, now.holders())
@@ -154,7 +154,7 @@ func TestHoldersOfAFileSystem(t *testing.T) {
 	copied := started(t, "unshare", "-m", "sh", "-c", "echo ready; exec sleep 60")
 	stands := started(t, "unshare", "-m", "sh", "-c", `cd "$1/below" && echo ready && exec sleep 60`, "sh", dir)
 	mounted := started(t, "unshare", "-m", "sh", "-c", `mount --bind "$1/below" "$2" && echo ready && exec sleep 60`, "sh", dir, folder(t))
-	g := gripOf(t, dir)
+	g := possibleOf(t, dir)
 	if !g.Whole {
 		t.Fatalf("%+v", g.target)
 	}
@@ -165,14 +165,14 @@ func TestHoldersOfAFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for from, c := range map[string]struct {
-		grip   Grip
-		mounts bool
+		possible PossibleHolders
+		mounts   bool
 	}{
 		"as it was found":                 {g, true},
-		"from a journal":                  {ParseGrip(dir, g.String()), true},
-		"from an older version's journal": {ParseGrip(dir, fmt.Sprintf("device=%d %d=%d", g.Device, stands.Process.Pid, g.stands[0].Started)), false},
+		"from a journal":                  {ParsePossibleHolders(dir, g.String()), true},
+		"from an older version's journal": {ParsePossibleHolders(dir, fmt.Sprintf("device=%d %d=%d", g.Device, stands.Process.Pid, g.stands[0].Started)), false},
 	} {
-		now, held := c.grip.Still(t.Context())
+		now, held := c.possible.Still(t.Context())
 		var pids []int
 		for _, h := range now.holders() {
 			pids = append(pids, h.PID)
@@ -222,8 +222,8 @@ func TestNumberOfAnotherFileSystem(t *testing.T) {
 	if _, err := io.ReadFull(out, make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	g := gripOf(t, dir)
-	// The Grip of a look before it unmounted its copy.
+	g := possibleOf(t, dir)
+	// The possible holders of a look before it unmounted its copy.
 	number, _ := exec.Command("mountpoint", "-d", dir).Output()
 	id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", other.Process.Pid))
 	if err != nil {
@@ -239,7 +239,7 @@ func TestNumberOfAnotherFileSystem(t *testing.T) {
 	if _, err := io.ReadFull(out, make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	for from, g := range map[string]Grip{"as it was found": g, "from a journal": ParseGrip(dir, g.String())} {
+	for from, g := range map[string]PossibleHolders{"as it was found": g, "from a journal": ParsePossibleHolders(dir, g.String())} {
 		if now, held := g.Still(t.Context()); held {
 			t.Errorf("%s: %v", from, now.holders())
 		}
@@ -258,7 +258,7 @@ func TestNumberOfAnotherAttachment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := Grip{target: target{Path: "/held", Mount: numbers{m.Major, m.Minor}, Whole: true, Identity: identity(m)},
+	g := PossibleHolders{target: target{Path: "/held", Mount: numbers{m.Major, m.Minor}, Whole: true, Identity: identity(m)},
 		spaces: []space{{ID: id, Processes: []process{{holder.Process.Pid, proc.Started(holder.Process.Pid)}}}}}
 	if _, held := g.Still(t.Context()); !held {
 		t.Error("the same attachment is not held")
@@ -282,7 +282,7 @@ func TestHostilePretendedHolders(t *testing.T) {
 	if found := holdersOf(t, dir); len(found) > 0 {
 		t.Errorf("%v", found)
 	}
-	g := gripOf(t, dir)
+	g := possibleOf(t, dir)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func TestHostileManyMounts(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, gaps := Grips(ctx, []string{dir}); !strings.Contains(gaps, "not all processes") {
+	if _, gaps := AllPossibleHolders(ctx, []string{dir}); !strings.Contains(gaps, "not all processes") {
 		t.Errorf("gaps when the time is up: %q", gaps)
 	}
 }
@@ -410,7 +410,7 @@ func BenchmarkLook(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				Grips(b.Context(), paths)
+				AllPossibleHolders(b.Context(), paths)
 			}
 		})
 	}

@@ -14,28 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Grip has the possible holders of a path: the processes that use it before it is removed.
+// PossibleHolders has the possible holders of a path: the processes that use it before it is removed.
 // They must be recorded before. The kernel removes the mounts of a deleted folder from every
 // namespace, so afterwards no mount table shows the processes in it, and the device number
 // may be reused.
-type Grip struct {
+type PossibleHolders struct {
 	target
 	stands []stand
 	spaces []space
 }
 
-// Grips finds the holders of all paths in one pass, and describes what it could not check. A
-// path that does not exist has no Grip.
-func Grips(ctx context.Context, paths []string) (grips []Grip, gaps string) {
+// AllPossibleHolders finds the holders of all paths in one pass, and describes what it could not check. A
+// path that does not exist has none.
+func AllPossibleHolders(ctx context.Context, paths []string) (possible []PossibleHolders, gaps string) {
 	l := lookFor(ctx, targets(ctx, paths), false)
 	for _, s := range l.found {
-		grips = append(grips, Grip(s))
+		possible = append(possible, PossibleHolders(s))
 	}
-	return grips, l.gaps()
+	return possible, l.gaps()
 }
 
-// gripText is the form of a Grip in a journal.
-type gripText struct {
+// possibleText is the form of PossibleHolders in a journal.
+type possibleText struct {
 	target
 	Processes []stand `json:"processes,omitempty"`
 	Spaces    []space `json:"mount_namespaces,omitempty"`
@@ -48,27 +48,27 @@ const mostParts = 200_000
 // maxWritten bounds the processes of one path in a journal.
 const maxWritten = 1000
 
-// String returns g without its path, for ParseGrip.
-func (g Grip) String() string {
+// String returns g without its path, for ParsePossibleHolders.
+func (g PossibleHolders) String() string {
 	stands := g.stands[:min(maxWritten, len(g.stands))]
-	text, _ := json.Marshal(gripText{g.target, stands, g.spaces}) // cannot fail: numbers and text only
+	text, _ := json.Marshal(possibleText{g.target, stands, g.spaces}) // cannot fail: numbers and text only
 	return string(text)
 }
 
-// ParseGrip reads a Grip on path that String wrote. It also reads the format of versions
+// ParsePossibleHolders reads what String wrote for path. It also reads the format of versions
 // before 2026: "device=NUMBER", then PID=START for each process. From that format it can
 // recognise only processes on a file system of their own.
-func ParseGrip(path, text string) Grip {
-	var read gripText
+func ParsePossibleHolders(path, text string) PossibleHolders {
+	var read possibleText
 	if strings.Count(text, "{")+strings.Count(text, "=") > mostParts {
-		return Grip{target: target{Path: path, Mount: numbers{-1, -1}}}
+		return PossibleHolders{target: target{Path: path, Mount: numbers{-1, -1}}}
 	}
 	if json.Unmarshal([]byte(text), &read) == nil {
-		g := Grip{read.target, read.Processes, read.Spaces}
+		g := PossibleHolders{read.target, read.Processes, read.Spaces}
 		g.Path = path
 		return g
 	}
-	g := Grip{target: target{Path: path, Mount: numbers{-1, -1}}}
+	g := PossibleHolders{target: target{Path: path, Mount: numbers{-1, -1}}}
 	for _, field := range strings.Fields(text) {
 		name, value, _ := strings.Cut(field, "=")
 		number, err := strconv.ParseUint(value, 10, 64)
@@ -86,7 +86,7 @@ func ParseGrip(path, text string) Grip {
 
 // Still returns g with the holders that keep the path after its removal, and false if there
 // are none. If ctx ends, an unchecked holder counts as one that keeps it.
-func (g Grip) Still(ctx context.Context) (Grip, bool) {
+func (g PossibleHolders) Still(ctx context.Context) (PossibleHolders, bool) {
 	var spaces []space
 	for _, s := range g.spaces {
 		if now, ok := g.mountedIn(ctx, s); ok {
@@ -98,7 +98,7 @@ func (g Grip) Still(ctx context.Context) (Grip, bool) {
 	return g, len(g.stands)+len(g.spaces) > 0
 }
 
-func (g Grip) stillStands(s stand) bool {
+func (g PossibleHolders) stillStands(s stand) bool {
 	if !s.runs() {
 		return false
 	}
@@ -115,7 +115,7 @@ func (g Grip) stillStands(s stand) bool {
 }
 
 // mountedIn reports whether the target is still mounted in a namespace in which it was mounted.
-func (g Grip) mountedIn(ctx context.Context, s space) (space, bool) {
+func (g PossibleHolders) mountedIn(ctx context.Context, s space) (space, bool) {
 	for n, p := range s.Processes {
 		if id, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", p.PID)); err != nil || id != s.ID || !p.runs() {
 			continue
@@ -134,10 +134,10 @@ func (g Grip) mountedIn(ctx context.Context, s space) (space, bool) {
 }
 
 // holders returns at most maxHolders holders of the path.
-func (g Grip) holders() []Holder { return seen(g).holders() }
+func (g PossibleHolders) holders() []Holder { return seen(g).holders() }
 
 // Released waits until the path has no holders. If ctx ends first, its error names them.
-func (g Grip) Released(ctx context.Context) error {
+func (g PossibleHolders) Released(ctx context.Context) error {
 	return Retry(ctx, Unmount, func(ctx context.Context) error {
 		now, held := g.Still(ctx)
 		if !held {
