@@ -6,7 +6,7 @@ BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build try vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	$(GO) generate ./executor/agentprogram
@@ -78,6 +78,10 @@ test-lies: packages ## Test every fault of a lying engine at every call
 # `make test` runs 3, and a reader that is slow. The benchmark counts what each isolation loses, in hours.
 test-output: packages ## Run `buildah run` 2,000 times beside two busy loops: no output may be lost
 	GSX_WHOLE=1 GSX_OUTPUT_RUNS=2000 $(GO) test -count=1 -parallel 1 -timeout 6h -v -run TestBuildahLosesNoOutput ./integration/cases
+
+# It needs the database at vuln.go.dev, which not every machine reaches: `make test` does not run it.
+vuln: ## Look for known vulnerabilities in the modules that the code uses
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
 bench-output: packages ## Measure what each isolation of Buildah loses: the table of docs/cases/buildah.md
 	$(GO) test -run '^$$' -bench BenchmarkBuildahIsolations -benchtime 1x -timeout 24h -v ./integration/cases
