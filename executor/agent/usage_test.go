@@ -99,3 +99,12 @@ func TestWatch(t *testing.T) {
 		})
 	}
 }
+
+// A job's root can unmount the storage volume. The space of what is below it is not the volume's.
+func TestHostileUnmountedVolume(t *testing.T) {
+	var out strings.Builder
+	u := Watch{Volume: t.TempDir(), Hard: true}.start(&out)()
+	if u.Used != 0 || u.Peak != 0 || len(u.Full) > 0 || out.Len() > 0 {
+		t.Errorf("%+v %q", u, out.String())
+	}
+}
