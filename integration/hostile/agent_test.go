@@ -104,7 +104,7 @@ func TestHostileUsage(t *testing.T) {
 }
 
 // Root in the job's container can write to the agent's streams: what is
-// there without the order's nonce does not end a stage.
+// there without the request's nonce does not end a stage.
 func TestHostileOutcome(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
