@@ -253,7 +253,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	err := e.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && strings.Contains(err.Error(), "is already in progress") && e.awaitRemoval(ctx, id) {
+	if err != nil && strings.Contains(err.Error(), removalInProgress) && e.awaitRemoval(ctx, id) {
 		return nil
 	}
 	return e.wrap("removing container "+id, err)

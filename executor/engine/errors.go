@@ -82,6 +82,9 @@ func IsUnreachable(err error) bool {
 	return broken || client.IsErrConnectionFailed(err)
 }
 
+// removalInProgress is in the message of a second request to remove a container.
+const removalInProgress = "is already in progress"
+
 // busyTexts are messages of daemons that return no error class for a busy resource.
 var busyTexts = []string{
 	// error while removing network: network X id ... has active endpoints
@@ -96,7 +99,7 @@ var busyTexts = []string{
 	// cannot stop container: X: tried to kill container, but did not receive an exit event (500)
 	"did not receive an exit event",
 	// removal of container X is already in progress (409 today, matched for daemons that wrap it)
-	"is already in progress",
+	removalInProgress,
 	// remove X: volume is in use - [...] (409 today, the same)
 	"volume is in use",
 }
