@@ -6,7 +6,7 @@ BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk fuzz test-lies test-output bench bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build try vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	$(GO) generate ./executor/agentprogram
@@ -65,6 +65,11 @@ test-hostile: packages ## Run the attacks of docs/security.md
 test-disk: packages ## Fill a disk of 20 GiB four times over
 	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileDiskFillsUp ./integration/hostile
 
+# `make test` has 4 rounds and a small disk. It needs 30 GiB of free space, and an hour.
+test-layers: packages ## Kill drivers in 200 builds with kept storage volumes, and fill a disk of 20 GiB with such volumes
+	GSX_WHOLE=1 $(GO) test -count=1 -timeout 150m -v -run 'Layers|Kept|StorageIsNotKept|KillMatrixOfKept|OtherTools' ./integration/storage
+	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileKeptStorage ./integration/hostile
+
 # 10 million inputs each take hours; `make fuzz FUZZ=100000x ONLY=agentclient` takes minutes.
 FUZZ ?= 10000000x
 ONLY ?=
@@ -88,6 +93,9 @@ bench-output: packages ## Measure what each isolation of Buildah loses: the tabl
 
 bench-storage: packages ## Measure what storage costs: the figures of docs/storage.md
 	$(GO) test -run '^$$' -bench 'BenchmarkStorage|BenchmarkVolumes' -benchtime 1x -timeout 80m -v ./integration/storage
+
+bench-layers: packages ## Measure builds with layers of an earlier job: the table of docs/layers.md
+	$(GO) test -run '^$$' -bench BenchmarkLayers -benchtime 1x -timeout 80m -v ./integration/storage
 
 bench-jobs: packages ## Measure jobs beside the floor: the table of docs/performance.md
 	$(GO) test -run '^$$' -bench BenchmarkJobs -benchtime 10x -timeout 80m -v ./integration/jobs

@@ -1,6 +1,11 @@
 package config
 
-import "github.com/docker/go-units"
+import (
+	"cmp"
+	"path"
+
+	"github.com/docker/go-units"
+)
 
 // Storage configures where container tools inside the job keep images and layers.
 type Storage struct {
@@ -28,6 +33,10 @@ type Storage struct {
 	// CacheMountsSize limits what is kept of them for each project, in bytes; 0 sets no
 	// limit.
 	CacheMountsSize Size `toml:"cache_mounts_size"`
+	// Keep decides which jobs get a storage volume that an earlier job left.
+	Keep string `toml:"keep"`
+	// KeepSize limits each kept storage volume, in bytes; 0 is half of Size.
+	KeepSize Size `toml:"keep_size"`
 }
 
 func defaultStorage() Storage {
@@ -43,6 +52,7 @@ func defaultStorage() Storage {
 
 		CacheMounts:     "job",
 		CacheMountsSize: 10 * units.GiB,
+		Keep:            "never",
 	}
 }
 
@@ -74,6 +84,27 @@ func (s *Storage) check(k *checker) {
 	k.oneOf("storage.isolation", s.Isolation, []string{"chroot", "oci", "rootless", ""})
 	k.oneOf("storage.cache_mounts", s.CacheMounts, []string{"job", "project"})
 	k.limited("storage.cache_mounts_size", s.CacheMountsSize, "10GiB")
+	k.oneOf("storage.keep", s.Keep, []string{"never", "project"})
+	if s.Keep == "project" && k.sound("storage.keep", "storage.backend") && s.Backend != "auto" && s.Backend != "xfs-loop" {
+		k.bad("storage.keep", `"project" needs a storage volume with an image file; write storage.backend = "xfs-loop" or "auto" instead of %q`, s.Backend)
+	}
+	k.limited("storage.keep_size", s.KeepSize, "10GiB")
+}
+
+// KeepStorage reports whether storage volumes are kept for the next job of the project.
+func (c *Config) KeepStorage() bool { return c.Storage.Keep == "project" }
+
+// MostKept is the largest size of a storage volume that is kept, in bytes.
+func (s *Storage) MostKept() Size {
+	if s.KeepSize == 0 {
+		return s.Size / 2
+	}
+	return s.KeepSize
+}
+
+// VolumeFolder is the host's folder for file system images.
+func (c *Config) VolumeFolder() string {
+	return cmp.Or(c.Storage.Dir, path.Join(c.StateDir, "volumes"))
 }
 
 // KeepCacheMounts reports whether the jobs of a project share the cache mounts of image builds.

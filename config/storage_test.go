@@ -34,6 +34,12 @@ driver_conflict = "ask"`,
 	wantErrors(t, "storage.cache_mounts = \"all\"\nstorage.cache_mounts_size = \"unlimited\"",
 		`c.toml:1: storage.cache_mounts: "all" is not possible; write one of "job", "project"`,
 		`c.toml:2: storage.cache_mounts_size: "unlimited" is not allowed here; write for example "10GiB", or 0`)
+	wantErrors(t, `storage = { keep = "project", keep_size = "4GiB" }`)
+	wantErrors(t, "storage.keep = \"job\"\nstorage.keep_size = \"unlimited\"",
+		`c.toml:1: storage.keep: "job" is not possible; write one of "never", "project"`,
+		`c.toml:2: storage.keep_size: "unlimited" is not allowed here; write for example "10GiB", or 0`)
+	wantErrors(t, "storage.backend = \"volume\"\nstorage.keep = \"project\"",
+		`c.toml:2: storage.keep: "project" needs a storage volume with an image file; write storage.backend = "xfs-loop" or "auto" instead of "volume"`)
 	wantErrors(t, "storage.size = \"100MiB\"\nstorage.tmpdir = \"/proc/self\"\nstorage.overcommit = nan",
 		`c.toml:1: storage.size: 100MiB is less than a storage volume needs, 512MiB; write for example "20GiB"`,
 		`c.toml:2: storage.tmpdir: "/proc/self" belongs to the kernel; write for example "/gsx/tmp"`,

@@ -44,6 +44,8 @@ type Kept interface {
 	After(ctx context.Context, i job.Identity)
 	// ForgetTemps records that the volume of a builds folder contains no file variables.
 	ForgetTemps(volume string)
+	// FinishDisk records that the kept disk of the named job is whole.
+	FinishDisk(name string, disk job.Disk) error
 }
 
 // Room keeps space free on the backend's disk.

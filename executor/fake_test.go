@@ -122,6 +122,7 @@ type lasting struct{ forgot []string }
 
 func (l *lasting) After(context.Context, job.Identity) {}
 func (l *lasting) ForgetTemps(volume string)           { l.forgot = append(l.forgot, volume) }
+func (l *lasting) FinishDisk(string, job.Disk) error   { return nil }
 func (l *lasting) Watch(context.Context, string, func(error)) func() {
 	return func() {}
 }

@@ -26,6 +26,8 @@ type Script struct {
 	Helper bool
 	// RemovesSecrets is true if the script removes the job's file variables.
 	RemovesSecrets bool
+	// Last is true for the job's last script.
+	Last bool
 	// Report requests a line about the storage volume at the end of the script.
 	Report bool
 	// ServiceLogs adds the services' output to the script's output.
@@ -63,7 +65,10 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 	to := e.Of(s.Helper)
 	to.Watch.Measure = s.Report
 	before := to.Limits.Group.Events()
-	usage, err := x.runIn(ctx, to, s, out)
+	inOrder := x.guardDisk(i, e, s.Stage)
+	outcome, err := x.runIn(ctx, to, s, out)
+	usage := outcome.Usage
+	inOrder(outcome)
 	failed, ok := errors.AsType[*ScriptError](err)
 	ok = ok && !failed.Stopped
 	var events cgroup.Events
@@ -80,11 +85,14 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 	if err == nil && s.RemovesSecrets && e.Builds != "" {
 		x.Kept.ForgetTemps(e.Builds)
 	}
+	if s.Last && e.Disk != nil {
+		x.keepDisk(ctx, i, e, err)
+	}
 	return err
 }
 
 // runIn runs a script in one of the job's containers.
-func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out io.Writer) (*agent.Usage, error) {
+func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out io.Writer) (agent.Outcome, error) {
 	o, err := x.Backend.Inside(e.Container, e.First, "the job's container").Run(ctx, agentclient.Script{
 		Stage: s.Stage, Text: s.Text,
 		Request: agent.ExecRequest{
@@ -104,7 +112,7 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 	if len(o.Survivors) > 0 {
 		x.Log.Warnf("Processes %v of %s could not be killed; they end with the job's container.", o.Survivors, s.Stage)
 	}
-	return o.Usage, err
+	return o, err
 }
 
 // stopTime is how long a container that is being stopped may take.

@@ -29,8 +29,11 @@ func fails(c *contract.Call, stage string) bool {
 
 // hint logs what the output of a failed script means, if that is known, and which tools
 // are known to fail. The tools are asked only now: a job that passes need not wait.
-func hint(ctx context.Context, x *executor.Executor, e job.Environment, output *known.Tail, log logrus.FieldLogger) {
+func hint(ctx context.Context, x *executor.Executor, id job.Identity, e job.Environment, output *known.Tail, log logrus.FieldLogger) {
 	if f, ok := output.Explain(); ok {
+		if f.Damage {
+			x.SpoilDisk(id, e)
+		}
 		log.Warnf("%s %s (docs/cases/%s.md)", f.Meaning, f.Advice, f.Page)
 	}
 	versions, err := x.Versions(ctx, e)

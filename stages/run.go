@@ -26,6 +26,9 @@ import (
 // buildStage is the stage of the job's own script.
 const buildStage = "build_script"
 
+// lastStage is the last stage of every job that was not cancelled by force (since Runner 17). It removes file variables.
+const lastStage = "cleanup_file_variables"
+
 // Run runs one of the Runner's scripts in the job's environment.
 func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.Executor, path, stage string, out io.Writer, log logrus.FieldLogger) error {
 	// One path serves the whole job: an earlier stage's code must not be reported for this
@@ -53,7 +56,8 @@ func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.
 		Stage:          stage,
 		Text:           adaptScript(text, environment.Of(helper), c.Variables["PATH"], stage, log),
 		Helper:         helper,
-		RemovesSecrets: stage == "cleanup_file_variables",
+		RemovesSecrets: stage == lastStage,
+		Last:           stage == lastStage,
 		Report:         stage == buildStage,
 		ServiceLogs:    plan.ServiceLogs(c, cfg),
 	}, output)
@@ -68,7 +72,7 @@ func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.
 		}
 	}
 	if !failed.Explained && fails(c, stage) {
-		hint(ctx, x, environment, output, log)
+		hint(ctx, x, id, environment, output, log)
 	}
 	return err
 }

@@ -165,6 +165,8 @@ type Outcome struct {
 	Code     int    `json:"code"`             // exit code, or 128 plus the signal
 	Signal   string `json:"signal,omitempty"` // name of the signal that ended the script
 	Stopped  bool   `json:"stopped,omitempty"`
+	// Killed means that processes did not end on TERM.
+	Killed bool `json:"killed,omitempty"`
 	// Survivors are processes that KILL did not end in time.
 	Survivors []int  `json:"survivors,omitempty"`
 	Usage     *Usage `json:"usage,omitempty"`

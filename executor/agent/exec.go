@@ -154,15 +154,15 @@ func (o ExecRequest) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, s
 		out.set(status)
 		if out.Code != 0 && signaled(signals) {
 			out.Stopped = true
-			out.Survivors = below.end(hasteGrace)
+			out.Survivors, out.Killed = below.end(hasteGrace)
 			return out
 		}
 	case grace := <-stop:
 		out.Stopped = true
-		out.Survivors = endHastily(below, grace, stop)
+		out.Survivors, out.Killed = endHastily(below, grace, stop)
 	case <-signals:
 		out.Stopped = true
-		out.Survivors = below.end(hasteGrace)
+		out.Survivors, out.Killed = below.end(hasteGrace)
 	}
 	if out.Stopped {
 		select {
@@ -173,7 +173,7 @@ func (o ExecRequest) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, s
 		}
 		return out
 	}
-	out.Survivors = endHastily(below, o.Grace, stop)
+	out.Survivors, out.Killed = endHastily(below, o.Grace, stop)
 	return out
 }
 
@@ -193,20 +193,28 @@ const signalTime = 50 * time.Millisecond
 
 // endHastily ends the tree within grace. If the driver goes meanwhile, the shorter grace period
 // applies.
-func endHastily(t tree, grace time.Duration, stop <-chan time.Duration) []int {
-	done := make(chan []int, 1)
-	go func() { done <- t.end(grace) }()
+func endHastily(t tree, grace time.Duration, stop <-chan time.Duration) (left []int, killed bool) {
+	type result struct {
+		left   []int
+		killed bool
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.left, r.killed = t.end(grace)
+		done <- r
+	}()
 	for {
 		select {
-		case s := <-done:
-			return s
+		case r := <-done:
+			return r.left, r.killed
 		case g := <-stop:
 			if g >= grace {
 				continue
 			}
 			select {
-			case s := <-done:
-				return s
+			case r := <-done:
+				return r.left, r.killed
 			case <-time.After(g):
 				return t.end(0)
 			}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,13 +69,20 @@ func Init(request string) error {
 	children.run()
 	go serveStarts(starts, &children)
 	<-stop
-	tree{os.Getpid()}.end(stopGrace)
+	_, killed := tree{os.Getpid()}.end(stopGrace)
 	// This must happen while the mount namespace exists: mounts that outlive it stay busy.
 	for _, text := range unmountSince(runtimes).Left {
 		fmt.Fprintln(os.Stderr, "agent init: unmounting", text)
 	}
+	if killed {
+		return errKilled
+	}
 	return nil
 }
+
+// errKilled means that processes had to be killed. The container's exit code is then that of KILL: the driver
+// does not keep a storage volume that was in use.
+var errKilled = errors.New("processes did not end on TERM and were killed")
 
 func startEntrypoint(o InitRequest, a account) (int, error) {
 	// GitLab's Docker executor appends a shell command to an entrypoint, so images for

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -18,6 +19,9 @@ func Main(args []string) int {
 	}
 	if err := run(args); err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
+		if errors.Is(err, errKilled) {
+			return 128 + int(syscall.SIGKILL)
+		}
 		return 1
 	}
 	return 0
@@ -50,6 +54,8 @@ func run(args []string) error {
 		return UnmountNested(os.Stdin, os.Stdout)
 	case name == "await":
 		return Await(os.Stdin, os.Stdout)
+	case name == "tidy":
+		return Tidy(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, inspect, look, versions, unmount, shift DIR USER and await", name, len(args))
+	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, inspect, look, versions, unmount, shift DIR USER, await and tidy", name, len(args))
 }

@@ -79,27 +79,27 @@ func (t tree) signal(s syscall.Signal) (members []int) {
 }
 
 // end sends TERM to every descendant, waits up to grace, then repeats KILL until none is left or
-// killTime is over. It returns the processes that remain.
-func (t tree) end(grace time.Duration) []int {
+// killTime is over. It returns the processes that remain, and whether KILL was needed.
+func (t tree) end(grace time.Duration) (left []int, killed bool) {
 	if t.empty() {
-		return nil
+		return nil, false
 	}
 	t.signal(syscall.SIGTERM)
 	t.signal(syscall.SIGCONT) // a stopped process does not handle TERM
 	if t.gone(grace) {
-		return nil
+		return nil, false
 	}
 	// Processes that start during a round are found in the next one.
 	for deadline := time.Now().Add(killTime); ; {
 		members := t.signal(syscall.SIGKILL)
 		for range 100 {
 			if t.empty() {
-				return nil
+				return nil, true
 			}
 			t.killChildren()
 		}
 		if time.Now().After(deadline) {
-			return members
+			return members, true
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -56,7 +56,7 @@ func TestTreeEndsEveryProcess(t *testing.T) {
 				grace = time.Second
 			}
 			began := time.Now()
-			if left := below.end(grace); len(left) > 0 {
+			if left, _ := below.end(grace); len(left) > 0 {
 				t.Fatalf("left: %v", left)
 			}
 			if left := below.pids(); len(left) > 0 {

@@ -27,6 +27,8 @@ const (
 	mostFiles = math.MaxInt32
 	// mostBytes is larger than any disk.
 	mostBytes = 1 << 60
+	// mostImages is more than any store has.
+	mostImages = 1_000_000
 	// mostTexts bounds the shown entries of a list.
 	mostTexts = 100
 	// longestVersion is in bytes.
@@ -146,6 +148,12 @@ func checkVersions(r agent.VersionsResponse) (map[string]string, error) {
 		}
 	}
 	return all, nil
+}
+
+// checkTidyResponse limits a response to possible values.
+func checkTidyResponse(r agent.TidyResponse) (agent.TidyResponse, error) {
+	versions, err := checkVersions(agent.VersionsResponse{Versions: r.Versions, Error: r.Error})
+	return agent.TidyResponse{Images: between(0, r.Images, mostImages), Versions: versions}, err
 }
 
 func briefs(texts []string, most int) (all []string) {

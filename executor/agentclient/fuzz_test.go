@@ -69,6 +69,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"nonce":"N","response":{"error":"x"}}`, `{"nonce":1}`, `{}`,
 		`{"nonce":"N","response":{"error":"dial tcp 10.0.0.2:80: connect: connection refused"}}`,
 		`{"response":{"error":"` + strings.Repeat(`\u001b\n`, 200) + `"}}`,
+		`{"nonce":"N","response":{"images":12,"versions":{"podman":"4.3.1"}}}`, `{"nonce":"N","response":{"images":-5}}`, `{"nonce":"N","response":{"images":1e30}}`,
 		`{"nonce":"N","response":{"left":["/a: device or resource busy","b\n"]}}`,
 		`{"response":{"left":[` + strings.Repeat(`"",`, 300) + `""]}}`,
 	} {
@@ -84,6 +85,7 @@ func FuzzAnswer(f *testing.F) {
 		checkAwaitAnswer(t, text)
 		checkUnmountAnswer(t, text)
 		checkVersionsAnswer(t, text)
+		checkTidyAnswer(t, text)
 	})
 }
 
@@ -130,6 +132,20 @@ func checkAwaitAnswer(t *testing.T, text []byte) {
 	}
 	checkAwaitResponse(&a.Response)
 	wantBrief(t, a.Response.Error)
+}
+
+func checkTidyAnswer(t *testing.T, text []byte) {
+	var a agent.Answer[agent.TidyResponse]
+	if decode(text, &a) != nil {
+		return
+	}
+	r, err := checkTidyResponse(a.Response)
+	if err != nil {
+		wantBrief(t, err.Error())
+	}
+	if r.Images < 0 || r.Images > mostImages || len(r.Versions) > 20 || r.Error != "" {
+		t.Errorf("%+v", r)
+	}
 }
 
 func checkVersionsAnswer(t *testing.T, text []byte) {

@@ -50,3 +50,12 @@ func (c Container) Unmount(ctx context.Context, o agent.UnmountRequest) (agent.U
 	checkUnmountResponse(&r)
 	return r, err
 }
+
+// Tidy makes the storage volume ready for the project's next job.
+func (c Container) Tidy(ctx context.Context, o agent.TidyRequest) (agent.TidyResponse, error) {
+	r, err := ask[agent.TidyRequest, agent.TidyResponse](ctx, c, "tidy", agent.TidyTime+answerTime, o)
+	if err != nil {
+		return agent.TidyResponse{}, err
+	}
+	return checkTidyResponse(r)
+}

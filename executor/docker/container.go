@@ -76,6 +76,9 @@ func (k containers) Remove(ctx context.Context, r removal.Resource, rec removal.
 				return err
 			}
 			stopped = true
+			if job.Role(r.Labels[job.LabelRole]) == job.RoleBuild {
+				k.noteKill(ctx, id, r.Job, rec)
+			}
 		}
 		return k.Engine.RemoveContainer(ctx, id)
 	})

@@ -28,15 +28,23 @@ func toolDefaults(user string) []string {
 	}
 }
 
+// layers makes Buildah use the layers of earlier builds, which is not its default.
+const layers = "BUILDAH_LAYERS=true"
+
 // withToolDefaults adds the defaults that env does not set.
 func withToolDefaults(env []string, user string) []string {
+	return withDefaults(env, toolDefaults(user)...)
+}
+
+// withDefaults adds variables that env does not set.
+func withDefaults(env []string, defaults ...string) []string {
 	set := map[string]bool{}
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
 		set[name] = true
 	}
 	all := env[:len(env):len(env)]
-	for _, kv := range toolDefaults(user) {
+	for _, kv := range defaults {
 		if name, _, _ := strings.Cut(kv, "="); !set[name] {
 			all = append(all, kv)
 		}

@@ -52,7 +52,7 @@ func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (star
 			return s, err
 		}
 	}
-	if err := b.Engine.StartContainer(ctx, s.id); err != nil {
+	if err := b.startContainer(ctx, m, s.id); err != nil {
 		return s, b.Engine.ExplainRuntime(ctx, m.Runtime, explainSystemd(m.Image.Reference, s.asked, err))
 	}
 	s.local = b.localOf(ctx, s.id)
@@ -67,7 +67,11 @@ func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error)
 	if err != nil {
 		return s, err
 	}
-	c := m.container(name, m.Runtime, job.RoleBuild, img, withToolDefaults(withStorage(m.Environment, settings), user), files)
+	env := withToolDefaults(withStorage(m.Environment, settings), user)
+	if m.disk != nil {
+		env = withDefaults(env, layers)
+	}
+	c := m.container(name, m.Runtime, job.RoleBuild, img, env, files)
 	o := initRequest(m.Plan, img, c.Mounts, m.taken.CacheMounts != "")
 	request, err := requestWord(o)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // Kinds are the kinds of a job's resources on the engine, in the order of removal.
 func (b *Backend) Kinds() []removal.Kind {
-	return []removal.Kind{containers{b}, networks{b}, volumes{b}}
+	return []removal.Kind{containers{b}, networks{b}, volumes{b}, disks{b}}
 }
 
 // round bounds one attempt to remove a network or a volume. The engine removes these at once.

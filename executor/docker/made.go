@@ -45,24 +45,21 @@ func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images
 			}
 		}
 	}
+	if p.SharedImages {
+		m.generation, letGo[2] = b.Shared.Take(ctx)
+	}
 	// None of these needs another. Each waits for the disk or the engine.
 	var making errgroup.Group
 	making.Go(func() error { return b.makeFolder(p) })
 	making.Go(func() error { return b.createNetwork(ctx, j, p) })
 	making.Go(func() (err error) {
-		letGo[0], err = b.makeVolume(ctx, p, a, j)
+		letGo[0], err = b.makeVolume(ctx, p, a, m.generation.Volume, j)
 		return err
 	})
 	making.Go(func() (err error) {
 		m.taken, letGo[1], err = b.Kept.TakeFolders(ctx, p.Identity, p.Folders)
 		return err
 	})
-	if p.SharedImages {
-		making.Go(func() error {
-			m.generation, letGo[2] = b.Shared.Take(ctx)
-			return nil
-		})
-	}
 	if err := making.Wait(); err != nil {
 		release()
 		return nil, nil, err

@@ -98,6 +98,9 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 		return none, err
 	}
 	settled := b.settled(m, found)
+	if err := b.settleDisk(ctx, m, main, settled); err != nil {
+		return none, err
+	}
 	m.generation.Report(b.Log, settled, found.UID)
 	if err := b.noteVolume(m, settled.Driver, found); err != nil {
 		return none, err
@@ -106,7 +109,7 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 		Container: main.id, First: main.agent(), Image: m.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting, User: main.setup.User,
 		WorkingDir: main.asked.WorkingDir, Init: !systemdRuns(main.asked), NoFile: softNoFile(m.Resources),
 		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR, Watch: m.watch(), Limits: main.limits(m),
-		Builds: m.taken.Builds, Tools: toolsPath(m.Helper), EngineFolder: m.engineFolder, Services: running(services),
+		Disk: m.disk, MostKept: m.Volume.MostKept, Builds: m.taken.Builds, Tools: toolsPath(m.Helper), EngineFolder: m.engineFolder, Services: running(services),
 	}
 	if e.Helper, err = b.startHelper(ctx, m, main, found); err != nil {
 		return none, fault.Systemf("the helper container: %w", err) // the administrator chose the image

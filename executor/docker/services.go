@@ -70,7 +70,7 @@ func (b *Backend) startService(ctx context.Context, m *made, s job.Service, img 
 	if err := b.fitSubIDs(ctx, r.ID); err != nil {
 		return none, err
 	}
-	if err := b.Engine.StartContainer(ctx, r.ID); err != nil {
+	if err := b.startContainer(ctx, m, r.ID); err != nil {
 		if err := explainSystemd(s.Image.Reference, r.asked, err); fault.ClassOf(err) == fault.Job {
 			return none, err
 		}

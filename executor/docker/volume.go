@@ -24,6 +24,10 @@ type admitted struct {
 	state   storage.State
 	// engineFolder is the engine's data folder; empty if this process cannot see it.
 	engineFolder string
+	// disk is the disk image behind the volume if that is kept for the project's next job; nil
+	// otherwise. Grow means that its file system is smaller than the image.
+	disk *job.Disk
+	grow bool
 	// again repeats the check after the pulls, which take space.
 	again func(context.Context) error
 }
@@ -69,13 +73,30 @@ func there(path string) bool {
 
 // makeVolume makes the job's storage volume and logs its properties in one line. The
 // volume is held until release is called; from then on the job's containers hold it.
-func (b *Backend) makeVolume(ctx context.Context, p job.Plan, a *admitted, j *journal.Journal) (release func(), err error) {
+func (b *Backend) makeVolume(ctx context.Context, p job.Plan, a *admitted, generation string, j *journal.Journal) (release func(), err error) {
 	folder := b.Dir.Job(p.Identity.Name())
-	v, err := a.backend.Make(ctx, storage.Request{Folder: folder, Size: p.Volume.Size})
+	request := storage.Request{Folder: folder, Size: p.Volume.Size}
+	history := ""
+	if p.Folders.KeepStorage {
+		if history, err = b.takeDisk(ctx, p, a, generation, j); err != nil {
+			return nil, err
+		}
+	}
+	if a.disk != nil {
+		request.Image = b.Kept.Disks.Image(p.Identity.Name())
+	}
+	v, err := a.backend.Make(ctx, request)
+	if unclean, ok := errors.AsType[*storage.Unclean](err); ok && a.disk != nil {
+		history = fmt.Sprintf("new, because the kept one cannot be used: %v", unclean)
+		*a.disk = b.wantedDisk(p, generation)
+		if err = b.Kept.Disks.Renew(p.Identity.Name()); err == nil {
+			v, err = a.backend.Make(ctx, request)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("making the job's storage volume (%s): %w", a.backend.Name(), err)
 	}
-	a.state.Image = v.Image
+	a.state.Image, a.grow = v.Image, v.Grow
 	err = a.state.Write(folder)
 	if err == nil {
 		err = b.createVolume(ctx, j, p.Identity.Name(), v.Options, labels(p, job.RoleStorage))
@@ -87,7 +108,10 @@ func (b *Backend) makeVolume(ctx context.Context, p job.Plan, a *admitted, j *jo
 	if a.backend.Hard() {
 		limit = format.Bytes(p.Volume.Size)
 	}
-	b.Log.Infof("Storage volume: %s, %s (%s).", a.backend.Name(), limit, a.why)
+	if history != "" {
+		history = "; " + history
+	}
+	b.Log.Infof("Storage volume: %s, %s (%s)%s.", a.backend.Name(), limit, a.why, history)
 	return func() { _ = v.Release() }, nil
 }
 
@@ -144,6 +168,12 @@ func (b *Backend) noteVolume(m *made, driver string, r agent.InspectResponse) er
 	s.Used = r.VolumeUsed
 	s.Used = s.Possible().Now() // prefer what this process can measure itself
 	s.Base, s.Peak = s.Used, s.Used
+	if m.disk != nil {
+		if m.disk.Base == 0 {
+			m.disk.Base = s.Used
+		}
+		s.Base = m.disk.Base
+	}
 	return s.Write(b.Dir.Job(m.Identity.Name()))
 }
 

@@ -25,6 +25,10 @@ type Environment struct {
 	TMPDIR   string            `json:"tmpdir"`
 	Watch    agent.Watch       `json:"watch"`
 	Limits   Limits            `json:"limits"`
+	// Disk is the disk image of the storage volume if that is kept for the project's next job; otherwise nil.
+	Disk *Disk `json:"disk,omitempty"`
+	// MostKept is the size in bytes above which it is not kept.
+	MostKept int64 `json:"most_kept,omitempty"`
 	// Builds is the kept volume with the job's builds folder; empty if it is not kept.
 	Builds   string    `json:"builds,omitempty"`
 	Services []Running `json:"services,omitempty"`

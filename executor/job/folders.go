@@ -19,4 +19,7 @@ type Folders struct {
 	// KeepCacheMounts shares the cache mounts of image builds among the jobs of the same
 	// project and protection. Otherwise each job has its own.
 	KeepCacheMounts bool
+	// KeepStorage keeps the storage volume for the next job of the same project and
+	// protection.
+	KeepStorage bool
 }

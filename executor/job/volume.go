@@ -9,4 +9,6 @@ type Volume struct {
 	Overcommit float64 // divides the size that sparse volumes may grow to
 	// Overlay asks for native overlay instead of vfs, if it works.
 	Overlay bool
+	// MostKept is the size above which the volume is not kept for the project's next job.
+	MostKept int64
 }

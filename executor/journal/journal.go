@@ -38,11 +38,11 @@ const (
 	Container Kind = "container" // Detail is its ID
 	Network   Kind = "network"
 	Volume    Kind = "volume"
-	// Held is a path that the engine has removed and a process still holds; Detail names the
-	// process (teardown.PossibleHolders).
+	// Held is a path that the engine has removed; Detail names its holder (teardown.PossibleHolders).
 	Held   Kind = "held"
-	Loop   Kind = "loop" // a loop device; Detail is the file behind it
+	Loop   Kind = "loop" // Detail is the file behind the loop device
 	Folder Kind = "folder"
+	Disk   Kind = "disk" // the folder with the image of a kept storage volume
 )
 
 // Resource is a resource of a job on this machine.

@@ -16,8 +16,12 @@ import (
 // only known on the engine's machine.
 func (s *Store) bounds(volumes []Volume, olderThan time.Duration) bounds {
 	var disk int64
-	if s.Local && len(volumes) > 0 {
-		if pool, err := storage.DiskPool(filepath.Dir(volumes[0].Path)); err == nil {
+	folder := s.Disks.Folder
+	if len(volumes) > 0 {
+		folder = filepath.Dir(volumes[0].Path)
+	}
+	if s.Local && folder != "" {
+		if pool, err := storage.DiskPool(folder); err == nil {
 			disk = pool.Size
 		}
 	}
@@ -46,7 +50,7 @@ func (s *Store) Collect(ctx context.Context, o removal.Options) ([]removal.Colle
 		return c.Action == removal.Removed || c.Action == removal.WouldRemove
 	})
 	if !o.DryRun {
-		err = s.forgetGone(ctx)
+		err = errors.Join(s.forgetGone(ctx), s.Disks.tidy(ctx))
 	}
 	return all, errors.Join(err, context.Cause(ctx))
 }

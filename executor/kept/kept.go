@@ -1,5 +1,5 @@
 // Package kept owns the volumes that outlive their jobs: those with builds, caches and cache
-// mounts of image builds.
+// mounts of image builds, and storage volumes (Disks).
 //
 // An engine cannot change a volume's labels, so each volume has a file in the state folder
 // (statedir.Dir.Kept). A process locks this file before it uses or removes the volume. The
@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type Store struct {
 	Engine Volumes
 	// Local is true if this process sees the engine's files under the same paths.
 	Local  bool
+	Disks  Disks
 	Limits Limits
 	Log    logrus.FieldLogger
 }
@@ -47,12 +49,18 @@ type Store struct {
 // Volume is a volume that outlives its jobs.
 type Volume struct {
 	Name string
-	Kind string // builds, cache or cache-mounts
+	Kind string // builds, cache, cache-mounts or storage
+	// Project is the ID of the project whose jobs get it, and Protected means that only those on protected
+	// refs do.
+	Project   int64
+	Protected bool
 	// LastUse is the last start or end of a job that used it; zero if unknown.
 	LastUse time.Time
 	Size    Size // may be unknown
 
 	Path string // on the engine's machine
+
+	Images int // container images in a storage volume, as its last job reported them
 }
 
 // takeVolume makes or finds a volume and holds it. It returns nil if the lock of another
@@ -102,7 +110,8 @@ func (s *Store) List(ctx context.Context) ([]Volume, error) {
 	for _, f := range found {
 		all = append(all, s.volume(f))
 	}
-	return all, nil
+	disks, err := s.Disks.list()
+	return append(all, disks...), err
 }
 
 // unmeasured lists the selected volumes whose size is unknown.
@@ -142,6 +151,10 @@ func (s *Store) Total() (total int64) {
 			total += n.Size.Bytes
 		}
 	}
+	disks, _ := s.Disks.list() // gc reports the error
+	for _, v := range disks {
+		total += v.Size.Bytes
+	}
 	return total
 }
 
@@ -161,7 +174,8 @@ func (s *Store) names() ([]string, error) {
 }
 
 func (s *Store) volume(f engine.Found) Volume {
-	v := Volume{Name: f.Name, Kind: f.Labels[job.LabelKept]}
+	v := Volume{Name: f.Name, Kind: f.Labels[job.LabelKept], Protected: f.Labels[job.LabelProtected] == "true"}
+	v.Project, _ = strconv.ParseInt(f.Labels[job.LabelProject], 10, 64)
 	if len(f.Paths) > 0 {
 		v.Path = f.Paths[0]
 	}
@@ -188,6 +202,12 @@ func (s *Store) Used(volumes []string) {
 // uses the volume, is about to use it, or has used it since it was listed. With dryRun it
 // removes nothing.
 func (s *Store) Remove(ctx context.Context, v Volume, dryRun bool) (bool, error) {
+	if v.Kind == Storage {
+		if dryRun {
+			return true, nil // it is listed only while no job has it
+		}
+		return s.Disks.drop(ctx, v)
+	}
 	hold, err := s.holdUnused(v)
 	if hold == nil || err != nil {
 		return false, err
@@ -280,3 +300,6 @@ func (s *Store) forget(ctx context.Context, volume string) error {
 	}
 	return nil
 }
+
+// FinishDisk records that the kept disk of the named job is whole.
+func (s *Store) FinishDisk(name string, disk job.Disk) error { return s.Disks.Finish(name, disk) }

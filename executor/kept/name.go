@@ -20,6 +20,8 @@ const (
 	Builds      = "builds"
 	Cache       = "cache"
 	CacheMounts = "cache-mounts"
+	// Storage volumes are files of this machine (Disks), and not volumes of the engine.
+	Storage = "storage"
 )
 
 // volumeFor returns the name and the labels of a job's volume of that kind. Own are further

@@ -114,7 +114,7 @@ func (s *Store) Measure(ctx context.Context, volumes []Volume, dryRun bool) erro
 	var theirs map[string]int64
 	for n := range volumes {
 		v := &volumes[n]
-		if v.Size.Known || v.LastUse.IsZero() {
+		if v.Size.Known || v.LastUse.IsZero() || v.Kind == Storage {
 			continue // or it belongs to another state folder
 		}
 		if ctx.Err() != nil {
@@ -166,7 +166,7 @@ func (s *Store) noteSize(v Volume) {
 // does not. There is no limit if most is not positive.
 func (v Volume) tooLarge(most int64) string {
 	switch {
-	case most <= 0 || !v.Size.Known:
+	case most <= 0 || !v.Size.Known || v.Kind == Storage: // storage.keep_size is its limit
 		return ""
 	case v.Size.Excess:
 		return v.Size.String()

@@ -34,6 +34,8 @@ type Failure struct {
 	Meaning string `toml:"meaning"`
 	Advice  string `toml:"advice"`
 	Page    string `toml:"page"` // in docs/cases
+	// Damage means that a store of images is damaged: it must not be kept for another job.
+	Damage bool `toml:"damage"`
 
 	pattern *regexp.Regexp
 }

@@ -68,6 +68,8 @@ type JobState struct {
 	Left []string `json:"left,omitempty"`
 
 	Storage *StorageState `json:"storage,omitempty"`
+	// Disk describes the disk image of a storage volume that is kept for the project's next job.
+	Disk *job.Disk `json:"disk,omitempty"`
 }
 
 // StorageState is a job's use of storage. Sizes are in bytes, without what the file system needs when it is
@@ -114,7 +116,7 @@ func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool
 		_ = json.Unmarshal(content.Identity, &s.Identity)
 		_ = json.Unmarshal(content.Facts, &f) // ignore errors: prepare may not have written them yet
 		s.Started, s.Driver = content.Started, content.Owner
-		s.Container, s.Image = f.Container, f.Image
+		s.Container, s.Image, s.Disk = f.Container, f.Image, f.Disk
 		for _, left := range content.Resources {
 			if left.Left != "" {
 				s.Left = append(s.Left, string(left.Kind)+" "+left.Name+": "+left.Left)

@@ -124,7 +124,7 @@ func program(pid int) string {
 
 // Describe identifies a process by its PID.
 func Describe(pid int) Process {
-	p := Process{PID: pid, Boot: boot(), Space: space(), Machine: machine(), At: int64(sinceBoot() / time.Second)}
+	p := Process{PID: pid, Boot: Boot(), Space: space(), Machine: machine(), At: int64(sinceBoot() / time.Second)}
 	p.Started = proc.Started(pid)
 	p.Command = command(pid)
 	return p
@@ -142,9 +142,9 @@ func (p Process) State(ours bool) State {
 	switch {
 	case p.PID == 0, p.Machine != machine():
 		return Unknown
-	case p.Boot != boot() && ours:
+	case p.Boot != Boot() && ours:
 		return Ended
-	case p.Boot != boot():
+	case p.Boot != Boot():
 		return Unknown
 	case p.Space != space():
 		return Unknown
@@ -157,7 +157,7 @@ func (p Process) State(ours bool) State {
 
 // Age is the time since p was written; false if that was on another machine or before this machine started.
 func (p Process) Age() (time.Duration, bool) {
-	if p.Machine != machine() || p.Boot != boot() {
+	if p.Machine != machine() || p.Boot != Boot() {
 		return 0, false
 	}
 	return sinceBoot() - time.Duration(p.At)*time.Second, true
@@ -170,20 +170,23 @@ func sinceBoot() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-func boot() string {
+// Boot identifies the present boot of this machine.
+func Boot() string { return bootID() }
+
+var bootID = sync.OnceValue(func() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(text))
-}
+})
 
 func space() string {
 	link, _ := os.Readlink("/proc/self/ns/pid") // pid:[4026531836]
 	return strings.Trim(link, "pid:[]")
 }
 
-func machine() string {
+var machine = sync.OnceValue(func() string {
 	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 1 {
 		return strings.TrimSpace(string(id))
 	}
 	name, _ := os.Hostname()
 	return name
-}
+})

@@ -147,6 +147,14 @@ func (d Dir) LockSubnets(ctx context.Context) (unlock func(), err error) {
 	return d.lockShared(ctx, "subnets", subnetsTime)
 }
 
+// disksTime limits the wait for processes that take or return a kept disk, which takes milliseconds.
+const disksTime = 10 * time.Second
+
+// LockDisks takes the lock for the kept disks.
+func (d Dir) LockDisks(ctx context.Context) (unlock func(), err error) {
+	return d.lockShared(ctx, "disks", disksTime)
+}
+
 // lockShared waits for a lock that all jobs share.
 func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration) (unlock func(), err error) {
 	path := filepath.Join(d.locks(), name)

@@ -35,6 +35,9 @@ type Backend interface {
 type Request struct {
 	Folder string // the job's folder on the host
 	Size   int64  // bytes
+	// Image is the path of the volume's disk image, for a volume that outlives the job. It is made if it
+	// does not exist. Empty: the volume ends with the job. Only xfs-loop has images.
+	Image string
 }
 
 // Volume describes a volume for the engine.
@@ -43,6 +46,8 @@ type Volume struct {
 	Options map[string]string
 	// Image identifies the image file of the volume, if there is one.
 	Image Image
+	// Grow is true if the file system is smaller than its image: see Grow.
+	Grow bool
 
 	release func() error
 }

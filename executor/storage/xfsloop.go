@@ -16,9 +16,10 @@ import (
 // xfsLoop gives each job an XFS file system with reflink in a sparse image. There copies of vfs
 // share blocks, and the job cannot exceed the size.
 //
-// The image file never has a name, and its loop device detaches itself. While prepare runs,
-// prepare keeps both alive; afterwards the engine's mount does. So if any of these processes is
-// killed at any time, the kernel frees both, and there is nothing to find and remove.
+// The image file has no name, unless the volume outlives the job, and its loop device detaches
+// itself. While prepare runs, prepare keeps both alive; afterwards the engine's mount does. So if
+// any of these processes is killed at any time, the kernel frees both, and there is nothing to
+// find and remove.
 type xfsLoop struct{ folder, mkfs string }
 
 // deviceLink is a symbolic link to the loop device in the job's folder, for the engine. It is
@@ -122,17 +123,11 @@ func (x xfsLoop) Pool() (Pool, bool, error) {
 }
 
 func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
-	image, err := nameless(x.folder)
+	image, grow, err := x.image(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer image.Close() // by then the loop device keeps it open
-	if err := image.Truncate(r.Size); err != nil {
-		return nil, fmt.Errorf("an image of %d bytes in %s: %w", r.Size, x.folder, err)
-	}
-	if err := x.format(ctx, image); err != nil {
-		return nil, err
-	}
 	device, err := attach(image)
 	if err != nil {
 		return nil, err
@@ -151,8 +146,91 @@ func (x xfsLoop) Make(ctx context.Context, r Request) (*Volume, error) {
 		// Without discard, files that the job removes still take space in the image.
 		Options: map[string]string{"type": "xfs", "device": link, "o": "discard"},
 		Image:   id,
+		Grow:    grow,
 		release: func() error { return errors.Join(os.Remove(link), device.Close()) },
 	}, nil
+}
+
+// image opens the image of a volume, with a file system on it. Grow is true if the image has just become
+// larger than its file system.
+func (x xfsLoop) image(ctx context.Context, r Request) (image *os.File, grow bool, err error) {
+	if r.Image == "" {
+		image, err = nameless(x.folder)
+	} else {
+		image, err = os.OpenFile(r.Image, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() {
+		if err != nil {
+			image.Close()
+		}
+	}()
+	info, err := image.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, false, fmt.Errorf("%s is not a regular file", r.Image)
+	}
+	old := info.Size()
+	if old > 0 {
+		if err := logIsClean(ctx, image); err != nil {
+			return nil, false, err
+		}
+	}
+	if old < r.Size {
+		if err := image.Truncate(r.Size); err != nil {
+			return nil, false, fmt.Errorf("an image of %d bytes in %s: %w", r.Size, x.folder, err)
+		}
+	}
+	if old == 0 {
+		err = x.format(ctx, image)
+	}
+	return image, old > 0 && old < r.Size, err
+}
+
+// Unclean means that the file system of an image was not unmounted, or that it is damaged.
+type Unclean struct{ reason string }
+
+// Error says what is wrong.
+func (e *Unclean) Error() string { return e.reason }
+
+// logIsClean returns an *Unclean unless the file system in image was unmounted completely. The kernel would
+// repeat what the log has, but a machine that crashed has lost other data, too.
+func logIsClean(ctx context.Context, image *os.File) error {
+	tool := findTool("xfs_logprint")
+	if tool == "" {
+		return errors.New("xfs_logprint is not installed (package xfsprogs)")
+	}
+	c := exec.CommandContext(ctx, tool, "-t", "/proc/self/fd/3")
+	c.ExtraFiles = []*os.File{image}
+	c.Env = []string{"LC_ALL=C"}
+	out, err := c.Output()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err == nil && bytes.Contains(out, []byte("state: <CLEAN>")):
+		return nil
+	case err == nil && bytes.Contains(out, []byte("state: <DIRTY>")):
+		return &Unclean{"its file system was not unmounted"}
+	}
+	return &Unclean{fmt.Sprintf("its file system is damaged (%s: %v)", tool, err)}
+}
+
+// Grow makes the file system that is mounted at path as large as its image.
+func Grow(ctx context.Context, path string) error {
+	tool := findTool("xfs_growfs")
+	if tool == "" {
+		return errors.New("xfs_growfs is not installed (package xfsprogs)")
+	}
+	c := exec.CommandContext(ctx, tool, path)
+	c.Env = []string{"LC_ALL=C"}
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", tool, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // format makes an empty file system in image, which is new and has its final size. The file is

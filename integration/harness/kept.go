@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ func (p *Place) Kept(t testing.TB) *kept.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &kept.Store{State: statedir.Dir(p.StateDir), Engine: e, Local: true}
+	dir := statedir.Dir(p.StateDir)
+	return &kept.Store{State: dir, Engine: e, Local: true, Disks: kept.Disks{State: dir, Folder: filepath.Join(p.StateDir, "volumes")}}
 }
 
 // KeptVolumes are those that jobs with this state folder used.
@@ -40,6 +42,25 @@ func (p *Place) removeKept(t testing.TB) {
 	for _, k := range p.KeptVolumes(t) {
 		if gone, err := p.Kept(t).Remove(context.Background(), k, false); err != nil || !gone {
 			t.Errorf("%s: gone %v, %v", k.Name, gone, err)
+		}
+	}
+}
+
+// RemoveDisks removes the storage volumes that are kept in a folder.
+func (p *Place) RemoveDisks(t testing.TB, folder string) {
+	t.Helper()
+	s := p.Kept(t)
+	s.Disks.Folder = folder
+	all, err := s.List(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all {
+		if v.Kind != kept.Storage {
+			continue
+		}
+		if gone, err := s.Remove(context.Background(), v, false); err != nil || !gone {
+			t.Errorf("%s: gone %v, %v", v.Name, gone, err)
 		}
 	}
 }

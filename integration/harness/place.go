@@ -74,7 +74,7 @@ func NewPlace(t testing.TB, s Settings) *Place {
 		Opened: p.jobs.add,
 	}
 	t.Cleanup(func() {
-		if s.Keep {
+		if s.Keep || strings.Contains(s.Other, "\nkeep = \"project\"") {
 			p.removeKept(t)
 		}
 		for _, file := range FilesBelow(t, p.StateDir) {

@@ -151,7 +151,7 @@ func families(h overview.HostState, o metricsOptions) gauges {
 }
 
 func (g *gauges) kept(volumes []kept.Volume, sizes bool) {
-	count, bytes := map[string]int64{"builds": 0, "cache": 0, "cache-mounts": 0}, map[string]int64{}
+	count, bytes := map[string]int64{kept.Builds: 0, kept.Cache: 0, kept.CacheMounts: 0, kept.Storage: 0}, map[string]int64{}
 	for _, v := range volumes {
 		count[v.Kind]++
 		bytes[v.Kind] += v.Size.Bytes
@@ -162,9 +162,23 @@ func (g *gauges) kept(volumes []kept.Volume, sizes bool) {
 		takes = append(takes, of(bytes[kind], "kind", kind))
 	}
 	g.add("kept_volumes", "Volumes that outlive their jobs.", counts...)
+	g.keptStorage(volumes)
 	if sizes {
 		g.add("kept_volume_bytes", "Disk usage of these volumes.", takes...)
 	}
+}
+
+// keptStorage adds what is known of kept storage volumes without reading them.
+func (g *gauges) keptStorage(volumes []kept.Volume) {
+	var bytes, images int64
+	for _, v := range volumes {
+		if v.Kind == kept.Storage {
+			bytes += v.Size.Bytes
+			images += int64(v.Images)
+		}
+	}
+	g.add("kept_storage_bytes", "Disk usage of kept storage volumes that wait for a job.", of(bytes))
+	g.add("kept_storage_images", "Container images in them.", of(images))
 }
 
 func (g *gauges) perJob(jobs []overview.JobState) {

@@ -48,7 +48,7 @@ func (a *App) WithExecutor(do func(*executor.Executor) error) error {
 func (a *App) parts(e *engine.Engine) *Parts {
 	c, dir := a.Config, statedir.Dir(a.Config.StateDir)
 	local := strings.HasPrefix(e.Host(), "unix://")
-	k := &kept.Store{State: dir, Engine: e, Local: local, Limits: limits(c), Log: a.Log}
+	k := &kept.Store{State: dir, Engine: e, Local: local, Disks: kept.Disks{State: dir, Folder: c.VolumeFolder()}, Limits: limits(c), Log: a.Log}
 	images := &pulled.Store{State: dir, Engine: e, Keep: time.Duration(c.GC.KeepImages), Log: a.Log}
 	s := &shared.Store{State: dir, Engine: e, Host: e.Host(), Kept: k, Log: a.Log}
 	r := &room.Keeper{State: dir, Engine: e, Local: local, Pulled: images, Kept: k, MinFree: int64(c.Storage.MinFree), Log: a.Log}

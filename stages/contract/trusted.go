@@ -94,6 +94,17 @@ func (j *Job) Contradiction() string {
 	return ""
 }
 
+// OfFork returns a variable by which GitLab says that the pipeline is for a merge request from another project,
+// such as a fork; empty if there is none. Such a pipeline may run in the parent project, with its project ID
+// (https://docs.gitlab.com/ci/pipelines/merge_request_pipelines/#use-with-forked-projects).
+func (j *Job) OfFork() string {
+	const source = "CI_MERGE_REQUEST_SOURCE_PROJECT_ID"
+	if j.contradicts(source, strconv.FormatInt(j.Info.ProjectID, 10)) {
+		return source
+	}
+	return ""
+}
+
 // tempVariable is the Runner's variable for the folder of file variables.
 const tempVariable = "RUNNER_TEMP_PROJECT_DIR"
 

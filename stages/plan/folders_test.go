@@ -23,7 +23,11 @@ func foldersOf(t *testing.T, cfg *config.Config, job string, vars map[string]str
 	log.SetOutput(&said)
 	c := &contract.Call{Job: j, Variables: vars}
 	id, _ := c.Identity()
-	return folders(c, cfg, id, log), said.String()
+	f, err := folders(c, cfg, id, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, said.String()
 }
 
 // GitLab's own variables, as far as they matter here.
@@ -209,5 +213,43 @@ func TestCacheMountsAreKeptOnRequest(t *testing.T) {
 	}
 	if f, _ := foldersOf(t, cfg, `{"id":1,"job_info":{"project_id":2},"git_info":{"repo_url":"https://try.invalid/a/b.git"}}`, nil); f.KeepCacheMounts {
 		t.Errorf("%+v", f)
+	}
+}
+
+// The storage volume is kept for jobs that cannot be confused with others.
+func TestKeepStorage(t *testing.T) {
+	keeping := config.Default()
+	keeping.Storage.Keep = "project"
+	slot := map[string]string{"CI_CONCURRENT_PROJECT_ID": "0"}
+	with := func(name, value string) map[string]string {
+		return map[string]string{"CI_CONCURRENT_PROJECT_ID": "0", name: value}
+	}
+	const own = `{"job_info":{"project_id":2},"variables":[` + predefined + `,{"key":"CI_MERGE_REQUEST_SOURCE_PROJECT_ID","value":"2"}]}`
+	for name, c := range map[string]struct {
+		cfg       *config.Config
+		job       string
+		variables map[string]string
+		want      bool
+		said      string
+	}{
+		"never":                    {config.Default(), `{}`, slot, false, ""},
+		"project":                  {keeping, `{}`, slot, true, ""},
+		"fresh":                    {keeping, `{}`, with("EXECUTOR_STORAGE", "fresh"), false, ""},
+		"no slot":                  {keeping, `{}`, nil, false, "gives no slot"},
+		"a slot of its own choice": {keeping, `{"variables":[{"key":"CI_CONCURRENT_PROJECT_ID","value":"0"}]}`, slot, false, "sets CI_CONCURRENT_PROJECT_ID itself"},
+		"an own merge request":     {keeping, own, slot, true, ""},
+		"a fork's merge request":   {keeping, `{"job_info":{"project_id":2},"variables":[{"key":"CI_MERGE_REQUEST_SOURCE_PROJECT_ID","value":"3"}]}`, slot, false, "another project"},
+		"a fork that denies it": {keeping, `{"job_info":{"project_id":2},"variables":[{"key":"CI_MERGE_REQUEST_SOURCE_PROJECT_ID","value":"3"},{"key":"CI_MERGE_REQUEST_SOURCE_PROJECT_ID","value":"2"}]}`,
+			slot, false, "another project"},
+		"doubtful protection": {keeping, `{"git_info":{"protected":false},"variables":[{"key":"CI_COMMIT_REF_PROTECTED","value":"true"}]}`, slot, false, "counts as unprotected"},
+	} {
+		f, said := foldersOf(t, c.cfg, c.job, c.variables)
+		if f.KeepStorage != c.want || !strings.Contains(said, c.said) {
+			t.Errorf("%s: %+v, said %q", name, f, said)
+		}
+	}
+	c := &contract.Call{Job: &contract.Job{}, Variables: map[string]string{"EXECUTOR_STORAGE": "old", "CI_CONCURRENT_PROJECT_ID": "0"}}
+	if _, err := folders(c, keeping, job.Identity{}, logrus.New()); err == nil || !strings.Contains(err.Error(), "EXECUTOR_STORAGE=old is not possible") && !strings.Contains(err.Error(), `EXECUTOR_STORAGE="old" is not possible`) {
+		t.Error(err)
 	}
 }

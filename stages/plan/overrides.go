@@ -18,7 +18,7 @@ const overridePrefix = "EXECUTOR_"
 // elsewhere are variables with our prefix that are not overrides: GitLab Runner's own
 // (https://docs.gitlab.com/ci/runners/configure_runners/#job-stages-attempts), and those
 // that other code reads.
-var elsewhere = []string{"EXECUTOR_JOB_SECTION_ATTEMPTS", systemdVariable}
+var elsewhere = []string{"EXECUTOR_JOB_SECTION_ATTEMPTS", systemdVariable, storageVariable}
 
 // limits are those that a job may change.
 type limits struct {

@@ -96,7 +96,12 @@ func checkPayload(t *testing.T, text []byte) bool {
 	if name := id.Name(); !jobName.MatchString(name) || id.JobID != j.ID || id.ProjectID != j.Info.ProjectID || id.RunnerID < 0 {
 		t.Errorf("%+v has the name %q", id, name)
 	}
-	folders := folders(&contract.Call{Job: j, Variables: hostile}, config.Default(), id, noLog)
+	keeping := config.Default()
+	keeping.Storage.Keep = "project"
+	folders, err := folders(&contract.Call{Job: j, Variables: hostile}, keeping, id, noLog)
+	if err != nil {
+		return false
+	}
 	if temp := folders.Temp; temp != "" && (!strings.HasPrefix(temp, "/builds/") || path.Clean(temp) != temp) {
 		t.Errorf("what is cleared is %q", temp)
 	}

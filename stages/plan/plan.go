@@ -33,6 +33,10 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Pla
 	if err != nil {
 		return job.Plan{}, err
 	}
+	kept, err := folders(c, cfg, id, log)
+	if err != nil {
+		return job.Plan{}, err
+	}
 	p := job.Plan{
 		Identity:          id,
 		Runtime:           cfg.Runtime,
@@ -43,7 +47,7 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Pla
 		Network:           cfg.Network,
 		Storage:           settings,
 		Volume:            Volume(cfg),
-		Folders:           folders(c, cfg, id, log),
+		Folders:           kept,
 		SharedImages:      cfg.Images.Offer,
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceLogs:       ServiceLogs(c, cfg),
@@ -109,12 +113,9 @@ func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogge
 // Volume returns the configuration of the jobs' storage volumes.
 func Volume(cfg *config.Config) job.Volume {
 	s := cfg.Storage
-	if s.Dir == "" {
-		s.Dir = path.Join(cfg.StateDir, "volumes")
-	}
 	return job.Volume{
-		Backend: s.Backend, Folder: s.Dir, Size: int64(s.Size), MinFree: int64(s.MinFree), Overcommit: s.Overcommit,
-		Overlay: s.Driver == "overlay",
+		Backend: s.Backend, Folder: cfg.VolumeFolder(), Size: int64(s.Size), MinFree: int64(s.MinFree), Overcommit: s.Overcommit,
+		Overlay: s.Driver == "overlay", MostKept: int64(s.MostKept()),
 	}
 }
 

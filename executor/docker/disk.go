@@ -1,0 +1,169 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/removal"
+	"gitlab-sysbox-executor/executor/storage"
+)
+
+// wantedDisk describes a new disk for the job.
+func (b *Backend) wantedDisk(p job.Plan, generation string) job.Disk {
+	driver := "vfs"
+	if p.Volume.Overlay {
+		driver = "overlay"
+	}
+	return job.Disk{
+		Server: p.Identity.Server, Project: p.Identity.ProjectID, Protected: p.Folders.Protected,
+		Runner: p.Identity.RunnerID, Slot: p.Folders.Slot,
+		Limit: p.Volume.Size, Driver: driver, Generation: generation,
+	}
+}
+
+// takeDisk gives the job a kept disk for its storage volume, or a new one that will be kept. It returns a text
+// for the line about the volume.
+func (b *Backend) takeDisk(ctx context.Context, p job.Plan, a *admitted, generation string, j *journal.Journal) (string, error) {
+	if a.backend.Name() != storage.XFSLoop {
+		return "not kept, because that needs xfs-loop (storage.keep)", nil
+	}
+	name := p.Identity.Name()
+	r := intent(journal.Disk, b.Kept.Disks.Taken(name))
+	r.Answered = true
+	if err := j.Intend(r); err != nil {
+		return "", err
+	}
+	disk, why, err := b.Kept.Disks.Take(ctx, name, b.wantedDisk(p, generation))
+	if err != nil {
+		return "", err
+	}
+	a.disk = &disk
+	switch {
+	case !disk.New():
+		return fmt.Sprintf("kept from a job of this project %s ago, images on it: %d", strings.ToLower(units.HumanDuration(time.Since(disk.LastUse))), disk.Images), nil
+	case why != "":
+		return "new, because the kept one cannot be used: " + why, nil
+	}
+	return "new, because none is kept for this project and free", nil
+}
+
+// startContainer starts a container that can write to the job's storage volume.
+func (b *Backend) startContainer(ctx context.Context, m *made, id string) error {
+	if m.disk != nil {
+		if err := b.Kept.Disks.Begin(m.Identity.Name()); err != nil {
+			return err
+		}
+	}
+	return b.Engine.StartContainer(ctx, id)
+}
+
+// settleDisk makes a kept disk fit the container: it has the size of the day, and it is empty if other tools or
+// another driver used it.
+func (b *Backend) settleDisk(ctx context.Context, m *made, s started, settled storage.Settings) error {
+	if m.disk == nil {
+		return nil
+	}
+	if m.grow {
+		if err := storage.Grow(ctx, m.state.Mountpoint); err != nil {
+			return fmt.Errorf("making the job's storage volume larger: %w", err)
+		}
+	}
+	if m.disk.New() {
+		m.disk.Driver = settled.Driver
+		return nil
+	}
+	inside := b.Inside(s.id, s.agent(), JobContainer)
+	versions, err := inside.Versions(ctx, agent.VersionsRequest{User: s.setup.User, Init: !systemdRuns(s.asked)})
+	if err != nil {
+		return err
+	}
+	reason := ""
+	if tool, before, now := otherTool(m.disk.Tools, versions); tool != "" {
+		reason = fmt.Sprintf("%s %s used it, and this image has %s", tool, before, now)
+	} else if settled.Driver != m.disk.Driver {
+		reason = fmt.Sprintf("it was made with the storage driver %s, and this job uses %s", m.disk.Driver, settled.Driver)
+	}
+	if reason == "" {
+		return nil
+	}
+	b.Log.Infof("The kept storage volume is emptied: %s.", reason)
+	if _, err := inside.Tidy(ctx, agent.TidyRequest{Volume: storage.Mountpoint, Empty: true}); err != nil {
+		return fmt.Errorf("emptying the kept storage volume: %w", err)
+	}
+	m.disk.Driver, m.disk.Tools, m.disk.Images = settled.Driver, nil, 0
+	return nil
+}
+
+// otherTool returns a tool whose data formats may differ from those of the tools that used a disk: its major
+// version is another one.
+func otherTool(before, now map[string]string) (tool, was, is string) {
+	major := func(version string) string { m, _, _ := strings.Cut(version, "."); return m }
+	for _, tool := range []string{"podman", "buildah", "dockerd", "buildkitd"} {
+		was, is := before[tool], now[tool]
+		if was != "" && is != "" && major(was) != major(is) {
+			return tool, was, is
+		}
+	}
+	return "", "", ""
+}
+
+// noteKill records that the job container did not end in order, so that its disk is not kept.
+func (b *Backend) noteKill(ctx context.Context, id, name string, rec removal.Recorder) {
+	var e job.Environment
+	if ok, err := rec.Facts(&e); err != nil || !ok || e.Disk == nil {
+		return
+	}
+	if s, err := b.Engine.State(ctx, id); err == nil && !s.Running && s.ExitCode != killed {
+		return
+	}
+	if err := b.Kept.Disks.Begin(name); err != nil {
+		b.Log.Debugf("kept storage volume: %v", err)
+	}
+}
+
+// killed is the exit code of a container whose processes had to be killed.
+const killed = 137
+
+// disks is the kind of the disk images of storage volumes that are kept.
+type disks struct{ *Backend }
+
+func (disks) Name() journal.Kind { return journal.Disk }
+
+func (disks) Traits() removal.Traits { return removal.Traits{Round: round} }
+
+func (k disks) List(_ context.Context, name string) ([]removal.Resource, error) {
+	path := k.Kept.Disks.Taken(name)
+	if _, err := os.Lstat(path); name == "" || err != nil {
+		return nil, nil
+	}
+	r := journal.Resource{Kind: journal.Disk, Name: path, Answered: true}
+	return []removal.Resource{{Resource: r, Job: name, ID: path}}, nil
+}
+
+// Adopt implements [removal.Kind]: List has all that exist.
+func (disks) Adopt(context.Context, string, journal.Resource) (removal.Resource, bool, error) {
+	return removal.Resource{}, false, nil
+}
+
+func (disks) Examine(context.Context, *removal.Resource, removal.Recorder) {}
+
+// Remove keeps the disk for the next job if it is whole and unmounted. Otherwise it removes it.
+func (k disks) Remove(ctx context.Context, r removal.Resource, _ removal.Recorder) error {
+	device, _, err := storage.AwaitRelease(ctx, k.Dir.Job(r.Job))
+	if err == nil && device == "" {
+		if kept, err := k.Kept.Disks.Return(ctx, r.Job); kept || err != nil {
+			return err
+		}
+	}
+	return k.Kept.Disks.Drop(r.Job)
+}
+
+func (disks) Users(context.Context, removal.Resource) []string { return nil }
