@@ -156,7 +156,7 @@ func (u storeUser) removeContainers(ctx context.Context) error {
 	}
 	volumes, _ := os.ReadDir(filepath.Join(u.store, "volumes"))
 	if some || len(volumes) > 0 {
-		if err := u.run(ctx, "podman", "rm", "--all", "--force", "--time", "0"); err != nil {
+		if err := u.run(ctx, "podman", "rm", "--all", "--force"); err != nil {
 			return err
 		}
 	}

@@ -136,7 +136,9 @@ func (d Disks) Take(ctx context.Context, name string, want job.Disk) (got job.Di
 		return got, "", err
 	}
 	for _, c := range candidates {
-		if err := os.Rename(d.kept(c), taken); err != nil {
+		if err := os.Rename(d.kept(c), taken); errors.Is(err, fs.ErrNotExist) {
+			continue // a process with another state folder has taken it
+		} else if err != nil {
 			return got, "", err
 		}
 		f, err := readFacts(taken)

@@ -111,8 +111,8 @@ func TestExplain(t *testing.T) {
 		"fuse: device not found, try 'modprobe fuse' first":                                                                                                                   "buildah",
 		"write /var/lib/containers/tmp/x: no space left on device":                                                                                                            "buildah",
 		"System has not been booted with systemd as init system (PID 1). Can't operate.":                                                                                      "systemd",
-		`Error: loading "/var/lib/containers/storage/vfs-layers/layers.json": unexpected end of JSON input`: "buildah",
-		"Error: creating container: 4f6b2c: layer not known": "buildah",
+		`Error: loading "/var/lib/containers/storage/vfs-layers/layers.json": unexpected end of JSON input`:                                                                   "buildah",
+		"Error: creating container: 4f6b2c: layer not known":                                                                                                                  "buildah",
 		"ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?":                                                            "docker",
 	} {
 		for name, text := range map[string]string{"last": message + "\n", "unended": message, "earlier": message + "\nexit\n", "after much": strings.Repeat("x\n", tailSize) + message} {

@@ -42,11 +42,17 @@ func building(t testing.TB, tool string, lines int, project int64) runner.Job {
 // A job's images and layers are there for the project's next job.
 func TestLayersAreKept(t *testing.T) {
 	t.Parallel()
-	for _, tool := range harness.Some(1, "buildah", "podman") {
-		t.Run(tool, func(t *testing.T) {
+	type combination struct{ tool, user string }
+	for _, c := range harness.Some(1, combination{"buildah", ""}, combination{"podman", ""}, combination{"buildah", "builder"}, combination{"podman", "builder"}) {
+		t.Run(c.tool+" "+c.user, func(t *testing.T) {
 			p := keeping(t, "")
 			project := harness.NewProject()
-			r := p.Succeed(t, building(t, tool, 2, project))
+			build := func(lines int) runner.Job {
+				j := building(t, c.tool, lines, project)
+				j.Image.User = c.user
+				return j
+			}
+			r := p.Succeed(t, build(2))
 			harness.WantLines(t, r, "cached: 0")
 			harness.WantSaid(t, r, "prepare", "xfs-loop", "new, because none is kept")
 			harness.WantSaid(t, r, lastStage, "is kept for the project's next job")
@@ -54,10 +60,10 @@ func TestLayersAreKept(t *testing.T) {
 			if len(all) != 1 || all[0].Kind != "storage" || all[0].Project != project || all[0].Images == 0 || all[0].Size.Bytes == 0 {
 				t.Fatalf("%+v", all)
 			}
-			r = p.Succeed(t, building(t, tool, 3, project))
+			r = p.Succeed(t, build(3))
 			harness.WantLines(t, r, "cached: 4", "tmp: []", "containers: []")
 			harness.WantSaid(t, r, "prepare", "kept from a job of this project")
-			p.Succeed(t, building(t, tool, 3, project))
+			p.Succeed(t, build(3))
 		})
 	}
 }

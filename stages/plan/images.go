@@ -107,7 +107,7 @@ func (r imageRules) platform(i contract.Image) (string, error) {
 	}
 	p, err := platforms.Parse(strings.ToLower(text))
 	if err != nil || len(text) > 100 {
-		return "", fault.Jobf(`image %q: platform %s is not valid; write for example "linux/arm64"`, i.Name, fault.Quote(text))
+		return "", fault.Jobf(`image %s: platform %s is not valid; write for example "linux/arm64"`, fault.Quote(i.Name), fault.Quote(text))
 	}
 	return platforms.Format(p), nil
 }
@@ -128,7 +128,7 @@ func (r imageRules) policies(i contract.Image) ([]image.Policy, error) {
 	for _, name := range wanted {
 		p := image.Policy(name)
 		if p != image.Always && p != image.IfNotPresent && p != image.Never {
-			return nil, fault.Jobf("image %q: pull_policy %s is none of always, if-not-present, never", i.Name, fault.Quote(name))
+			return nil, fault.Jobf("image %s: pull_policy %s is none of always, if-not-present, never", fault.Quote(i.Name), fault.Quote(name))
 		}
 		if slices.Contains(named, name) {
 			continue
@@ -139,8 +139,8 @@ func (r imageRules) policies(i contract.Image) ([]image.Policy, error) {
 		}
 	}
 	if len(effective) == 0 {
-		return nil, fault.Jobf("invalid pull policy for image %q: pull_policy (%s) defined in %s is not one of the allowed_pull_policies (%s)",
-			i.Name, named, source, allowed)
+		return nil, fault.Jobf("invalid pull policy for image %s: pull_policy (%s) defined in %s is not one of the allowed_pull_policies (%s)",
+			fault.Quote(i.Name), named, source, allowed)
 	}
 	return effective, nil
 }
@@ -179,7 +179,7 @@ func (r imageRules) user(i contract.Image) (string, error) {
 	name := r.expand(string(i.Options.Docker.User))
 	odd := func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }
 	if len(name) > 256 || strings.ContainsFunc(name, odd) {
-		return "", fault.Jobf(`image %q: user %s is not valid; write for example "1000" or "www-data:www-data"`, i.Name, fault.Quote(name))
+		return "", fault.Jobf(`image %s: user %s is not valid; write for example "1000" or "www-data:www-data"`, fault.Quote(i.Name), fault.Quote(name))
 	}
 	return name, nil
 }

@@ -89,10 +89,10 @@ func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogge
 	s := storage.Settings{Driver: "vfs", TMPDIR: cfg.Storage.TmpDir, Isolation: cfg.Storage.Isolation}
 	if dir := c.Variables["TMPDIR"]; dir != "" {
 		if !path.IsAbs(dir) {
-			return s, fault.Jobf("the job variable TMPDIR=%q is not an absolute path: write one, or remove it to use %s", dir, s.TMPDIR)
+			return s, fault.Jobf("the job variable TMPDIR=%s is not an absolute path: write one, or remove it to use %s", fault.Quote(dir), s.TMPDIR)
 		}
 		if strings.ContainsFunc(dir, unicode.IsControl) || !utf8.ValidString(dir) {
-			return s, fault.Jobf("the job variable TMPDIR=%q contains a control character or invalid UTF-8: write another, or remove it to use %s", dir, s.TMPDIR)
+			return s, fault.Jobf("the job variable TMPDIR=%s contains a control character or invalid UTF-8: write another, or remove it to use %s", fault.Quote(dir), s.TMPDIR)
 		}
 		s.TMPDIR, s.JobsTMPDIR = path.Clean(dir), path.Clean(dir) != path.Clean(s.TMPDIR)
 	}
