@@ -6,7 +6,7 @@ BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build try configuration vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	$(GO) generate ./executor/agentprogram
@@ -83,6 +83,9 @@ test-lies: packages ## Test every fault of a lying engine at every call
 # `make test` runs 3, and a reader that is slow. The benchmark counts what each isolation loses, in hours.
 test-output: packages ## Run `buildah run` 2,000 times beside two busy loops: no output may be lost
 	GSX_WHOLE=1 GSX_OUTPUT_RUNS=2000 $(GO) test -count=1 -parallel 1 -timeout 6h -v -run TestBuildahLosesNoOutput ./integration/cases
+
+configuration: ## Write docs/configuration.md from config.example.toml and the code
+	$(GO) run ./cmd/configreference >docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
 # It needs the database at vuln.go.dev, which not every machine reaches: `make test` does not run it.
 vuln: ## Look for known vulnerabilities in the modules that the code uses

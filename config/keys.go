@@ -93,3 +93,39 @@ func fewestChanges(text string, known []string, most int, part func(string) stri
 
 // nameOf returns a key without the path of its table.
 func nameOf(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
+
+// Key is a key of the configuration file. Type is for readers: text, size, duration, amount, number, true or
+// false, a list of one of these, or section.
+type Key struct{ Name, Type string }
+
+// Keys lists all keys in the order of the file's sections.
+func Keys() (all []Key) {
+	for _, f := range fieldsOf(reflect.TypeFor[Config](), "") {
+		all = append(all, Key{f.key, typeName(f.Type)})
+	}
+	return all
+}
+
+func typeName(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[Size]():
+		return "size"
+	case reflect.TypeFor[Duration]():
+		return "duration"
+	case reflect.TypeFor[Amount]():
+		return "amount"
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return "section"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "text"
+	case reflect.Slice:
+		return "list of " + typeName(t.Elem())
+	case reflect.Pointer:
+		return typeName(t.Elem())
+	}
+	return "number"
+}
