@@ -6,7 +6,7 @@ BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try configuration vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	$(GO) generate ./executor/agentprogram
@@ -86,6 +86,9 @@ test-output: packages ## Run `buildah run` 2,000 times beside two busy loops: no
 
 configuration: ## Write docs/configuration.md from config.example.toml and the code
 	$(GO) run ./cmd/configreference >docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+
+messages: ## Write docs/troubleshooting.md from the messages in the code
+	$(GO) run ./cmd/messages >docs/troubleshooting.md.new && mv docs/troubleshooting.md.new docs/troubleshooting.md
 
 # It needs the database at vuln.go.dev, which not every machine reaches: `make test` does not run it.
 vuln: ## Look for known vulnerabilities in the modules that the code uses

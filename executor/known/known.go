@@ -52,6 +52,12 @@ var (
 	failures = sync.OnceValue(func() []Failure { return mustFailures(failuresText) })
 )
 
+// Failures is the table of failures. The caller must not change it.
+func Failures() []Failure { return failures() }
+
+// Versions is the table of bad versions. The caller must not change it.
+func Versions() []Version { return versions() }
+
 // Tools are the tools in the table, except Sysbox, with the names of their commands.
 var Tools = map[string][]string{
 	"runc":      {"runc", "buildkit-runc", "docker-runc"},
