@@ -71,7 +71,7 @@ while read -r package name; do
 	# each worker (scratch in internal/fuzz/mutator.go) and never writes to it. It takes memory only if it is
 	# allocated after a garbage collection, which zeroes it: so the first collection waits for the limit,
 	# which counts the buffer.
-	(cd "$("$go" list -f '{{.Dir}}' "$package")" && GOGC=off GOMEMLIMIT=116MiB GOMAXPROCS=1 GODEBUG=adaptivestackstart=1 exec "$work/test" -test.run '^$' -test.timeout 0 -test.fuzz "^$name\$" \
+	(cd "$("$go" list -f '{{.Dir}}' "$package")" && GOGC=off GOMEMLIMIT=109MiB GOMAXPROCS=1 GODEBUG=adaptivestackstart=1 exec "$work/test" -test.run '^$' -test.timeout 0 -test.fuzz "^$name\$" \
 		-test.fuzztime "$count" -test.fuzzminimizetime 10x -test.parallel "${FUZZ_PARALLEL:-2}" -test.fuzzcachedir "$cache/$package") >"$log" 2>&1 &
 	test=$!
 	peak "$test" "$work/peak" &
