@@ -26,6 +26,10 @@ type Config struct {
 	StateDir string `toml:"state_dir"`
 	// LogLevel is one of logrus's level names, in lower case.
 	LogLevel string `toml:"log_level"`
+	// LogFile is where the operator's log goes: [LogJournal], an absolute path, or "" for none.
+	LogFile string `toml:"log_file"`
+	// LogFormat is one of LogFormats.
+	LogFormat string `toml:"log_format"`
 
 	Engine    Engine    `toml:"engine"`
 	Job       Job       `toml:"job"`
@@ -50,6 +54,7 @@ func Default() *Config {
 		Runtime:  "sysbox-runc",
 		StateDir: "/var/lib/gitlab-sysbox-executor",
 		LogLevel: "info",
+		LogFile:  LogJournal, LogFormat: "text",
 
 		Engine:    defaultEngine(),
 		Job:       defaultJob(),
@@ -72,10 +77,20 @@ func Default() *Config {
 // logLevels are logrus's: https://pkg.go.dev/github.com/sirupsen/logrus#ParseLevel.
 var logLevels = []string{"trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"}
 
+// LogJournal is the value of log_file for systemd's journal.
+const LogJournal = "journal"
+
+// LogFormats are the formats of the operator's log.
+var LogFormats = []string{"text", "json"}
+
 func (c *Config) check(k *checker) {
 	k.runtime("runtime", c.Runtime)
 	k.absolute("state_dir", c.StateDir, "/var/lib/gitlab-sysbox-executor")
 	k.oneOf("log_level", c.LogLevel, logLevels)
+	if c.LogFile != "" && c.LogFile != LogJournal {
+		k.absolute("log_file", c.LogFile, "/var/log/gitlab-sysbox-executor.log")
+	}
+	k.oneOf("log_format", c.LogFormat, LogFormats)
 
 	c.Engine.check(k)
 	c.Job.check(k)

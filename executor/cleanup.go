@@ -6,6 +6,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/owner"
 )
 
@@ -18,6 +19,7 @@ func (x *Executor) Cleanup(ctx context.Context, i job.Identity) error {
 	defer cancel()
 	left, err := x.Removal().Clear(ctx, i.Name(), nil)
 	for _, r := range left { // administrators read the Runner's log
+		observe.Left(ctx, string(r.Kind))
 		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)
 	}
 	if len(left) > 0 {

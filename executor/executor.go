@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gitlab-sysbox-executor/executor/accounting"
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/host"
 	"gitlab-sysbox-executor/executor/job"
@@ -73,13 +74,17 @@ type Executor struct {
 	CleanupTimeout time.Duration
 	// GCInterval is the minimum time between two gcs of prepares; they do none if it is not positive.
 	GCInterval time.Duration
-	Log        logrus.FieldLogger
+	// Accounts counts what jobs do. The caller of the stages begins and finishes a job's account; GC finishes
+	// those of the jobs that it removes.
+	Accounts *accounting.Book
+	Log      logrus.FieldLogger
 }
 
 // Removal removes jobs. New kinds of resources are registered here, and those of a backend in its Kinds.
 func (x *Executor) Removal() *removal.Engine {
 	return &removal.Engine{
 		Dir: x.Dir, Backend: x.Backend, Timeout: x.CleanupTimeout, Log: x.Log,
+		Over:  func(ctx context.Context, job string) { x.Accounts.Finish(ctx, job, accounting.ByGC) },
 		Kinds: append(x.Backend.Kinds(), host.Held{}, host.Loops{}, host.Folders{Dir: x.Dir}),
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gitlab-sysbox-executor/executor/accounting"
 	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
@@ -132,8 +133,9 @@ func inMemory(t *testing.T) (*Executor, *memory) {
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	b := new(memory)
+	dir := statedir.Dir(t.TempDir())
 	return &Executor{
-		Backend: b, Dir: statedir.Dir(t.TempDir()), Kept: new(lasting), Room: new(lasting),
+		Backend: b, Dir: dir, Accounts: &accounting.Book{Dir: dir, Log: log}, Kept: new(lasting), Room: new(lasting),
 		DropImages:     func(context.Context) ([]string, error) { return nil, nil },
 		CleanupTimeout: time.Minute, Log: log,
 	}, b

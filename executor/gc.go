@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"gitlab-sysbox-executor/executor/accounting"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/removal"
 )
 
@@ -22,6 +24,26 @@ func (x *Executor) GC(ctx context.Context, o removal.Options) ([]removal.Collect
 		return nil, removal.ErrBusy
 	}
 	defer unlock()
+	ctx, seen := observe.With(ctx, nil)
+	began := time.Now()
+	all, err := x.collect(ctx, o)
+	if !o.DryRun {
+		run := accounting.GC{Seconds: time.Since(began).Seconds(), Failed: err != nil, Retries: seen.Seen().Retries}
+		for _, c := range all {
+			switch c.Action {
+			case removal.Removed:
+				run.Removed++
+			case removal.LeftOver:
+				run.Left++
+			}
+		}
+		x.Accounts.Collected(context.WithoutCancel(ctx), run)
+	}
+	return all, err
+}
+
+// collect is GC under its lock.
+func (x *Executor) collect(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
 	e := x.Removal()
 	all, err := e.Collect(ctx, o)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/owner"
 )
 
@@ -30,6 +31,7 @@ func (x *Executor) Prepare(ctx context.Context, p job.Plan) error {
 // begin removes what an earlier attempt at the job left, and begins the job's journal. Both happen under
 // the same lock, so that gc never sees an intermediate state.
 func (x *Executor) begin(ctx context.Context, i job.Identity) (j *journal.Journal, err error) {
+	defer observe.Begin(ctx, observe.Clear)()
 	e := x.Removal()
 	left, err := e.Clear(ctx, i.Name(), func() (err error) {
 		if j, err = x.journal(i); err != nil {

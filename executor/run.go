@@ -12,6 +12,7 @@ import (
 	"gitlab-sysbox-executor/executor/cgroup"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/servicelog"
 	"gitlab-sysbox-executor/executor/storage"
@@ -36,6 +37,13 @@ type Script struct {
 
 // ScriptError means that a script ran and failed.
 type ScriptError = agentclient.ScriptError
+
+// StoppedError means that the job container was stopped from outside while a script ran.
+type StoppedError struct{ Stage string }
+
+func (e *StoppedError) Error() string {
+	return e.Stage + ": the job's container was stopped while the script ran"
+}
 
 // Environment returns what prepare made for the job. It fails if there is nothing.
 func (x *Executor) Environment(i job.Identity) (e job.Environment, err error) {
@@ -81,7 +89,7 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 			failed.Explained = true
 		}
 	}
-	x.noteUsage(i, usage, s.Report)
+	x.noteUsage(ctx, i, usage, s.Report)
 	if err == nil && s.RemovesSecrets && e.Builds != "" {
 		x.Kept.ForgetTemps(e.Builds)
 	}
@@ -106,7 +114,7 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 			x.Log.Warnf("A process of the job stopped the job's container while %s ran.", s.Stage)
 			failed.Stopped, failed.Explained = false, true
 		} else {
-			err = fmt.Errorf("%s: the job's container was stopped while the script ran", s.Stage)
+			err = &StoppedError{s.Stage}
 		}
 	}
 	if len(o.Survivors) > 0 {
@@ -125,7 +133,7 @@ func (x *Executor) Versions(ctx context.Context, e job.Environment) (map[string]
 
 // noteUsage records the script's use of the storage volume. If report is set, it also logs what the author of
 // the job should know.
-func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {
+func (x *Executor) noteUsage(ctx context.Context, i job.Identity, u *agent.Usage, report bool) {
 	if u == nil {
 		return
 	}
@@ -140,6 +148,7 @@ func (x *Executor) noteUsage(i job.Identity, u *agent.Usage, report bool) {
 	if report && s.Hard {
 		s.Used = s.Now()
 	}
+	observe.Peak(ctx, s.Peak-s.Base)
 	if err := s.Write(folder); err != nil {
 		x.Log.Warnf("Could not record the use of the storage volume: %v", err)
 	}

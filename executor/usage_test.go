@@ -21,7 +21,7 @@ func TestHostileUsageIsPossible(t *testing.T) {
 	if err := (storage.State{Claim: storage.Claim{Limit: 100}, Hard: true}).Write(x.Dir.Job(i.Name())); err != nil {
 		t.Fatal(err)
 	}
-	x.noteUsage(i, &agent.Usage{Used: -1e18, Peak: 9e18}, true)
+	x.noteUsage(t.Context(), i, &agent.Usage{Used: -1e18, Peak: 9e18}, true)
 	text, err := os.ReadFile(filepath.Join(x.Dir.Job(i.Name()), "volume.json"))
 	if err != nil || !strings.Contains(string(text), `"peak":100`) || strings.Contains(string(text), `"used"`) {
 		t.Errorf("%s %v", text, err)

@@ -15,6 +15,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/accounting"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/stages/admin"
 	"gitlab-sysbox-executor/stages/app"
@@ -34,7 +35,7 @@ func Main(args []string) int {
 	// The reader of our output may be gone while there is still work to do. The signal is not
 	// ignored, because a script that the agent starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	root := command()
+	root, a := command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -47,18 +48,18 @@ func Main(args []string) int {
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok {
 		// The Runner itself reports the exit code to the job's author.
 		if failed.Stopped || failed.Signal != "" {
-			app.NewLog(os.Stderr, "info").Error(err)
+			a.Report(err)
 		}
 		return build
 	}
-	app.NewLog(os.Stderr, "info").Error(err)
+	a.Report(err)
 	if fault.ClassOf(err) == fault.Job {
 		return build
 	}
 	return system
 }
 
-func command() *cobra.Command {
+func command() (*cobra.Command, *app.App) {
 	a := &app.App{}
 	root := &cobra.Command{
 		Use:           "gitlab-sysbox-executor",
@@ -69,6 +70,7 @@ func command() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.ConfigPath, "config", "", "configuration file (default "+config.DefaultPath+")")
+	root.PersistentFlags().StringVar(&a.LogFormat, "log-format", "", "format of the operator's log: text or json (default: the configuration's)")
 	root.AddCommand(
 		&cobra.Command{
 			Use: "config", Short: "Answer the Runner's config call", Args: cobra.NoArgs,
@@ -82,7 +84,7 @@ func command() *cobra.Command {
 		&cobra.Command{
 			Use: "prepare", Short: "Make the job's environment", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return attended(c.Context(), a, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
+				return attended(c.Context(), a, accounting.StagePrepare, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
 					return Prepare(ctx, call, a.Config, x, a.Log)
 				})
 			},
@@ -90,7 +92,7 @@ func command() *cobra.Command {
 		&cobra.Command{
 			Use: "run SCRIPT STAGE", Short: "Run one of the Runner's scripts in the job's environment", Args: cobra.ExactArgs(2),
 			RunE: func(c *cobra.Command, args []string) error {
-				return attended(c.Context(), a, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
+				return attended(c.Context(), a, args[1], func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
 					return Run(ctx, call, a.Config, x, args[0], args[1], c.OutOrStdout(), a.Log)
 				})
 			},
@@ -99,7 +101,7 @@ func command() *cobra.Command {
 			Use: "cleanup", Short: "Remove whatever the job has on this machine", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				return stage(a, func(call *contract.Call, x *executor.Executor) error {
-					return Cleanup(c.Context(), call, x)
+					return Cleanup(c.Context(), a, call, x, accounting.ByCleanup)
 				})
 			},
 		},
@@ -111,19 +113,19 @@ func command() *cobra.Command {
 		agentCommand(),
 	)
 	root.AddCommand(admin.Commands(a)...)
-	return root
+	return root, a
 }
 
-// attended runs a stage and stops it when the Runner dies. A killed Runner never calls
+// attended runs the named stage and stops it when the Runner dies. A killed Runner never calls
 // cleanup and does not resume the job, so the stage cleans up then.
-func attended(ctx context.Context, a *app.App, do func(context.Context, *contract.Call, *executor.Executor) error) error {
+func attended(ctx context.Context, a *app.App, name string, do func(context.Context, *contract.Call, *executor.Executor) error) error {
 	caller := contract.CallingProcess()
 	return stage(a, func(call *contract.Call, x *executor.Executor) error {
 		watched, stop := caller.Watch(ctx)
 		defer stop()
-		err := do(watched, call, x)
+		err := account(watched, a, call, x, name, caller.Gone, func(ctx context.Context) error { return do(ctx, call, x) })
 		if caller.Gone() {
-			return errors.Join(err, Cleanup(context.WithoutCancel(ctx), call, x))
+			return errors.Join(err, Cleanup(context.WithoutCancel(ctx), a, call, x, accounting.ByStage))
 		}
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/spec"
 )
 
@@ -38,6 +39,7 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 		}
 		return nil, nil
 	}
+	defer observe.Begin(ctx, observe.Helper)()
 	b.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", m.Helper.Image.Reference, why)
 	img, release, err := b.Pulled.Get(ctx, m.Helper.Image)
 	if err != nil && m.Helper.Optional && ctx.Err() == nil && !engine.IsUnreachable(err) {

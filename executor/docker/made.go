@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/kept"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
@@ -45,6 +46,7 @@ func (b *Backend) makeParts(ctx context.Context, p job.Plan, a *admitted, images
 			}
 		}
 	}
+	defer observe.Begin(ctx, observe.Resources)()
 	if p.SharedImages {
 		m.generation, letGo[2] = b.Shared.Take(ctx)
 	}

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"sync"
 
+	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/imagepull"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
@@ -53,6 +56,7 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 // pull makes sure that the engine has the images of the job and its services until release
 // is called. It stops when the disk becomes nearly full.
 func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []engine.Image, release func(), err error) {
+	defer observe.Begin(ctx, observe.Images)()
 	pulling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer b.Room.Watch(ctx, a.engineFolder, stop)()
@@ -60,6 +64,7 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 	if err != nil {
 		return nil, nil, err
 	}
+	observe.Image(ctx, p.Image.Reference, cmp.Or(imagepull.Digest(images[0], p.Image.Reference), images[0].ID))
 	// Refuse an impossible request now, before there are resources to remove.
 	if _, err = requestWord(initRequest(p, images[0], nil, false)); err == nil {
 		err = a.again(ctx)
@@ -73,6 +78,7 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 
 // start makes and starts the job container and its services, all in parallel.
 func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (main started, services []runningService, err error) {
+	defer observe.Begin(ctx, observe.Start)()
 	var starting sync.WaitGroup
 	var failed error
 	starting.Go(func() { services, failed = b.startServices(ctx, m, images[1:]) })
@@ -90,11 +96,8 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 	if err := b.awaitServices(ctx, main, m, running(services), log); err != nil {
 		return none, err
 	}
-	found, err := b.examineJob(ctx, m, main)
+	found, err := b.inspect(ctx, m, main, services)
 	if err != nil {
-		return none, err
-	}
-	if err := b.examineServices(ctx, m, services); err != nil {
 		return none, err
 	}
 	settled := b.settled(m, found)
@@ -115,6 +118,16 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 		return none, fault.Systemf("the helper container: %w", err) // the administrator chose the image
 	}
 	return e, nil
+}
+
+// inspect inspects the job container and the services from inside.
+func (b *Backend) inspect(ctx context.Context, m *made, main started, services []runningService) (agent.InspectResponse, error) {
+	defer observe.Begin(ctx, observe.Inspect)()
+	found, err := b.examineJob(ctx, m, main)
+	if err == nil {
+		err = b.examineServices(ctx, m, services)
+	}
+	return found, err
 }
 
 // intent is the journal entry of a resource that is about to be requested.

@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/servicelog"
 )
@@ -24,6 +25,7 @@ func (b *Backend) awaitServices(ctx context.Context, build started, m *made, ser
 	if len(services) == 0 || m.ServiceTimeout <= 0 {
 		return nil
 	}
+	defer observe.Begin(ctx, observe.Services)()
 	b.Log.Info(service.Waiting(m.ServiceTimeout))
 	limited, cancel := context.WithTimeout(ctx, m.ServiceTimeout)
 	defer cancel()

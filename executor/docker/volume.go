@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/storage"
 )
 
@@ -35,6 +36,7 @@ type admitted struct {
 // admit chooses the backend of the job's storage volume, and records how much of the disk
 // the job may use. If there is not enough space, it frees some first, or refuses the job.
 func (b *Backend) admit(ctx context.Context, p job.Plan, info engine.Info) (*admitted, error) {
+	defer observe.Begin(ctx, observe.Admit)()
 	host := storage.Host{Folder: p.Volume.Folder}
 	engines := b.Room.EngineFolder(info)
 	if volumes := filepath.Join(engines, "volumes"); engines != "" && there(volumes) {

@@ -16,6 +16,7 @@ import (
 	"github.com/docker/go-units"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/lazyregexp"
 )
 
@@ -236,7 +237,11 @@ func (e *Engine) StartContainer(ctx context.Context, id string) error {
 		return err
 	}
 	defer cancel()
-	return e.wrap("starting container "+id, e.client.ContainerStart(ctx, id, container.StartOptions{}))
+	if err := e.client.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return e.wrap("starting container "+id, err)
+	}
+	observe.Started(ctx)
+	return nil
 }
 
 // StopContainer sends the stop signal to the container's first process, and kills it

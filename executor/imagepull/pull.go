@@ -79,7 +79,11 @@ func Get(ctx context.Context, store Store, r image.Request, log logrus.FieldLogg
 		}
 		img, err := g.by(ctx, p)
 		if err == nil {
-			log.Infof("Using docker image %s for %s%s ...", img.ID, r.Reference, digest(img, r.Reference))
+			with := ""
+			if d := Digest(img, r.Reference); d != "" {
+				with = " with digest " + d
+			}
+			log.Infof("Using docker image %s for %s%s ...", img.ID, r.Reference, with)
 			return img, nil
 		}
 		errs = append(errs, err)
@@ -106,9 +110,9 @@ func failure(r image.Request, errs []error) error {
 	return err
 }
 
-// digest returns a digest of the image, preferably in the image's repository: one image can have
-// several names.
-func digest(img engine.Image, ref string) string {
+// Digest returns a digest of the image, preferably in the repository of ref: one image can have several
+// names. It is empty if the image has none.
+func Digest(img engine.Image, ref string) string {
 	if len(img.Digests) == 0 {
 		return ""
 	}
@@ -119,7 +123,7 @@ func digest(img engine.Image, ref string) string {
 			break
 		}
 	}
-	return " with digest " + best
+	return best
 }
 
 // getter handles one request.

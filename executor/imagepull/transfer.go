@@ -8,6 +8,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/observe"
 )
 
 // Number and times of the attempts to pull, as in GitLab's Docker executor.
@@ -40,6 +41,8 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 			return struct{}{}, g.classify(ctx, err, found.Source)
 		}
 		t.end()
+		here, _, _, _, _ := t.sums()
+		observe.Pulled(ctx, here, time.Since(t.began))
 		return struct{}{}, nil
 	}, backoff.WithBackOff(pauses), backoff.WithMaxTries(pullTries), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, _ time.Duration) {

@@ -172,6 +172,9 @@ func (e *Engine) clearCollected(ctx context.Context, c *Collected, nothing bool,
 		c.Action, c.Reason = LeftOver, err.Error()
 		return c
 	}
+	if e.Over != nil {
+		e.Over(ctx, c.Name)
+	}
 	if nothing && len(left) == 0 {
 		return nil
 	}

@@ -32,6 +32,9 @@ type Engine struct {
 	Log     logrus.FieldLogger
 	// Kinds are in the order of removal: a user of a resource comes before the resource.
 	Kinds []Kind
+	// Over is called when gc has found that a job is over and has removed it, or what can be removed; it
+	// may be nil.
+	Over func(ctx context.Context, job string)
 }
 
 // holderTime is the part of the removal's time that is reserved to find the holders of

@@ -155,6 +155,33 @@ func (d Dir) LockDisks(ctx context.Context) (unlock func(), err error) {
 	return d.lockShared(ctx, "disks", disksTime)
 }
 
+// metricsTime limits the wait for processes that change or read the totals. Each takes milliseconds.
+const metricsTime = 5 * time.Second
+
+// metricsPause is the time between two attempts.
+const metricsPause = 5 * time.Millisecond
+
+// LockMetrics takes the lock for a change of the totals.
+func (d Dir) LockMetrics(ctx context.Context) (unlock func(), err error) {
+	return d.lockMetrics(ctx, (*flock.Flock).TryLockContext)
+}
+
+// RLockMetrics is LockMetrics for a reader. It changes nothing; without the folder the error is fs.ErrNotExist.
+func (d Dir) RLockMetrics(ctx context.Context) (unlock func(), err error) {
+	return d.lockMetrics(ctx, (*flock.Flock).TryRLockContext)
+}
+
+func (d Dir) lockMetrics(ctx context.Context, try func(*flock.Flock, context.Context, time.Duration) (bool, error)) (func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, metricsTime)
+	defer cancel()
+	l := openFolder(d.Metrics())
+	if _, err := try(l, ctx, metricsPause); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("the lock %s: %w", d.Metrics(), err)
+	}
+	return func() { l.Close() }, nil
+}
+
 // lockShared waits for a lock that all jobs share.
 func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration) (unlock func(), err error) {
 	path := filepath.Join(d.locks(), name)

@@ -67,6 +67,18 @@ func (d Dir) use(job string) string { return filepath.Join(d.Job(job), "use") }
 // Images is the folder of the shared images.
 func (d Dir) Images() string { return d.path("images") }
 
+// Metrics is the folder of what package accounting counts. Whoever changes or reads the totals locks it.
+func (d Dir) Metrics() string { return d.path("metrics") }
+
+// MakeMetrics makes that folder, and these folders in it.
+func (d Dir) MakeMetrics(names ...string) error {
+	paths := []string{d.Metrics()}
+	for _, name := range names {
+		paths = append(paths, filepath.Join(d.Metrics(), name))
+	}
+	return d.make(private, paths...)
+}
+
 // An open for reading is enough to lock a file. So other users of this machine must not be
 // able to open a file or a folder that is locked. If containers need files in a folder,
 // others may pass through it but not read it.

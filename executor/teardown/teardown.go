@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"gitlab-sysbox-executor/executor/observe"
 )
 
 // oddTries is how often a removal is retried after an unknown error.
@@ -26,8 +28,11 @@ func RetryAs(ctx context.Context, meaning func(error) Meaning, remove func(conte
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
 	var last error
-	odd := 0
+	odd, tries := 0, 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		if tries++; tries > 1 {
+			observe.Retried(ctx)
+		}
 		err := remove(ctx)
 		if err != nil && (last == nil || ctx.Err() == nil) {
 			last = err

@@ -40,7 +40,7 @@ all but the first say so and end.`,
 			if o.OlderThan < 0 {
 				return fmt.Errorf("--older-than %s: write a time that is not negative, for example 1h", o.OlderThan)
 			}
-			if err := a.Load(c.ErrOrStderr()); err != nil {
+			if err := a.LoadForOperator(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			for _, text := range a.Config.Unsafe() {

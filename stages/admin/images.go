@@ -57,7 +57,7 @@ func refreshImages(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "refresh", Short: "Pull again what is in the store, and images.references of the configuration", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := a.Load(c.ErrOrStderr()); err != nil {
+			if err := a.LoadForOperator(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			all, err := wholeNames(a.Config.Images.References, "images.references: ")
@@ -88,7 +88,7 @@ func removeImages(a *app.App) *cobra.Command {
 func named(c *cobra.Command, a *app.App, args []string) ([]string, error) {
 	all, err := wholeNames(args, "")
 	if err == nil {
-		err = a.Load(c.ErrOrStderr())
+		err = a.LoadForOperator(c.ErrOrStderr())
 	}
 	return all, err
 }
@@ -98,7 +98,7 @@ func listImages(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List the images of the store, and which jobs have which generation", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := a.Load(c.ErrOrStderr()); err != nil {
+			if err := a.LoadForOperator(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			return a.WithImages(func(f *sharedfill.Filler) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,22 +25,34 @@ import (
 
 // metricsCommand prints metrics of the jobs on this machine for Prometheus.
 func metricsCommand(a *app.App) *cobra.Command {
-	var output string
+	var output, listen string
 	var o metricsOptions
 	c := &cobra.Command{
 		Use:   "metrics",
 		Short: "Print metrics of this machine's jobs for Prometheus",
 		Long: `Print figures of the jobs on this machine and of their storage in Prometheus'
-text format, for node_exporter's textfile collector. Nothing is changed.`,
+text format, for node_exporter's textfile collector. Nothing is changed.
+
+With --listen it runs until SIGTERM and serves them over HTTP at /metrics. A port
+alone, such as 9253 or :9253, is on the loopback interface only; write
+0.0.0.0:9253 to serve other machines, too. There is no encryption and no password.`,
+		Example: `  gitlab-sysbox-executor metrics --output /var/lib/prometheus/node-exporter/gitlab-sysbox-executor.prom
+  gitlab-sysbox-executor metrics --listen 9253`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := a.Load(c.ErrOrStderr()); err != nil {
+			if err := a.LoadForOperator(c.ErrOrStderr()); err != nil {
 				return err
+			}
+			if listen != "" && output != "" {
+				return errors.New("metrics: --listen and --output exclude each other")
 			}
 			o.folder, o.minFree = plan.Volume(a.Config).Folder, int64(a.Config.Storage.MinFree)
 			return a.With(func(p *app.Parts) error {
+				if listen != "" {
+					return serve(c.Context(), listen, exporter{p, o, a.Log})
+				}
 				var b bytes.Buffer
-				if err := metrics(c.Context(), p.Overview, o, &b); err != nil {
+				if err := metrics(c.Context(), p, o, &b); err != nil {
 					return err
 				}
 				if output == "" {
@@ -57,6 +70,7 @@ text format, for node_exporter's textfile collector. Nothing is changed.`,
 		},
 	}
 	c.Flags().StringVar(&output, "output", "", "file to write instead of standard output; it is replaced when complete")
+	c.Flags().StringVar(&listen, "listen", "", "serve the metrics over HTTP at this address, host:port or a port")
 	c.Flags().BoolVar(&o.perJob, "per-job", false, "add series for each job; Prometheus keeps them long after the job")
 	c.Flags().BoolVar(&o.sizes, "kept-sizes", false, "add the disk usage of kept volumes; this reads every volume that was used since its last measurement")
 	return c
@@ -68,15 +82,20 @@ type metricsOptions struct {
 	perJob, sizes bool
 }
 
-func metrics(ctx context.Context, r *overview.Reader, o metricsOptions, out io.Writer) error {
-	h, err := r.Host(ctx, o.folder, o.sizes)
+// metrics prints all metrics. If the engine does not answer, it prints nothing and returns the error.
+func metrics(ctx context.Context, p *app.Parts, o metricsOptions, out io.Writer) error {
+	h, err := p.Overview.Host(ctx, o.folder, o.sizes)
 	if err != nil {
 		return err
 	}
-	return printFamilies(families(h, o), out)
+	t, err := p.Accounts.Read(ctx)
+	if err != nil {
+		return err
+	}
+	return printFamilies(append(families(h, o), totals(t)...), out)
 }
 
-func printFamilies(g gauges, out io.Writer) error {
+func printFamilies(g []*dto.MetricFamily, out io.Writer) error {
 	for _, f := range g {
 		if _, err := expfmt.MetricFamilyToText(out, f); err != nil {
 			return fmt.Errorf("metrics: %w", err)
@@ -87,20 +106,28 @@ func printFamilies(g gauges, out io.Writer) error {
 
 const metricsPrefix = "gitlab_sysbox_executor_"
 
+func family(name, help string, kind dto.MetricType) *dto.MetricFamily {
+	name = metricsPrefix + name
+	return &dto.MetricFamily{Name: &name, Help: &help, Type: kind.Enum()}
+}
+
+// labels are the labels with these names and values in turn.
+func labels(pairs ...string) (all []*dto.LabelPair) {
+	for n := 0; n < len(pairs); n += 2 {
+		value := printable(pairs[n+1])
+		all = append(all, &dto.LabelPair{Name: &pairs[n], Value: &value})
+	}
+	return all
+}
+
 // gauges collects metric families in the order of their creation.
 type gauges []*dto.MetricFamily
 
 // add adds a family; a sample has its labels, as names and values in turn, and its value.
 func (g *gauges) add(name, help string, samples ...sample) {
-	name = metricsPrefix + name
-	f := &dto.MetricFamily{Name: &name, Help: &help, Type: dto.MetricType_GAUGE.Enum()}
+	f := family(name, help, dto.MetricType_GAUGE)
 	for _, s := range samples {
-		m := &dto.Metric{Gauge: &dto.Gauge{Value: &s.value}}
-		for n := 0; n < len(s.labels); n += 2 {
-			value := printable(s.labels[n+1])
-			m.Label = append(m.Label, &dto.LabelPair{Name: &s.labels[n], Value: &value})
-		}
-		f.Metric = append(f.Metric, m)
+		f.Metric = append(f.Metric, &dto.Metric{Label: labels(s.labels...), Gauge: &dto.Gauge{Value: &s.value}})
 	}
 	if len(samples) > 0 {
 		*g = append(*g, f)
@@ -117,6 +144,7 @@ func of[N int | int64](value N, labels ...string) sample { return sample{float64
 // families returns the metrics. Their labels contain no text that a job's author chose.
 func families(h overview.HostState, o metricsOptions) gauges {
 	var g gauges
+	g.add("engine_up", engineUpHelp, of(1))
 	phases := map[overview.Phase]int{overview.Preparing: 0, overview.Running: 0, overview.Waiting: 0, overview.Cleaning: 0, overview.Orphaned: 0}
 	var used, limit, left int64
 	var fullest float64

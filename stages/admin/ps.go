@@ -30,7 +30,7 @@ storage, and whether the process that drives it lives. With --kept, list the
 volumes that wait for the next job of their project instead. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := a.Load(c.ErrOrStderr()); err != nil {
+			if err := a.LoadForOperator(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			return a.With(func(p *app.Parts) error {

@@ -6,6 +6,7 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/accounting"
 	"gitlab-sysbox-executor/executor/docker"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/kept"
@@ -22,6 +23,7 @@ type Parts struct {
 	Executor *executor.Executor
 	Overview *overview.Reader
 	Images   *sharedfill.Filler
+	Accounts *accounting.Book
 }
 
 // With connects to the engine and calls do.
@@ -53,6 +55,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	s := &shared.Store{State: dir, Engine: e, Host: e.Host(), Kept: k, Log: a.Log}
 	r := &room.Keeper{State: dir, Engine: e, Local: local, Pulled: images, Kept: k, MinFree: int64(c.Storage.MinFree), Log: a.Log}
 	backend := &docker.Backend{Engine: e, Dir: dir, Kept: k, Pulled: images, Shared: s, Room: r, ServiceGrace: time.Duration(c.Services.StopGrace), Log: a.Log}
+	accounts := &accounting.Book{Dir: dir, Ended: a.jobEnded, Log: a.Log}
 	x := &executor.Executor{
 		Backend:        backend,
 		Dir:            dir,
@@ -63,11 +66,12 @@ func (a *App) parts(e *engine.Engine) *Parts {
 		KillGrace:      time.Duration(c.Run.KillGrace),
 		CleanupTimeout: time.Duration(c.Cleanup.Timeout),
 		GCInterval:     time.Duration(c.GC.Interval),
+		Accounts:       accounts,
 		Log:            a.Log,
 	}
 	r.GC = x.GC // if disk space is low, the collector removes whatever no job needs
 	return &Parts{
-		Executor: x,
+		Executor: x, Accounts: accounts,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
 		Images: &sharedfill.Filler{
 			Shared: s, Engine: e, Inside: backend.Inside, KillGrace: x.KillGrace, CleanupTimeout: x.CleanupTimeout, Log: a.Log,

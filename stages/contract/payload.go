@@ -27,9 +27,15 @@ type Job struct {
 	// Secrets are the variables that the Runner gets from a vault, by name.
 	Secrets byName[Secret] `json:"secrets"`
 
+	Features     Features        `json:"features"`
 	Cache        few[Cache]      `json:"cache"`
 	Artifacts    many[something] `json:"artifacts"`
 	Dependencies many[something] `json:"dependencies"`
+}
+
+// Features are what GitLab can do with the job.
+type Features struct {
+	TraceSections bool `json:"trace_sections"` // the job log may have collapsible sections
 }
 
 // Secret is a variable whose value is not in the payload.
