@@ -167,9 +167,7 @@ func (b *Book) finish(from, name string, by By) bool {
 	}
 	at := time.Now().UTC()
 	if by == ByTime {
-		if info, err := os.Stat(path); err == nil {
-			at = info.ModTime().UTC()
-		}
+		at = j.lastSeen()
 	}
 	if !j.over {
 		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {

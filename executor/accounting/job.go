@@ -140,6 +140,17 @@ func (j Job) Duration() time.Duration {
 	return j.Ended.Sub(j.Began)
 }
 
+// lastSeen is the end of the job's last call that ended.
+func (j Job) lastSeen() time.Time {
+	last := j.Began
+	for _, s := range j.Stages {
+		if end := s.Began.Add(time.Duration(s.Seconds * float64(time.Second))); end.After(last) {
+			last = end
+		}
+	}
+	return last
+}
+
 // summary is the job of these lines.
 func summary(name string, lines []line) Job {
 	j := Job{Name: name, Outcome: Outcome{Result: Unknown}}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/harness/engine"
 	"gitlab-sysbox-executor/integration/harness/leftovers"
 	"gitlab-sysbox-executor/integration/harness/runner"
@@ -119,11 +120,14 @@ func (p *Place) Left(t testing.TB, job int64) (all []string) {
 	return append(all, FilesBelow(t, p.StateDir)...)
 }
 
-// FilesBelow are the files below a folder, at any depth.
+// FilesBelow are the files below a folder, at any depth, without those of a state folder that count jobs.
 func FilesBelow(t testing.TB, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && path == statedir.Dir(dir).Metrics() {
+			return filepath.SkipDir
+		}
 		if err == nil && !entry.IsDir() {
 			files = append(files, path)
 		}

@@ -108,7 +108,7 @@ func TestHostileUnitsAreSandboxed(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := filepath.Glob(filepath.Join(harness.World.Repo, "scripts", "systemd", "*.service"))
-	if err != nil || len(all) != 3 {
+	if err != nil || len(all) != 4 {
 		t.Fatal(all, err)
 	}
 	config := fmt.Sprintf("runtime = %q\n[engine]\nhost = \"unix://%s/engine.sock\"\n[gc]\nkeep_volumes = \"0s\"\nmost_volumes = 0\n", harness.World.Runtime, units)
@@ -171,6 +171,12 @@ func TestHostileUnitsAreSandboxed(t *testing.T) {
 		t.Errorf("left:\n%s", out)
 	}
 	if out := run("cat /var/lib/prometheus/node-exporter/gitlab-sysbox-executor.prom"); !strings.Contains(out, "gitlab_sysbox_executor_jobs") {
+		t.Error(out)
+	}
+	out := run("exec bash -c 'systemctl start gitlab-sysbox-executor-exporter.service; for i in $(seq 50); do (: <>/dev/tcp/127.0.0.1/9253) 2>/dev/null && break; sleep 0.1; done" +
+		"; exec 3<>/dev/tcp/127.0.0.1/9253; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3; exec 3>&-" +
+		"; systemctl stop gitlab-sysbox-executor-exporter.service; systemctl show -p Result gitlab-sysbox-executor-exporter.service'")
+	if !strings.Contains(out, "gitlab_sysbox_executor_engine_up 1\n") || !strings.Contains(out, `gitlab_sysbox_executor_gc_runs_total{result="success"}`) || !strings.Contains(out, "Result=success") {
 		t.Error(out)
 	}
 	if found, err := harness.World.Engine.Volumes(t.Context(), ourLabel+"name="+job); err != nil || len(found) > 0 {

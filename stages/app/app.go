@@ -57,8 +57,8 @@ func (a *App) LoadForOperator(log io.Writer) error {
 		a.Log.SetFormatter(jsonLines())
 	}
 	if a.Config.LogFile == config.LogJournal && os.Getenv("JOURNAL_STREAM") != "" {
-		a.operator.log.SetOutput(io.Discard) // systemd writes standard error to the journal (systemd.exec(5))
-		a.operator.toJournal = false
+		a.operator.log.SetOutput(log) // which systemd writes to the journal (systemd.exec(5))
+		a.operator.toJournal, a.operator.copies = false, false
 	}
 	return nil
 }

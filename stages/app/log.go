@@ -35,7 +35,7 @@ const clear = "\x1b[0K"
 // (https://docs.gitlab.com/ci/jobs/job_logs/#custom-collapsible-sections). The name is unique in the job.
 func Section(log logrus.FieldLogger, name, header string) (end func()) {
 	mark := func(what, then string) {
-		log.WithField(raw, true).Infof("%ssection_%s:%d:%s\r%[1]s%s", clear, what, time.Now().Unix(), name, then)
+		log.WithField(raw, true).Infof("%ssection_%s:%d:%s\r%s%s", clear, what, time.Now().Unix(), name, clear, then)
 	}
 	mark("start", boldCyan+header+Reset)
 	return func() { mark("end", "") }

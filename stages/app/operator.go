@@ -32,10 +32,11 @@ type operator struct {
 	file      *logFile
 	identity  logrus.Fields
 	toJournal bool
+	copies    bool // whether it copies the other log
 }
 
 func newOperator(c *config.Config) *operator {
-	o := &operator{log: logrus.New(), file: &logFile{path: c.LogFile}}
+	o := &operator{log: logrus.New(), file: &logFile{path: c.LogFile}, copies: true}
 	o.log.SetOutput(o.file)
 	if level, err := logrus.ParseLevel(c.LogLevel); err == nil {
 		o.log.SetLevel(level)
@@ -65,7 +66,7 @@ func (o *operator) Levels() []logrus.Level { return logrus.AllLevels }
 
 // Fire copies an entry of the job's log. It never fails, because logrus would report that in the job's log.
 func (o *operator) Fire(e *logrus.Entry) error {
-	if e.Data[servicelog.Verbatim] == true || e.Data[raw] == true {
+	if !o.copies || e.Data[servicelog.Verbatim] == true || e.Data[raw] == true {
 		return nil // the job's own output, and what only a web page shows
 	}
 	if e.Level > logrus.WarnLevel && !o.log.IsLevelEnabled(logrus.DebugLevel) {
@@ -152,6 +153,7 @@ type logFile struct {
 	path string
 	file *os.File
 	err  error // the first
+	said bool  // err was reported
 }
 
 func (l *logFile) note(err error) {
@@ -200,9 +202,9 @@ func identity(i job.Identity) logrus.Fields {
 // WarnOfLostLines warns if lines of the operator's log could not be written. Only a command whose messages
 // the administrator sees calls it.
 func (a *App) WarnOfLostLines() {
-	if err := a.operator.file.err; err != nil {
-		a.operator.file.err = nil
-		a.Log.Warnf("The operator's log (log_file) could not be written: %v", err)
+	if f := a.operator.file; f.err != nil && !f.said {
+		f.said = true
+		a.Log.Warnf("The operator's log (log_file) could not be written: %v", f.err)
 	}
 }
 

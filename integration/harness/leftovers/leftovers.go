@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/harness/engine"
 )
 
@@ -166,6 +167,8 @@ func (s Scope) files(_ context.Context, found Snapshot) error {
 				return nil // not made yet, or gone meanwhile
 			case err != nil:
 				return err
+			case path == statedir.Dir(dir).Metrics():
+				return fs.SkipDir // counts outlive jobs
 			case !entry.IsDir():
 				found["file "+path] = true
 			}
