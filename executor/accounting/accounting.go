@@ -70,27 +70,25 @@ type Call struct {
 // longestStage limits the names of stages, in bytes: job authors choose some.
 const longestStage = 100
 
-// Begin records that a stage of a job begins. A prepare also continues the account of a job whose prepare
-// failed before. A cleanup of a job without an account records nothing: the job was counted before, or
-// has never begun. Ignored is true if the job may succeed although the stage fails.
+// Begin records that a stage of a job begins. Only prepare begins an account, or continues that of a job whose
+// prepare failed before. Another stage of a job without an account records nothing: the job was counted
+// before, or an older version of the program has prepared it. Ignored is true if the job may succeed although the stage fails.
 func (b *Book) Begin(i job.Identity, stage string, ignored bool) *Call {
 	c := &Call{book: b, began: time.Now()}
 	c.id = fmt.Sprintf("%d-%d", os.Getpid(), c.began.UnixNano())
 	path := b.path(running, i.Name())
-	flags := os.O_WRONLY | os.O_APPEND | os.O_CREATE
+	flags := os.O_WRONLY | os.O_APPEND
 	first := begin{ID: c.id, Stage: stage[:min(len(stage), longestStage)], At: c.began.UTC(), Ignored: ignored, Identity: i}
-	switch stage {
-	case StagePrepare:
-		first.Owner = owner.Current()
+	if stage == StagePrepare {
+		flags |= os.O_CREATE
+		first.Owner = owner.Parse(owner.Label()) // which the labels of the job's resources need, too
 		if err := os.Rename(b.path(retry, i.Name()), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			b.debug(err)
 		}
-	case StageCleanup:
-		flags &^= os.O_CREATE
 	}
 	var err error
 	if c.file, err = b.open(path, flags); err != nil {
-		if stage != StageCleanup || !errors.Is(err, fs.ErrNotExist) {
+		if stage == StagePrepare || !errors.Is(err, fs.ErrNotExist) {
 			b.debug(err)
 		}
 		c.file = nil

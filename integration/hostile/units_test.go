@@ -167,11 +167,16 @@ func TestHostileUnitsAreSandboxed(t *testing.T) {
 	if out := run("find /var/lib/gitlab-sysbox-executor -name '*" + job + "*'"); out != "" {
 		t.Errorf("left:\n%s", out)
 	}
+	// The job's account is closed by gc, too: its line is in the journal, with the job's number as a field.
+	run(`cd /var/lib/gitlab-sysbox-executor/metrics; echo '{"begin":{"id":"1-1","stage":"prepare","at":"2026-01-01T00:00:00Z","identity":{"project_id":1,"job_id":78}}}' >running/` + mounted)
 	if out := run("gitlab-sysbox-executor gc; find /var/lib/gitlab-sysbox-executor -name '*" + mounted + "*'; grep " + mounted + " /proc/mounts; true"); !regexp.MustCompile(`\b1 removed, \d+ kept, 0 left`).MatchString(out) || strings.Contains(out, "\n/var") || strings.Contains(out, "\ntmpfs") {
 		t.Errorf("left:\n%s", out)
 	}
 	if out := run("cat /var/lib/prometheus/node-exporter/gitlab-sysbox-executor.prom"); !strings.Contains(out, "gitlab_sysbox_executor_jobs") {
 		t.Error(out)
+	}
+	if out := run("journalctl --sync; journalctl --no-pager -o cat -t gitlab-sysbox-executor JOB_ID=78"); !strings.Contains(out, "Job ended. job_id=78 project_id=1 result=system_failure class=driver_killed failed_stage=prepare") {
+		t.Errorf("the operator's log: %s", out)
 	}
 	out := run("exec bash -c 'systemctl start gitlab-sysbox-executor-exporter.service; for i in $(seq 50); do (: <>/dev/tcp/127.0.0.1/9253) 2>/dev/null && break; sleep 0.1; done" +
 		"; exec 3<>/dev/tcp/127.0.0.1/9253; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3; exec 3>&-" +
