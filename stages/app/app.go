@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/imagepull"
 )
 
 // ExitError is an exit code other than the Runner's two. Its cause has already been logged.
@@ -21,11 +22,16 @@ type App struct {
 	ConfigPath string
 	Config     *config.Config
 	Log        *logrus.Logger
+	meter      imagepull.Meter // nil unless the log is a terminal
 }
 
 // Load reads the configuration and creates the logger, which writes to log. There is a
 // logger even if the configuration cannot be read.
 func (a *App) Load(log io.Writer) (err error) {
+	if t := terminalOf(log); t != nil {
+		b := &bar{to: log, width: t.width}
+		log, a.meter = b, b
+	}
 	a.Log = NewLog(log, "info")
 	if a.Config, err = config.Load(a.ConfigPath); err != nil {
 		return err
