@@ -1,6 +1,7 @@
 package config
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,10 @@ type Job struct {
 	InspectTimeout Duration `toml:"inspect_timeout"`
 	// Environment is a list of KEY=value; the values may be secret.
 	Environment []string `toml:"environment" secret:"true"`
+	// Emulate lists the architectures of [Architectures] whose programs jobs can run.
+	Emulate []string `toml:"emulate"`
+	// EmulatorDir is an absolute path: the host's folder with QEMU's static user-mode emulators.
+	EmulatorDir string `toml:"emulator_dir"`
 	// Overrides are the settings that a job may change with variables.
 	Overrides Overrides `toml:"overrides"`
 }
@@ -61,6 +66,8 @@ func defaultJob() Job {
 		SystemdTimeout:      Duration(2 * time.Minute),
 		InspectTimeout:      Duration(5 * time.Minute),
 		Environment:         []string{},
+		Emulate:             []string{},
+		EmulatorDir:         "/usr/bin",
 	}
 }
 
@@ -103,7 +110,28 @@ func (j *Job) check(k *checker) {
 	k.positive("job.systemd_timeout", j.SystemdTimeout, "2m")
 	k.positive("job.inspect_timeout", j.InspectTimeout, "5m")
 	k.environment("job.environment", j.Environment)
+	for n, name := range j.Emulate {
+		k.oneOf("job.emulate", name, Architectures)
+		if slices.Contains(j.Emulate[:n], name) {
+			k.bad("job.emulate", "%q is there twice", name)
+		}
+		if slices.Contains(native(runtime.GOARCH), name) {
+			k.bad("job.emulate", "this machine runs programs for %s itself; take it out of the list", name)
+		}
+	}
+	k.absolute("job.emulator_dir", j.EmulatorDir, "/usr/bin")
 	j.Overrides.check(k)
+}
+
+// Architectures are those that job.emulate can name: Go's names, which the platforms of images have, too.
+var Architectures = []string{"386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"}
+
+// native are the architectures whose programs a machine runs itself. Not every arm64 processor runs those for arm.
+func native(machine string) []string {
+	if machine == "amd64" {
+		return []string{"amd64", "386"}
+	}
+	return []string{machine}
 }
 
 // pullPolicies are GitLab's: https://docs.gitlab.com/ci/yaml/#imagepull_policy.

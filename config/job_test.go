@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -95,4 +97,25 @@ func TestAllowedUsers(t *testing.T) {
 	wantErrors(t, "[job]\nuser = \"1000\"\nallowed_users = [\"www-data\", \"\"]",
 		`c.toml:3: job.allowed_users: "" is not a user; write for example "1000:1000"`,
 		`c.toml:3: job.allowed_users: job.user "1000" is not in the list, and every job runs as it; add it`)
+}
+
+func TestEmulate(t *testing.T) {
+	foreign := "arm64"
+	if runtime.GOARCH == foreign {
+		foreign = "amd64"
+	}
+	wantErrors(t, "[job]\nemulate = [\""+foreign+"\", \"riscv64\"]\nemulator_dir = \"/opt/qemu\"")
+	wantErrors(t, "[job]\nemulate = [\""+runtime.GOARCH+"\", \"riscv64\", \"riscv64\"]\nemulator_dir = \"qemu\"",
+		`c.toml:2: job.emulate: "riscv64" is there twice`,
+		`c.toml:2: job.emulate: this machine runs programs for `+runtime.GOARCH+` itself; take it out of the list`,
+		`c.toml:3: job.emulator_dir: "qemu" is not an absolute path; write for example "/usr/bin"`)
+}
+
+func TestNative(t *testing.T) {
+	if got := native("amd64"); !slices.Contains(got, "386") || !slices.Contains(got, "amd64") {
+		t.Error(got)
+	}
+	if got := native("arm64"); slices.Contains(got, "arm") {
+		t.Error(got)
+	}
 }

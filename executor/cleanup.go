@@ -18,6 +18,11 @@ func (x *Executor) Cleanup(ctx context.Context, i job.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
 	defer cancel()
 	left, err := x.Removal().Clear(ctx, i.Name(), nil)
+	return x.cleared(ctx, i, left, err)
+}
+
+// cleared ends the removal of a job.
+func (x *Executor) cleared(ctx context.Context, i job.Identity, left []journal.Resource, err error) error {
 	for _, r := range left { // administrators read the Runner's log
 		observe.Left(ctx, string(r.Kind))
 		x.Log.Warnf("Left on this machine: %s %s: %s.", r.Kind, r.Name, r.Left)

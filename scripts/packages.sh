@@ -36,6 +36,10 @@ want mkfs.xfs xfsprogs
 want mkfs.ext4 e2fsprogs
 want gpgv gpgv
 want git git
+# Debian 13 has the static emulators in qemu-user.
+emulators=qemu-user-static
+if ((${debian%%.*} >= 13)); then emulators=qemu-user; fi
+[[ -e /usr/bin/qemu-aarch64-static || -e /usr/bin/qemu-aarch64 ]] || missing+=("$emulators")
 want curl curl
 want ps procps
 want flock util-linux

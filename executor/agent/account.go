@@ -48,10 +48,15 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// start runs a program as a in dir. It enters dir as root, as a runtime does, because a may
+// start is startWith in a session of its own, without a terminal.
+func (a account) start(path string, argv []string, dir string, env []string, files []uintptr) (int, error) {
+	return a.startWith(a.attributes(), path, argv, dir, env, files)
+}
+
+// startWith runs a program as a in dir. It enters dir as root, as a runtime does, because a may
 // lack the permission. It gives pipes among files to a, as a runtime does: otherwise the
 // program could not open /dev/stdout (runc, fixStdioPermissions).
-func (a account) start(path string, argv []string, dir string, env []string, files []uintptr) (int, error) {
+func (a account) startWith(attr *syscall.SysProcAttr, path string, argv []string, dir string, env []string, files []uintptr) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
@@ -65,7 +70,7 @@ func (a account) start(path string, argv []string, dir string, env []string, fil
 			_ = unix.Fchown(int(fd), a.UID, -1) // on failure the owner is unchanged
 		}
 	}
-	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: env, Files: files, Sys: a.attributes()})
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: env, Files: files, Sys: attr})
 	if err != nil {
 		return 0, fmt.Errorf("starting %s in %s: %w", path, dir, err)
 	}

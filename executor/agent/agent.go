@@ -85,6 +85,9 @@ type InspectRequest struct {
 	Mounts []Mount `json:"mounts,omitempty"`
 	// Tools asks to adapt the settings of container tools to the result of the inspection.
 	Tools *Tools `json:"tools,omitempty"`
+	// Emulate lists architectures (package emulator) whose programs the kernel is to run with the emulators in
+	// EmulatorsDir. The response says whether it does.
+	Emulate []string `json:"emulate,omitempty"`
 }
 
 // LookRequest is the request of prepare to a service's container, whose first process is the
@@ -92,6 +95,7 @@ type InspectRequest struct {
 type LookRequest struct {
 	SystemdTimeout time.Duration `json:"systemd_timeout,omitempty"` // as in InspectRequest
 	Mounts         []Mount       `json:"mounts,omitempty"`
+	Emulate        []string      `json:"emulate,omitempty"` // as in InspectRequest
 }
 
 // LookResponse is the response to a LookRequest.
@@ -100,6 +104,7 @@ type LookResponse struct {
 	SystemdFault string       `json:"systemd_fault,omitempty"` // why systemd has not booted
 	Systemd      *Systemd     `json:"systemd,omitempty"`
 	MountFaults  []MountFault `json:"mount_faults,omitempty"`
+	EmulateFault string       `json:"emulate_fault,omitempty"` // as in InspectResponse
 }
 
 // EntrypointState is the result of the image's entrypoint.
@@ -131,6 +136,8 @@ type InspectResponse struct {
 	EntrypointFault string `json:"entrypoint_fault,omitempty"`
 	// OverlayFault is why native overlay does not work; empty if it does.
 	OverlayFault string `json:"overlay_fault,omitempty"`
+	// EmulateFault is why programs for other architectures do not run; empty if they do or nobody asked.
+	EmulateFault string `json:"emulate_fault,omitempty"`
 	// VolumeUsed is the used space of the storage volume's file system, in bytes.
 	VolumeUsed  int64         `json:"volume_used"`
 	Systemd     *Systemd      `json:"systemd,omitempty"`

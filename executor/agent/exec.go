@@ -24,28 +24,35 @@ const scriptFD = 62
 // process and writes the Outcome to standard error.
 func Exec() int {
 	in := bufio.NewReader(os.Stdin)
-	request, err := readRequest(in)
+	var request ExecRequest
+	err := readRequest(in, &request)
+	return report(request.Nonce, err, func() (Outcome, error) { return request.run(in) })
+}
+
+// readRequest reads the line of JSON that precedes everything else.
+func readRequest(in *bufio.Reader, request any) error {
+	line, err := in.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, request)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the request: %w", err)
+	}
+	return nil
+}
+
+// report runs something unless err is set, and writes its outcome to standard error. It returns the exit code.
+func report(nonce string, err error, run func() (Outcome, error)) int {
 	var o Outcome
 	if err == nil {
-		o, err = request.run(in)
+		o, err = run()
 	}
 	if err != nil {
 		o = Outcome{Error: err.Error(), Code: 126}
 	}
-	o.Nonce = request.Nonce
+	o.Nonce = nonce
 	_ = json.NewEncoder(os.Stderr).Encode(o)
 	return o.Code
-}
-
-func readRequest(in *bufio.Reader) (o ExecRequest, err error) {
-	line, err := in.ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &o)
-	}
-	if err != nil {
-		return o, fmt.Errorf("reading the request: %w", err)
-	}
-	return o, nil
 }
 
 // run runs the script that follows in the agent's input.
@@ -64,7 +71,7 @@ func (o ExecRequest) run(in *bufio.Reader) (Outcome, error) {
 	if _, err := io.CopyN(script, in, int64(o.Length)); err != nil {
 		return Outcome{}, fmt.Errorf("reading the script: %w", err)
 	}
-	a, env, err := o.identity()
+	a, env, err := identity(o.Init, o.User)
 	if err != nil {
 		return Outcome{Error: err.Error(), JobFault: true, Code: 126}, nil
 	}
@@ -91,10 +98,10 @@ func (o ExecRequest) run(in *bufio.Reader) (Outcome, error) {
 	return out, nil
 }
 
-// identity returns the account and environment of the script: those that the entrypoint
-// passed on, otherwise the container's own.
-func (o ExecRequest) identity() (account, []string, error) {
-	if o.Init {
+// identity returns the account and environment of the job's processes: those that the entrypoint
+// passed on, otherwise the container's own. Init means that the agent is the first process.
+func identity(init bool, user string) (account, []string, error) {
+	if init {
 		h, err := askHandover(0)
 		if err != nil {
 			return account{}, nil, err
@@ -103,7 +110,7 @@ func (o ExecRequest) identity() (account, []string, error) {
 			return *h.Account, h.Env, nil
 		}
 	}
-	a, err := lookup(o.User)
+	a, err := lookup(user)
 	return a, os.Environ(), err
 }
 

@@ -31,6 +31,7 @@ func (o InspectRequest) report() InspectResponse {
 		return InspectResponse{Error: err.Error(), JobFault: true}
 	}
 	r := InspectResponse{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone, Systemd: booted}
+	r.EmulateFault = emulateFault(o.Emulate) // systemd may have removed registrations while it booted
 	if r.Shell == "" {
 		return r
 	}

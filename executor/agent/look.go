@@ -18,6 +18,7 @@ func (o LookRequest) report() (r LookResponse) {
 			r.Systemd = &s
 		}
 	}
+	r.EmulateFault = emulateFault(o.Emulate)
 	// systemd may mount over requested mounts while it boots, so this comes after it.
 	var err error
 	if r.MountFaults, err = checkMounts(o.Mounts); err != nil {

@@ -17,6 +17,9 @@ func Main(args []string) int {
 	if len(args) == 1 && args[0] == "exec" {
 		return Exec()
 	}
+	if len(args) == 1 && args[0] == "enter" {
+		return Enter()
+	}
 	if err := run(args); err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		if errors.Is(err, errKilled) {
@@ -41,6 +44,8 @@ func run(args []string) error {
 			return fmt.Errorf("shift: %w", err)
 		}
 		return Shift(args[0], uint32(user))
+	case name == "unpack" && len(args) == 1:
+		return Unpack(os.Stdin, args[0])
 	case len(args) > 0:
 	case name == "ready":
 		return Ready()
@@ -57,5 +62,5 @@ func run(args []string) error {
 	case name == "tidy":
 		return Tidy(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, inspect, look, versions, unmount, shift DIR USER, await and tidy", name, len(args))
+	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, await and tidy", name, len(args))
 }

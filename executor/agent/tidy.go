@@ -125,7 +125,7 @@ type storeUser struct {
 
 // users are root and the job's user, if they have a store.
 func (o TidyRequest) users() ([]storeUser, error) {
-	a, env, err := ExecRequest{User: o.User, Init: o.Init}.identity()
+	a, env, err := identity(o.Init, o.User)
 	if err != nil {
 		return nil, err
 	}

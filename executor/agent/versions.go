@@ -33,7 +33,7 @@ func Versions(in io.Reader, out io.Writer) error {
 
 // report runs all tools at the same time. It leaves out those that do not answer.
 func (o VersionsRequest) report() VersionsResponse {
-	a, env, err := ExecRequest{User: o.User, Init: o.Init}.identity()
+	a, env, err := identity(o.Init, o.User)
 	if err != nil {
 		return VersionsResponse{Error: err.Error()}
 	}

@@ -50,7 +50,7 @@ func checkInspectResponse(o agent.InspectRequest, r *agent.InspectResponse) erro
 		return fmt.Errorf("user %d:%d", r.UID, r.GID)
 	}
 	r.EntrypointCode = between(0, r.EntrypointCode, 255)
-	r.EntrypointFault, r.OverlayFault = fault.Brief(r.EntrypointFault), fault.Brief(r.OverlayFault)
+	r.EntrypointFault, r.OverlayFault, r.EmulateFault = fault.Brief(r.EntrypointFault), fault.Brief(r.OverlayFault), fault.Brief(r.EmulateFault)
 	r.VolumeUsed = between(0, r.VolumeUsed, mostBytes)
 	r.Limits = sysbox.Limits{NoFile: min(r.Limits.NoFile, mostFiles), NProc: min(r.Limits.NProc, mostPID)}
 	r.MountFaults = mountFaults(o.Mounts, r.MountFaults)
@@ -63,7 +63,7 @@ func checkLookResponse(o agent.LookRequest, r *agent.LookResponse) {
 		*r = agent.LookResponse{Error: fault.Brief(r.Error)}
 		return
 	}
-	r.SystemdFault = fault.Brief(r.SystemdFault)
+	r.SystemdFault, r.EmulateFault = fault.Brief(r.SystemdFault), fault.Brief(r.EmulateFault)
 	r.MountFaults = mountFaults(o.Mounts, r.MountFaults)
 	r.Systemd = checkSystemd(r.Systemd, o.SystemdTimeout)
 }

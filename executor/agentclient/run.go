@@ -84,15 +84,20 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	}
 	o := *control.outcome
 	checkOutcome(s.Request, &o)
+	return o, failure(s.Stage, o)
+}
+
+// failure is the error that an outcome is; nil if it is none.
+func failure(stage string, o agent.Outcome) error {
 	switch {
 	case o.Error != "" && o.JobFault:
-		return o, fault.Jobf("%s: %s", s.Stage, o.Error)
+		return fault.Jobf("%s: %s", stage, o.Error)
 	case o.Error != "":
-		return o, fmt.Errorf("%s: %s", s.Stage, o.Error)
+		return fmt.Errorf("%s: %s", stage, o.Error)
 	case o.Code != 0 || o.Stopped:
-		return o, &ScriptError{Stage: s.Stage, Code: o.Code, Signal: o.Signal, Stopped: o.Stopped}
+		return &ScriptError{Stage: stage, Code: o.Code, Signal: o.Signal, Stopped: o.Stopped}
 	}
-	return o, nil
+	return nil
 }
 
 // lost returns the error of a script for which the agent reported no outcome.

@@ -95,7 +95,7 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Ins
 		Setup: s.setup, Init: true, EntrypointTimeout: m.EntrypointTimeout, Mounts: wantedMounts(s.asked),
 		Timeout: m.InspectTimeout * 3 / 4, // leaves time to report a timeout
 		Volume:  storage.Mountpoint, ProbeOverlay: m.Volume.Overlay,
-		Tools: &agent.Tools{Settings: s.storage, Stores: m.generation.Stores()},
+		Tools: &agent.Tools{Settings: s.storage, Stores: m.generation.Stores()}, Emulate: m.Emulate,
 	}
 	if m.Folders.Temp != "" {
 		request.ClearIn, request.Clear = m.Folders.Builds, strings.TrimPrefix(m.Folders.Temp, m.Folders.Builds+"/")
@@ -109,6 +109,7 @@ func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.Ins
 			return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
 		}
 		b.reportEntrypoint(ctx, s.id, m.EntrypointTimeout, r)
+		b.reportEmulators(m.Emulate, r.EmulateFault)
 	}
 	return r, b.examine(examination{container: JobContainer, image: m.Image.Reference, systemd: m.SystemdTimeout}, r, err)
 }
@@ -157,7 +158,7 @@ const endTime = 2 * time.Second
 
 func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
 	e := examination{container: "the container of service " + s.Image, image: s.Image, service: s.Image, systemd: m.SystemdTimeout}
-	request := agent.LookRequest{Mounts: wantedMounts(s.asked)}
+	request := agent.LookRequest{Mounts: wantedMounts(s.asked), Emulate: m.Emulate}
 	if systemdRuns(s.asked) {
 		request.SystemdTimeout = m.SystemdTimeout
 	}
@@ -167,6 +168,9 @@ func (b *Backend) examineService(ctx context.Context, m *made, s runningService)
 	}
 	if r.SystemdFault != "" {
 		b.Log.Warnf("Service %s: %s; the job goes on.", s.Image, r.SystemdFault)
+	}
+	if r.EmulateFault != "" { // the job's own container has reported it
+		b.Log.Debugf("Service %s: programs for other architectures do not run: %s.", s.Image, r.EmulateFault)
 	}
 	return b.examine(e, agent.InspectResponse{Error: r.Error, Systemd: r.Systemd, MountFaults: r.MountFaults}, err)
 }

@@ -52,6 +52,9 @@ func (b *Backend) makeFolder(p job.Plan) (err error) {
 	if err := shared.WriteFile(runcFile, runcText, 0o755); err != nil {
 		return err
 	}
+	if err := addEmulators(shared, p); err != nil {
+		return err
+	}
 	if p.Helper.Tool == "" {
 		return nil
 	}

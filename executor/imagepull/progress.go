@@ -33,6 +33,7 @@ type layer struct {
 // them at a time, and the sizes of the others are not known yet.
 type reporter struct {
 	log    logrus.FieldLogger
+	meter  Meter // nil for lines in the log
 	name   string
 	layers map[string]*layer
 
@@ -102,9 +103,16 @@ func (t *reporter) sums() (here, size, unpacked int64, unknown int, complete boo
 	return here, size, unpacked, unknown, complete
 }
 
-// line logs the progress if a line is due.
+// line logs the progress if a line is due, or shows it.
 func (t *reporter) line() {
 	here, size, unpacked, unknown, complete := t.sums()
+	if t.meter != nil && size > 0 {
+		if complete {
+			here = unpacked
+		}
+		t.meter.Show(t.name, complete, here, size)
+		return
+	}
 	since := time.Since(t.last)
 	if size == 0 || since < reportPause {
 		return

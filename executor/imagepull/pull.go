@@ -28,9 +28,17 @@ type Store interface {
 // read them with each list of the engine's containers.
 const mostLength = 2 << 20
 
+// Meter shows the progress of pulls to a person, in place of lines in the log.
+type Meter interface {
+	// Show shows that done of total bytes of an image are downloaded or, if unpacking is true, unpacked.
+	Show(image string, unpacking bool, done, total int64)
+	// Hide ends the progress of an image.
+	Hide(image string)
+}
+
 // All gets several images in parallel, in the order of the requests. Equal requests are done
 // once. The first failure stops the others, and its error is returned.
-func All(ctx context.Context, store Store, requests []image.Request, log logrus.FieldLogger) ([]engine.Image, error) {
+func All(ctx context.Context, store Store, requests []image.Request, log logrus.FieldLogger, meter Meter) ([]engine.Image, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	images := make([]engine.Image, len(requests))
@@ -44,7 +52,7 @@ func All(ctx context.Context, store Store, requests []image.Request, log logrus.
 		}
 		wg.Go(func() {
 			var err error
-			if images[n], err = Get(ctx, store, r, log); err != nil {
+			if images[n], err = Get(ctx, store, r, log, meter); err != nil {
 				cancel(err)
 			}
 		})
@@ -65,9 +73,10 @@ func All(ctx context.Context, store Store, requests []image.Request, log logrus.
 }
 
 // Get makes sure that the engine has the image. The job is at fault if another attempt would
-// fail in the same way: the image does not exist, or there is no access to it.
-func Get(ctx context.Context, store Store, r image.Request, log logrus.FieldLogger) (engine.Image, error) {
-	g := getter{Request: r, store: store, name: image.ForEngine(r.Reference), log: log}
+// fail in the same way: the image does not exist, or there is no access to it. Without a meter the log has
+// the progress.
+func Get(ctx context.Context, store Store, r image.Request, log logrus.FieldLogger, meter Meter) (engine.Image, error) {
+	g := getter{Request: r, store: store, name: image.ForEngine(r.Reference), log: log, meter: meter}
 	if image.IsID(r.Reference) {
 		return g.local(ctx, image.Never)
 	}
@@ -132,6 +141,7 @@ type getter struct {
 	store Store
 	name  string // the name for requests to the engine
 	log   logrus.FieldLogger
+	meter Meter // may be nil
 }
 
 // inspect looks up the local image.

@@ -179,7 +179,7 @@ func TestGet(t *testing.T) {
 				}
 				var log bytes.Buffer
 				began := time.Now()
-				_, err := Get(t.Context(), s, r, logTo(&log))
+				_, err := Get(t.Context(), s, r, logTo(&log), nil)
 				if text := fmt.Sprint(err); tt.err == "" && err != nil || tt.err != "" && text != tt.err {
 					t.Errorf("error %s\nwant %s", text, tt.err)
 				}
@@ -209,7 +209,7 @@ func TestNamesAreNoIDs(t *testing.T) {
 	for _, name := range []string{"cafe", "c", number[:63], "cafe:latest"} {
 		for _, policy := range []image.Policy{image.Never, image.IfNotPresent} {
 			s := &store{here: map[string]engine.Image{"registry.example/private:1": private}, pulls: []error{errAbsent}}
-			img, err := Get(t.Context(), s, image.Request{Reference: name, Policies: []image.Policy{policy}}, logTo(new(bytes.Buffer)))
+			img, err := Get(t.Context(), s, image.Request{Reference: name, Policies: []image.Policy{policy}}, logTo(new(bytes.Buffer)), nil)
 			if err == nil || fault.ClassOf(err) != fault.Job {
 				t.Errorf("%s by %s: %v, %v", name, policy, img, err)
 			}
@@ -217,7 +217,7 @@ func TestNamesAreNoIDs(t *testing.T) {
 	}
 	// The complete ID selects it.
 	s := &store{here: map[string]engine.Image{"registry.example/private:1": private}}
-	if img, err := Get(t.Context(), s, image.Request{Reference: number}, logTo(new(bytes.Buffer))); err != nil || img.ID != private.ID {
+	if img, err := Get(t.Context(), s, image.Request{Reference: number}, logTo(new(bytes.Buffer)), nil); err != nil || img.ID != private.ID {
 		t.Errorf("%v, %v", img, err)
 	}
 }
@@ -228,7 +228,7 @@ func TestGetEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		s := &store{here: map[string]engine.Image{}, took: time.Hour}
 		var log bytes.Buffer
-		_, err := Get(ctx, s, image.Request{Reference: "x", Policies: []image.Policy{image.Always, image.IfNotPresent}}, logTo(&log))
+		_, err := Get(ctx, s, image.Request{Reference: "x", Policies: []image.Policy{image.Always, image.IfNotPresent}}, logTo(&log), nil)
 		if !errors.Is(err, context.DeadlineExceeded) || len(s.pulled) != 1 || strings.Contains(log.String(), "WARNING") {
 			t.Errorf("%v after %d pulls:\n%s", err, len(s.pulled), log.String())
 		}
@@ -243,7 +243,7 @@ func TestAll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &store{here: map[string]engine.Image{}, took: time.Minute}
 			began := time.Now()
-			images, err := All(t.Context(), s, []image.Request{request("a"), request("b"), request("a")}, logTo(new(bytes.Buffer)))
+			images, err := All(t.Context(), s, []image.Request{request("a"), request("b"), request("a")}, logTo(new(bytes.Buffer)), nil)
 			if err != nil || len(images) != 3 || images[2].ID == "" || images[2].Digests[1] != "a@sha256:2" {
 				t.Errorf("%v %v", images, err)
 			}
@@ -257,7 +257,7 @@ func TestAll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &store{here: map[string]engine.Image{}, took: time.Hour}
 			began := time.Now()
-			_, err := All(t.Context(), s, []image.Request{request("a"), {Reference: "b", Policies: []image.Policy{image.Never}}}, logTo(new(bytes.Buffer)))
+			_, err := All(t.Context(), s, []image.Request{request("a"), {Reference: "b", Policies: []image.Policy{image.Never}}}, logTo(new(bytes.Buffer)), nil)
 			if fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), `"b"`) || time.Since(began) > time.Second {
 				t.Errorf("%v after %s", err, time.Since(began))
 			}

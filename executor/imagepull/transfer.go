@@ -36,6 +36,9 @@ func (g getter) pull(ctx context.Context) (engine.Image, error) {
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		tries++
 		t := newReporter(g.log, g.Reference)
+		if t.meter = g.meter; t.meter != nil {
+			defer t.meter.Hide(g.Reference)
+		}
 		err := g.store.Pull(ctx, g.name, g.Platform, found.Credentials, t.report)
 		if err != nil {
 			return struct{}{}, g.classify(ctx, err, found.Source)

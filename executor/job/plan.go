@@ -33,6 +33,10 @@ type Plan struct {
 	Network   config.Network
 	Storage   storage.Settings
 	Volume    Volume
+	// Emulate lists other architectures whose programs the job can run; EmulatorDir is the folder of the emulators on
+	// this machine.
+	Emulate     []string
+	EmulatorDir string
 	// SharedImages gives the job access to the shared images.
 	SharedImages bool
 	Folders      Folders

@@ -68,6 +68,8 @@ type Content struct {
 	Engine string `json:"engine,omitempty"`
 	// Owner is the owner process of the job.
 	Owner owner.Process `json:"owner"`
+	// Kept is set if the job's resources stay after the job, for a person to look at.
+	Kept *Kept `json:"kept,omitempty"`
 	// Ended is true if the job is over and its cleanup has begun.
 	Ended bool `json:"ended,omitempty"`
 	// Facts are what later stages need to know from prepare; defined by the executor.
@@ -263,7 +265,7 @@ func (j *Journal) Begin(identity any, by owner.Process, engine string, intended 
 		return fmt.Errorf("journal: %w", err)
 	}
 	return j.change(func(f *Content) {
-		f.Identity, f.Owner, f.Engine, f.Started, f.Ended = text, by, engine, time.Now().UTC(), false
+		f.Identity, f.Owner, f.Engine, f.Started, f.Kept, f.Ended = text, by, engine, time.Now().UTC(), nil, false
 		f.intend(intended)
 	})
 }
@@ -365,36 +367,4 @@ func (f *Content) intend(resources []Resource) {
 			f.Resources = append(f.Resources, r)
 		}
 	}
-}
-
-// Flush writes changes that have not reached the disk yet.
-func (j *Journal) Flush() error { return j.change(func(*Content) {}) }
-
-// change makes a change and writes the file, unless the text is the same: each write costs a
-// flush. Changes that are made during a write are written together by the next one.
-func (j *Journal) change(edit func(*Content)) error {
-	j.mu.Lock()
-	edit(&j.file)
-	j.mu.Unlock()
-	j.disk.Lock()
-	defer j.disk.Unlock()
-	if j.unread != nil {
-		return j.unread
-	}
-	j.mu.Lock()
-	text, err := json.MarshalIndent(j.file, "", "  ")
-	j.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if bytes.Equal(text, j.written) {
-		return nil
-	}
-	testHook()
-	if err := replace(j.path, append(text, '\n')); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	j.written = text
-	testHook()
-	return nil
 }

@@ -1,7 +1,10 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -46,4 +49,36 @@ func flush(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// Flush writes changes that have not reached the disk yet.
+func (j *Journal) Flush() error { return j.change(func(*Content) {}) }
+
+// change makes a change and writes the file, unless the text is the same: each write costs a
+// flush. Changes that are made during a write are written together by the next one.
+func (j *Journal) change(edit func(*Content)) error {
+	j.mu.Lock()
+	edit(&j.file)
+	j.mu.Unlock()
+	j.disk.Lock()
+	defer j.disk.Unlock()
+	if j.unread != nil {
+		return j.unread
+	}
+	j.mu.Lock()
+	text, err := json.MarshalIndent(j.file, "", "  ")
+	j.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if bytes.Equal(text, j.written) {
+		return nil
+	}
+	testHook()
+	if err := replace(j.path, append(text, '\n')); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.written = text
+	testHook()
+	return nil
 }

@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -41,6 +43,7 @@ const (
 	Preparing Phase = "prepare"
 	Running   Phase = "stage"   // a stage runs
 	Waiting   Phase = "waiting" // between two stages
+	Kept      Phase = "kept"    // the job is over, and a person keeps it for a time
 	Cleaning  Phase = "cleanup" // the job is over, and its cleanup has begun
 	Orphaned  Phase = "orphan"  // its owner process has ended; gc removes the job
 )
@@ -56,6 +59,8 @@ type JobState struct {
 	// unknown.
 	Since   time.Time `json:"since"`
 	Started time.Time `json:"started"`
+	// KeptUntil is the end of the phase Kept; zero in other phases.
+	KeptUntil time.Time `json:"kept_until,omitzero"`
 	// Driver is the owner process of the job, with its state: "yes", "no", or "unknown" if it
 	// cannot be seen from here.
 	Driver      owner.Process `json:"driver"`
@@ -104,6 +109,26 @@ func (r *Reader) Jobs(ctx context.Context) ([]JobState, error) {
 	return all, engineErr
 }
 
+// Find returns the state of the job with this number, as ps prints it, or with this name.
+func (r *Reader) Find(ctx context.Context, wanted string) (JobState, error) {
+	all, err := r.Jobs(ctx)
+	if err != nil && len(all) == 0 {
+		return JobState{}, err
+	}
+	found := slices.DeleteFunc(all, func(s JobState) bool { return s.Name != wanted && strconv.FormatInt(s.JobID, 10) != wanted })
+	switch len(found) {
+	case 0:
+		return JobState{}, errors.Join(fmt.Errorf("this machine has no job %.100q: `gitlab-sysbox-executor ps` lists the jobs", wanted), err)
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, s := range found {
+		names = append(names, s.Name)
+	}
+	return JobState{}, fmt.Errorf("several GitLab instances have a job %s on this machine: name one of %s", wanted, strings.Join(names, ", "))
+}
+
 // jobState collects the state of one job; false if the job was just removed.
 func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool) {
 	s := JobState{Name: name, DriverLives: "unknown"}
@@ -146,6 +171,9 @@ func (r *Reader) jobState(name string, found []removal.Resource) (JobState, bool
 		if s.Phase != Running { // otherwise a cleanup has begun
 			s.Phase = Orphaned
 		}
+	}
+	if left := content.Kept.Left(); left > 0 && !content.Ended {
+		s.Phase, s.KeptUntil = Kept, time.Now().Add(left).Truncate(time.Second)
 	}
 	s.Storage = r.storageState(name)
 	return s, true

@@ -44,7 +44,9 @@ type Store struct {
 	// Keep is how long an image is kept after its last use; there is no limit if it is not
 	// positive.
 	Keep time.Duration
-	Log  logrus.FieldLogger
+	// Meter shows the progress of pulls; nil for lines in the log.
+	Meter imagepull.Meter
+	Log   logrus.FieldLogger
 }
 
 // Image is an image that a job pulled.
@@ -84,7 +86,7 @@ const tries = 3
 // is called. From then on, containers have to keep them.
 func (s *Store) All(ctx context.Context, requests []image.Request) (images []engine.Image, release func(), err error) {
 	for range tries {
-		if images, err = imagepull.All(ctx, recorder{Store: s.Engine, pulled: s}, requests, s.Log); err != nil {
+		if images, err = imagepull.All(ctx, recorder{Store: s.Engine, pulled: s}, requests, s.Log, s.Meter); err != nil {
 			return nil, nil, err
 		}
 		var there bool

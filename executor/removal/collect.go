@@ -144,6 +144,10 @@ func (e *Engine) collect(ctx context.Context, name string, found []Resource, o O
 		}
 		found = all[name]
 	}
+	if left := e.keptFor(name); left > 0 {
+		c.Reason = fmt.Sprintf("it is kept for another %s (try --keep)", left.Round(time.Second))
+		return c
+	}
 	var alive bool
 	if alive, c.Reason = e.lives(name, found, o.OlderThan); alive {
 		return c

@@ -177,7 +177,7 @@ const rebuildAfter = 7 * 24 * time.Hour
 // fill makes the next generation and makes it the current one. If nothing has changed, the current one
 // stays. It also stays after an error, except for images that c.Keep allows to fail.
 func (f *Filler) fill(ctx context.Context, how Fill, c Change, current shared.Generation, want []string) (err error) {
-	img, err := imagepull.Get(ctx, f.Engine, how.Image, f.Log)
+	img, err := imagepull.Get(ctx, f.Engine, how.Image, f.Log, nil)
 	if err != nil {
 		return fault.Systemf("images.tool_image: %w", err)
 	}

@@ -1,4 +1,4 @@
-// Package admin has the administrator's commands: gc, ps, metrics and images. They print the
+// Package admin has the commands for jobs on this machine: gc, ps, enter, remove, metrics and images. They print the
 // executor's results.
 package admin
 
@@ -19,7 +19,7 @@ import (
 
 // Commands returns all commands of this package.
 func Commands(a *app.App) []*cobra.Command {
-	return []*cobra.Command{gcCommand(a), psCommand(a), metricsCommand(a), imagesCommand(a)}
+	return []*cobra.Command{gcCommand(a), psCommand(a), enterCommand(a), removeCommand(a), metricsCommand(a), imagesCommand(a)}
 }
 
 // gcCommand removes resources that belong to no running job.

@@ -145,7 +145,7 @@ func of[N int | int64](value N, labels ...string) sample { return sample{float64
 func families(h overview.HostState, o metricsOptions) gauges {
 	var g gauges
 	g.add("engine_up", engineUpHelp, of(1))
-	phases := map[overview.Phase]int{overview.Preparing: 0, overview.Running: 0, overview.Waiting: 0, overview.Cleaning: 0, overview.Orphaned: 0}
+	phases := map[overview.Phase]int{overview.Preparing: 0, overview.Running: 0, overview.Waiting: 0, overview.Kept: 0, overview.Cleaning: 0, overview.Orphaned: 0}
 	var used, limit, left int64
 	var fullest float64
 	for _, j := range h.Jobs {

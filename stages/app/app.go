@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
+	"gitlab-sysbox-executor/executor/imagepull"
 )
 
 // ExitError is an exit code other than the Runner's two. Its cause has already been logged.
@@ -25,13 +26,18 @@ type App struct {
 	LogFormat  string // overrides the configuration's unless empty
 	Config     *config.Config
 	Log        *logrus.Logger
-	operator   *operator // nil before Load
+	operator   *operator       // nil before Load
+	meter      imagepull.Meter // nil unless the log is a terminal
 }
 
 // Load reads the configuration and creates the loggers. Log gets the messages for the command's user, who
 // is the job's author if the command is a stage. There is a logger even if the configuration cannot be
 // read.
 func (a *App) Load(log io.Writer) (err error) {
+	if t := terminalOf(log); t != nil {
+		b := &bar{to: log, width: t.width}
+		log, a.meter = b, b
+	}
 	a.Log = NewLog(log, "info")
 	if a.Config, err = config.Load(a.ConfigPath); err != nil {
 		return err

@@ -51,7 +51,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	c, dir := a.Config, statedir.Dir(a.Config.StateDir)
 	local := strings.HasPrefix(e.Host(), "unix://")
 	k := &kept.Store{State: dir, Engine: e, Local: local, Disks: kept.Disks{State: dir, Folder: c.VolumeFolder()}, Limits: limits(c), Log: a.Log}
-	images := &pulled.Store{State: dir, Engine: e, Keep: time.Duration(c.GC.KeepImages), Log: a.Log}
+	images := &pulled.Store{State: dir, Engine: e, Keep: time.Duration(c.GC.KeepImages), Meter: a.meter, Log: a.Log}
 	s := &shared.Store{State: dir, Engine: e, Host: e.Host(), Kept: k, Log: a.Log}
 	r := &room.Keeper{State: dir, Engine: e, Local: local, Pulled: images, Kept: k, MinFree: int64(c.Storage.MinFree), Log: a.Log}
 	backend := &docker.Backend{Engine: e, Dir: dir, Kept: k, Pulled: images, Shared: s, Room: r, ServiceGrace: time.Duration(c.Services.StopGrace), Log: a.Log}

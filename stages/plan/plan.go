@@ -49,6 +49,8 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Pla
 		Volume:            Volume(cfg),
 		Folders:           kept,
 		SharedImages:      cfg.Images.Offer,
+		Emulate:           cfg.Job.Emulate,
+		EmulatorDir:       cfg.Job.EmulatorDir,
 		EntrypointTimeout: time.Duration(cfg.Job.EntrypointTimeout),
 		ServiceLogs:       ServiceLogs(c, cfg),
 		SystemdTimeout:    time.Duration(cfg.Job.SystemdTimeout),

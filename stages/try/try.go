@@ -7,59 +7,107 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/stages/app"
+	"gitlab-sysbox-executor/stages/script"
+)
+
+// flags are those of the command line.
+type flags struct {
+	image, script, yaml, git string
+	variables, services      []string
+	keep                     time.Duration // 0: remove everything
+}
+
+// The time for which --keep keeps a job: if it names none, and at most.
+const (
+	usualKeep   = "1h"
+	longestKeep = 7 * 24 * time.Hour
 )
 
 // Command runs one job on this machine without GitLab: it calls this binary's own stages as
 // the Runner calls them.
 func Command(a *app.App) *cobra.Command {
-	var j tryJob
-	var file string
+	var f flags
 	c := &cobra.Command{
-		Use:   "try --image IMAGE [flags] -- 'script line' ...",
+		Use:   "try --image IMAGE [flags] -- 'script line' ...\n  gitlab-sysbox-executor try --yaml FILE [flags] JOB",
 		Short: "Run one job on this machine without GitLab, through the same four stages",
+		Long: `Run one job on this machine without GitLab, through the same four stages. The
+exit code is that of the job's script, or 2 if it could not run.
+
+--git DIR gives the job a copy of a Git working copy as its project: the last
+commits (GIT_DEPTH of them, 20 by default), and the files as they are in DIR,
+with changes that are not committed and with new files, without ignored ones.
+DIR is not changed.
+
+--yaml FILE runs a job of a .gitlab-ci.yml: its image, services, variables,
+before_script, script and after_script, with what it inherits. What try does not
+understand is named.
+
+--keep leaves the job's container for a look, for an hour or for a given time:
+"gitlab-sysbox-executor enter JOB" opens a shell in it, and
+"gitlab-sysbox-executor remove JOB" removes it. After that time gc removes it.`,
 		Example: `  gitlab-sysbox-executor try --image debian:12 -- 'cat /etc/os-release'
-  gitlab-sysbox-executor try --image debian:12 --variable NAME=value --service redis:7 --script job.sh`,
+  gitlab-sysbox-executor try --image debian:12 --variable NAME=value --service redis:7 --script job.sh
+  gitlab-sysbox-executor try --git . --yaml .gitlab-ci.yml build`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := a.Load(c.ErrOrStderr()); err != nil {
 				return err
 			}
-			if a.ConfigPath != "" { // the stages run in another folder
-				path, err := filepath.Abs(a.ConfigPath)
-				if err != nil {
-					return fmt.Errorf("try: %w", err)
+			if err := f.run(c, a, args); err != nil {
+				if code, ok := err.(app.ExitError); ok {
+					return code
 				}
-				j.configPath = path
+				return fmt.Errorf("try: %w", err)
 			}
-			j.out, j.errOut = c.OutOrStdout(), c.ErrOrStderr()
-			j.lines = args
-			if file != "" {
-				if len(args) > 0 {
-					return fmt.Errorf("try: give either --script or script lines, not both")
-				}
-				text, err := os.ReadFile(file)
-				if err != nil {
-					return fmt.Errorf("try: %w", err)
-				}
-				j.lines = []string{strings.TrimSuffix(string(text), "\n")}
-			}
-			if len(j.lines) == 0 {
-				return fmt.Errorf("try: there is no script: write it after --, or name a file with --script")
-			}
-			return j.run(c.Context(), a.Config.Job.BuildsDir)
+			return nil
 		},
 	}
-	c.Flags().StringVar(&j.image, "image", "", "image of the job (default job.image of the configuration)")
-	c.Flags().StringArrayVar(&j.variables, "variable", nil, "job variable NAME=value (may be repeated)")
-	c.Flags().StringArrayVar(&j.services, "service", nil, "image of a service, or ALIAS=IMAGE (may be repeated)")
-	c.Flags().StringVar(&file, "script", "", "file with the job's script")
+	c.Flags().StringVar(&f.image, "image", "", "image of the job (default that of --yaml, or job.image of the configuration)")
+	c.Flags().StringArrayVar(&f.variables, "variable", nil, "job variable NAME=value (may be repeated)")
+	c.Flags().StringArrayVar(&f.services, "service", nil, "image of a service, or ALIAS=IMAGE (may be repeated)")
+	c.Flags().StringVar(&f.script, "script", "", "file with the job's script")
+	c.Flags().StringVar(&f.yaml, "yaml", "", "a .gitlab-ci.yml that has the job")
+	c.Flags().StringVar(&f.git, "git", "", "folder of a Git working copy to copy as the job's project")
+	c.Flags().DurationVar(&f.keep, "keep", 0, "keep the job's container for this time, at most 168h, as --keep=4h")
+	c.Flags().Lookup("keep").NoOptDefVal = usualKeep
 	return c
+}
+
+func (f *flags) run(c *cobra.Command, a *app.App, args []string) (err error) {
+	j := tryJob{out: c.OutOrStdout(), errOut: c.ErrOrStderr()}
+	if c.Flags().Changed("keep") && (f.keep <= 0 || f.keep > longestKeep) {
+		return fmt.Errorf("--keep %s: write a time above 0 and up to %s, for example --keep=4h", f.keep, longestKeep)
+	}
+	if a.ConfigPath != "" { // the stages run in another folder
+		if j.configPath, err = filepath.Abs(a.ConfigPath); err != nil {
+			return err
+		}
+	}
+	if f.yaml != "" {
+		j.Job, err = f.fromFile(args)
+	} else {
+		j.Job, err = f.fromFlags(args)
+	}
+	if err != nil {
+		return err
+	}
+	for _, text := range j.Notes {
+		fmt.Fprintln(j.errOut, format.Printable(text, ""))
+	}
+	if f.git != "" {
+		if j.project, err = openProject(c.Context(), f.git); err != nil {
+			return err
+		}
+	}
+	return a.WithExecutor(func(x *executor.Executor) error { return j.run(c.Context(), x, a.Config.Job.BuildsDir, f.keep) })
 }
 
 // timing is the duration of one stage.
@@ -76,7 +124,7 @@ func printTimings(out io.Writer, all []timing) {
 	for _, t := range all {
 		result := "ok"
 		if t.err != nil {
-			result = t.err.Error()
+			result = format.Printable(t.err.Error(), "")
 		}
 		fmt.Fprintf(w, "%s\t%.2f\t%s\t\n", t.name, t.took.Seconds(), result)
 		sum += t.took
@@ -86,45 +134,94 @@ func printTimings(out io.Writer, all []timing) {
 }
 
 // run acts as the Runner and returns the script's own exit code.
-func (j *tryJob) run(ctx context.Context, buildsDir string) error {
+func (j *tryJob) run(ctx context.Context, x *executor.Executor, buildsDir string, keep time.Duration) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	if err := j.begin(buildsDir); err != nil {
-		return fmt.Errorf("try: %w", err)
+		os.RemoveAll(j.dir)
+		return err
 	}
 	defer os.RemoveAll(j.dir)
-
 	var all []timing
-	call := func(name string, args ...string) error {
+	step := func(name string, do func() error) error {
 		began := time.Now()
-		err := j.call(ctx, self, args...)
+		err := do()
 		all = append(all, timing{name, time.Since(began), err})
 		return err
 	}
-	err = call("config", "config")
-	if err == nil {
-		err = call("prepare", "prepare")
-	}
-	code := 0
-	if err == nil {
-		for _, s := range j.scripts() {
-			if err = call(s.Stage, "run", s.path, s.Stage); err != nil {
-				code = j.code(err)
-				break
-			}
-		}
-	} else {
-		code = j.code(err)
-	}
+	code, prepared := j.stages(ctx, x, self, step)
 	// Always, even after an interrupt.
-	began := time.Now()
-	cleanupErr := j.call(context.WithoutCancel(ctx), self, "cleanup")
-	all = append(all, timing{"cleanup", time.Since(began), cleanupErr})
+	ctx = context.WithoutCancel(ctx)
+	if keep == 0 || !prepared || step("keep", func() error { return j.keep(ctx, x, keep) }) != nil {
+		_ = step("cleanup", func() error { return j.call(ctx, self, "cleanup") })
+		keep = 0
+	}
 	printTimings(j.errOut, all)
+	if keep > 0 {
+		j.sayKept(self, keep)
+	}
 	if code != 0 {
 		return app.ExitError(code)
 	}
 	return nil
+}
+
+// stages runs the stages up to the last script. It returns the exit code, and whether the job has a container.
+func (j *tryJob) stages(ctx context.Context, x *executor.Executor, self string, step func(string, func() error) error) (code int, prepared bool) {
+	for _, stage := range []string{"config", "prepare"} {
+		if err := step(stage, func() error { return j.call(ctx, self, stage) }); err != nil {
+			return j.code(err), false
+		}
+	}
+	runScript := func(stage, commands string) error {
+		return step(stage, func() error {
+			file, err := j.writeScript(stage, commands)
+			if err != nil {
+				return err
+			}
+			return j.call(ctx, self, "run", file, stage)
+		})
+	}
+	if err := runScript("prepare_script", "echo \"Running on $(cat /etc/hostname) ...\"\n"); err != nil {
+		return j.code(err), true
+	}
+	if strategy := j.value("GIT_STRATEGY"); j.project != nil && strategy != "none" && strategy != "empty" {
+		if err := step("get_sources", func() error { return j.sendProject(ctx, x) }); err != nil {
+			fmt.Fprintf(j.errOut, "The project could not be copied into the job: %s\n", format.Printable(err.Error(), ""))
+			return trySystemFailure, true
+		}
+	}
+	status := "success"
+	if err := runScript("build_script", j.commands(j.Script)); err != nil {
+		code, status = j.code(err), "failed"
+	}
+	if len(j.After) > 0 && ctx.Err() == nil {
+		fmt.Fprintln(j.out, "Running after script...")
+		err := runScript("after_script", j.commands(j.After, script.Variable{Name: "CI_JOB_STATUS", Value: status}))
+		// The job decides whether it counts (GitLab Runner, common/build_settings.go: AfterScriptIgnoreErrors).
+		if ignored, e := strconv.ParseBool(j.value("AFTER_SCRIPT_IGNORE_ERRORS")); err != nil && e == nil && !ignored && code == 0 {
+			code = j.code(err)
+		}
+	}
+	return code, true
+}
+
+// keep records that the job stays.
+func (j *tryJob) keep(ctx context.Context, x *executor.Executor, d time.Duration) error {
+	id, err := j.identity()
+	if err != nil {
+		return err
+	}
+	return x.Keep(ctx, id, d)
+}
+
+// sayKept says how to enter the job and how to remove it.
+func (j *tryJob) sayKept(self string, d time.Duration) {
+	command := filepath.Base(self)
+	if j.configPath != "" {
+		command += " --config " + script.Quote(j.configPath)
+	}
+	fmt.Fprintf(j.errOut, "\nThe job's container stays for %s. A shell in it:\n  %s enter %d\nRemove it with everything that it has:\n  %[2]s remove %[3]d\n", d, command, j.id)
 }
