@@ -106,3 +106,13 @@ func RegisterCommand(section []Key) (string, error) {
 	}
 	return strings.Join(words, " \\\n  "), nil
 }
+
+// Text returns the section as TOML, for people to read.
+func Text(section []Key) string {
+	var b strings.Builder
+	b.WriteString("  [runners.custom]\n")
+	for _, k := range section {
+		b.WriteString("    " + k.line() + "\n")
+	}
+	return b.String()
+}
