@@ -37,8 +37,7 @@ tool() {
 
 VERSION=$(scripts/build.sh --version)
 SOURCE_DATE_EPOCH=$(scripts/build.sh --epoch)
-MTIME=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
-export VERSION SOURCE_DATE_EPOCH MTIME TZ=UTC
+export VERSION SOURCE_DATE_EPOCH TZ=UTC
 umask 022
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -73,16 +72,16 @@ tarball() {
 		gzip -9n >"$output/$folder.tar.gz"
 }
 
-export ARCH BUILD
 for ARCH in ${ARCHES:-amd64 arm64}; do
 	BUILD=$work/$ARCH
 	mkdir "$BUILD"
 	common
 	GOARCH=$ARCH scripts/build.sh "$BUILD/$name"
+	sed "s|@BUILD@|$BUILD|; s|@ARCH@|$ARCH|; s|@VERSION@|$VERSION|" scripts/package/nfpm.yaml >"$BUILD/nfpm.yaml"
 	for format in "${formats[@]}"; do
 		case $format in
 		tar.gz) tarball ;;
-		*) "$(tool "$nfpm")" package --config scripts/package/nfpm.yaml --packager "$format" --target "$output" ;;
+		*) "$(tool "$nfpm")" package --config "$BUILD/nfpm.yaml" --packager "$format" --target "$output" ;;
 		esac
 	done
 	"$(tool "$cyclonedx")" bin -json -std -noserial -notimestamp -version "$VERSION" -output "$output/$name-$VERSION-linux-$ARCH.cdx.json" "$BUILD/$name"
