@@ -62,7 +62,7 @@ func thisRelease() release {
 }
 
 // version is called at every start, where the list of modules would take time.
-func version() string { 
+func version() string {
 	if Version != "" {
 		return Version
 	}

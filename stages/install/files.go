@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -35,9 +36,8 @@ type target struct {
 	text []byte
 	mode fs.FileMode // for a file that is not there yet
 	// keep: if the file is there, it stays as it is.
-	keep bool
-	// packaged is a file of the distribution's package that takes the place of this one; empty if there is none.
-	packaged string
+	keep     bool
+	packaged bool // a file of the distribution's package takes the place of this one
 	// was is the content that the text was made from; nil if the text does not depend on it.
 	was []byte
 }
@@ -58,7 +58,7 @@ func (i *installer) targets(root *cobra.Command) ([]target, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, target{path: filepath.Join(unitDir, e.Name()), text: i.unit(text), mode: 0o644, packaged: i.first(packaged, e.Name())})
+		all = append(all, target{path: filepath.Join(unitDir, e.Name()), text: i.unit(text), mode: 0o644, packaged: i.there(packaged, e.Name())})
 	}
 	for _, c := range []struct {
 		path, packaged string
@@ -72,10 +72,7 @@ func (i *installer) targets(root *cobra.Command) ([]target, error) {
 		if err := c.generate(&b); err != nil {
 			return nil, err
 		}
-		theirs := i.first([]string{"/usr/share"}, c.path)
-		if theirs == "" && c.packaged != "" {
-			theirs = i.first([]string{"/usr/share"}, c.packaged)
-		}
+		theirs := i.there([]string{"/usr/share"}, c.path) || c.packaged != "" && i.there([]string{"/usr/share"}, c.packaged)
 		all = append(all, target{path: "/usr/local/share/" + c.path, text: b.Bytes(), mode: 0o644, packaged: theirs})
 	}
 	return all, nil
@@ -102,15 +99,12 @@ func (i *installer) unit(text []byte) []byte {
 	return bytes.ReplaceAll(text, []byte("ExecStart="+builtFor+" "), []byte("ExecStart="+strings.Join(append([]string{i.program}, i.arguments()...), " ")+" "))
 }
 
-// first returns the first of the files folder/name that exists.
-func (i *installer) first(folders []string, name string) string {
-	for _, folder := range folders {
-		path := filepath.Join(folder, name)
-		if _, err := os.Stat(i.at(path)); err == nil {
-			return path
-		}
-	}
-	return ""
+// there reports whether one of the files folder/name exists.
+func (i *installer) there(folders []string, name string) bool {
+	return slices.ContainsFunc(folders, func(folder string) bool {
+		_, err := os.Stat(i.at(filepath.Join(folder, name)))
+		return err == nil
+	})
 }
 
 // at returns a path below the root.

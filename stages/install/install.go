@@ -159,6 +159,7 @@ func (i *installer) install(root *cobra.Command, runner string, print bool) erro
 // due leaves out what need not be written, with a line for each.
 func (i *installer) due(all []target) ([]target, error) {
 	var due []target
+	packaged := 0
 	for _, t := range all {
 		text, err := os.ReadFile(i.at(t.path))
 		there := err == nil
@@ -166,8 +167,8 @@ func (i *installer) due(all []target) ([]target, error) {
 			return nil, err
 		}
 		switch {
-		case t.packaged != "" && !there:
-			fmt.Fprintf(i.out, "left to the package: %s\n", t.packaged)
+		case t.packaged && !there:
+			packaged++
 		case there && bytes.Equal(text, t.text):
 			fmt.Fprintf(i.out, "unchanged %s\n", t.path)
 		case there && t.keep:
@@ -175,6 +176,9 @@ func (i *installer) due(all []target) ([]target, error) {
 		default:
 			due = append(due, t)
 		}
+	}
+	if packaged > 0 {
+		fmt.Fprintf(i.out, "%d units and completions are there from a package\n", packaged)
 	}
 	return due, nil
 }
