@@ -273,7 +273,7 @@ func (m *machine) state() []string {
 	m.t.Helper()
 	var prune []string
 	for path := range strings.FieldsSeq(`/proc /sys /dev /run /tmp /var/tmp /var/cache /var/log /var/lib/docker /var/lib/containerd /var/lib/docker-registry
-		/var/lib/apt /var/lib/dpkg /var/lib/systemd/timers /var/lib/systemd/random-seed /var/lib/sysbox /var/lib/sysboxfs /root`) {
+		/var/lib/apt /var/lib/dpkg /var/lib/systemd/random-seed /var/lib/sysbox /var/lib/sysboxfs /root`) {
 		prune = append(prune, "-path "+path)
 	}
 	out := m.run("find / -xdev \\( " + strings.Join(prune, " -o ") + " \\) -prune -o -printf 'file %p %M %u:%g %l\\n';" +

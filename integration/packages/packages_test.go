@@ -312,16 +312,24 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// image puts the README's image into the registry of the machine, which is the engine's mirror.
+// image puts an image of the README's name, with a few programs of Debian, into the registry of the machine, which is
+// the engine's mirror.
 func image(m *machine) {
-	tarball := strings.TrimSpace(command(m.t, nil, "scripts/image.sh", "trixie"))
-	command(m.t, nil, "cp", tarball, filepath.Join(m.root, "root/image.tar.gz"))
+	m.t.Helper()
 	m.run(`set -e
 		systemctl is-active docker docker-registry
-		docker import image.tar.gz 127.0.0.1:5000/library/debian:13
+		mkdir -p /tmp/image/etc /tmp/image/tmp /tmp/image/usr/bin
+		ln -s usr/bin /tmp/image/bin
+		cp -L /etc/os-release /etc/passwd /etc/group /tmp/image/etc/
+		for program in dash cat cp grep id mkdir mv rm sleep touch; do
+			cp /usr/bin/$program /tmp/image/usr/bin/
+			ldd /usr/bin/$program | grep -o '/lib[^ ]*' | while read -r library; do cp -L --parents $library /tmp/image; done
+		done
+		ln -s dash /tmp/image/usr/bin/sh
+		tar -C /tmp/image -c . | docker import - 127.0.0.1:5000/library/debian:13
 		docker push --quiet 127.0.0.1:5000/library/debian:13
 		docker image rm 127.0.0.1:5000/library/debian:13
-		rm image.tar.gz`)
+		rm -r /tmp/image`)
 }
 
 // put copies a package into the machine's folder /root, alone.
