@@ -72,8 +72,7 @@ test-layers: packages ## Kill drivers in 200 builds with kept storage volumes, a
 	GSX_WHOLE=1 $(GO) test -count=1 -timeout 150m -v -run 'Layers|Kept|StorageIsNotKept|KillMatrixOfKept|OtherTools' ./integration/storage
 	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileKeptStorage ./integration/hostile
 
-# In a Debian 13 with systemd and an engine of its own, where GSX_SYSBOX may name a folder with the programs of Sysbox;
-# otherwise a stand-in takes their place. `make test` installs the .deb into a Debian without systemd.
+# In a Debian 13 with systemd and an engine of its own, where a stand-in takes the place of Sysbox. `make test` installs the .deb into a Debian without systemd.
 test-package: packages ## Test the packages: first job by the README alone, upgrade while a job runs, removal
 	GSX_PACKAGE=1 GO=$(GO) $(GO) test -count=1 -timeout 60m -v ./integration/packages
 

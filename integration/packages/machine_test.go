@@ -20,11 +20,10 @@ type object = map[string]any
 // machine is a Debian 13 with systemd as the first process: a container of runc with all rights, so that it has
 // Docker, loop devices and mounts as a host has. Its network is its own, without a way out.
 type machine struct {
-	t      *testing.T
-	dir    string
-	name   string
-	root   string // the machine's files
-	sysbox string // "" if a stand-in takes the place of Sysbox
+	t    *testing.T
+	dir  string
+	name string
+	root string // the machine's files
 }
 
 // repo is the root of the repository.
@@ -83,7 +82,7 @@ func scratch(t *testing.T) string {
 func boot(t *testing.T) *machine {
 	t.Helper()
 	dir := scratch(t)
-	m := &machine{t: t, dir: dir, name: filepath.Base(dir), root: filepath.Join(dir, "root"), sysbox: os.Getenv("GSX_SYSBOX")}
+	m := &machine{t: t, dir: dir, name: filepath.Base(dir), root: filepath.Join(dir, "root")}
 	tree(t, "machine", m.root)
 	m.prepare()
 	text, err := json.Marshal(m.spec())
@@ -125,22 +124,12 @@ func (m *machine) prepare() {
 	for _, unit := range []string{"systemd-sysctl.service", "systemd-modules-load.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "getty.target", "apt-daily.timer", "apt-daily-upgrade.timer"} {
 		m.link("/dev/null", "etc/systemd/system/"+unit)
 	}
-	runtime := "/usr/local/bin/sysbox-standin"
-	daemon := object{"registry-mirrors": []string{"http://127.0.0.1:5000"}, "log-level": "warn"}
-	if m.sysbox == "" {
-		command(m.t, []string{"CGO_ENABLED=0"}, goCommand(), "build", "-trimpath", "-o", filepath.Join(m.root, runtime), "./scripts/standin")
-		daemon["userns-remap"] = "default"
-	} else {
-		runtime = "/usr/bin/sysbox-runc"
-		for _, program := range []string{"sysbox-runc", "sysbox-mgr", "sysbox-fs"} {
-			command(m.t, nil, "cp", filepath.Join(m.sysbox, program), filepath.Join(m.root, "usr/bin", program))
-			if program != "sysbox-runc" {
-				m.write("etc/systemd/system/"+program+".service", "[Unit]\nBefore=docker.service\nAfter=sysbox-mgr.service\n[Service]\nType=notify\nNotifyAccess=main\nExecStart=/usr/bin/"+program+"\n[Install]\nWantedBy=multi-user.target\n")
-				m.link("/etc/systemd/system/"+program+".service", "etc/systemd/system/multi-user.target.wants/"+program+".service")
-			}
-		}
+	const standin = "/usr/local/bin/sysbox-standin"
+	command(m.t, []string{"CGO_ENABLED=0"}, goCommand(), "build", "-trimpath", "-o", filepath.Join(m.root, standin), "./scripts/standin")
+	daemon := object{
+		"registry-mirrors": []string{"http://127.0.0.1:5000"}, "log-level": "warn", "userns-remap": "default",
+		"runtimes": object{"sysbox-runc": object{"path": standin}},
 	}
-	daemon["runtimes"] = object{"sysbox-runc": object{"path": runtime}}
 	text, err := json.Marshal(daemon)
 	if err != nil {
 		m.t.Fatal(err)
@@ -273,7 +262,7 @@ func (m *machine) state() []string {
 	m.t.Helper()
 	var prune []string
 	for path := range strings.FieldsSeq(`/proc /sys /dev /run /tmp /var/tmp /var/cache /var/log /var/lib/docker /var/lib/containerd /var/lib/docker-registry
-		/var/lib/apt /var/lib/dpkg /var/lib/systemd/random-seed /var/lib/sysbox /var/lib/sysboxfs /root`) {
+		/var/lib/apt /var/lib/dpkg /var/lib/systemd/random-seed /root`) {
 		prune = append(prune, "-path "+path)
 	}
 	out := m.run("find / -xdev \\( " + strings.Join(prune, " -o ") + " \\) -prune -o -printf 'file %p %M %u:%g %l\\n';" +

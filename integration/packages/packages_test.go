@@ -289,11 +289,7 @@ func TestMachine(t *testing.T) {
 	arch := architecture(t)
 	old, deb := previous(t, arch), only(t, build(t, repo(t), "", arch, "deb"), ".deb")
 	m := boot(t)
-	if m.sysbox == "" {
-		t.Log("runtime: sysbox-standin (a stand-in: Sysbox is not in this machine), registered as sysbox-runc")
-	} else {
-		t.Log("runtime: sysbox-runc " + m.run("sysbox-runc --version | tr '\\n' ' '"))
-	}
+	t.Log("runtime: sysbox-standin (a stand-in: Sysbox is not in this machine), registered as sysbox-runc")
 	m.write("etc/gitlab-runner/config.toml", runnerConfig)
 	image(m)
 	before := m.state()
@@ -397,14 +393,11 @@ func quickStart(m *machine, deb string) {
 	m.run("man -w " + name + " 2>/dev/null || test -e /usr/share/man/man1/" + name + ".1.gz")
 	m.run("bash -c '. /usr/share/bash-completion/bash_completion; . /usr/share/bash-completion/completions/" + name + "; complete -p " + name + "'")
 	if help := m.run(name + " --help"); strings.Contains(help, "\n  doctor ") {
-		// On the stand-in it has findings: its exit code is not that of a machine that is well.
+		// Without Sysbox it has findings: its exit code is not that of a machine that is well.
 		out, err := m.try(m.t.Context(), name+" doctor")
 		m.t.Logf("doctor: %v\n%s", err, out)
 		if !strings.Contains(out, "sysbox-runc") {
 			m.t.Errorf("doctor does not name the runtime: %v\n%s", err, out)
-		}
-		if m.sysbox != "" && err != nil {
-			m.t.Errorf("doctor: %v", err)
 		}
 	} else {
 		m.t.Log("doctor: this program has no such command")
