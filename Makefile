@@ -4,13 +4,15 @@
 GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: announce help build try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build package try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers test-package fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
-	$(GO) generate ./executor/agentprogram
-	CGO_ENABLED=0 $(GO) build -tags agentprogram -trimpath -ldflags '-s -w -X gitlab-sysbox-executor/stages.Version=$(VERSION)' -o $(BINARY) .
+	GO=$(GO) scripts/build.sh $(BINARY)
+
+package: ## Build dist/: .deb, .rpm and a tarball for amd64 and arm64, checksums, lists of modules
+	rm -rf dist
+	GO=$(GO) scripts/package.sh dist
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +71,10 @@ test-disk: packages ## Fill a disk of 20 GiB four times over
 test-layers: packages ## Kill drivers in 200 builds with kept storage volumes, and fill a disk of 20 GiB with such volumes
 	GSX_WHOLE=1 $(GO) test -count=1 -timeout 150m -v -run 'Layers|Kept|StorageIsNotKept|KillMatrixOfKept|OtherTools' ./integration/storage
 	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileKeptStorage ./integration/hostile
+
+# In a Debian 13 with systemd and an engine of its own, where a stand-in takes the place of Sysbox. `make test` installs the .deb into a Debian without systemd.
+test-package: packages ## Test the packages: first job by the README alone, upgrade while a job runs, removal
+	GSX_PACKAGE=1 GO=$(GO) $(GO) test -count=1 -timeout 60m -v ./integration/packages
 
 # 10 million inputs each take hours; `make fuzz FUZZ=100000x ONLY=agentclient` takes minutes.
 FUZZ ?= 10000000x

@@ -3,9 +3,15 @@
 package main
 
 import (
+	"embed"
 	"os"
 
 	"gitlab-sysbox-executor/stages"
 )
 
-func main() { os.Exit(stages.Main(os.Args[1:])) }
+// files are what the command install writes.
+//
+//go:embed config.example.toml scripts/systemd
+var files embed.FS
+
+func main() { os.Exit(stages.Main(os.Args[1:], files)) }

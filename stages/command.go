@@ -5,10 +5,9 @@ package stages
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,22 +19,20 @@ import (
 	"gitlab-sysbox-executor/stages/admin"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/contract"
+	"gitlab-sysbox-executor/stages/install"
 	"gitlab-sysbox-executor/stages/try"
 )
 
-// Version is set when a release is linked; otherwise the commit is used.
-var Version = ""
-
 // Main runs the command line and returns the exit code. Only here an error's class becomes
-// an exit code.
-func Main(args []string) int {
+// an exit code. The files are what the command install writes.
+func Main(args []string, files fs.FS) int {
 	// A Runner ends a stage with SIGTERM to its process group.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()
 	// The reader of our output may be gone while there is still work to do. The signal is not
 	// ignored, because a script that the agent starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	root, a := command()
+	root, a := command(files)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -59,7 +56,13 @@ func Main(args []string) int {
 	return system
 }
 
-func command() (*cobra.Command, *app.App) {
+// Command returns the command line. The files are those of Main.
+func Command(files fs.FS) *cobra.Command {
+	root, _ := command(files)
+	return root
+}
+
+func command(files fs.FS) (*cobra.Command, *app.App) {
 	a := &app.App{}
 	root := &cobra.Command{
 		Use:           "gitlab-sysbox-executor",
@@ -105,14 +108,12 @@ func command() (*cobra.Command, *app.App) {
 				})
 			},
 		},
-		&cobra.Command{
-			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), version()) },
-		},
+		versionCommand(),
 		try.Command(a),
 		agentCommand(),
 	)
 	root.AddCommand(admin.Commands(a)...)
+	root.AddCommand(install.Commands(a, files)...)
 	return root, a
 }
 
@@ -141,18 +142,4 @@ func stage(a *app.App, do func(*contract.Call, *executor.Executor) error) error 
 		return err
 	}
 	return a.WithExecutor(func(x *executor.Executor) error { return do(call, x) })
-}
-
-func version() string {
-	if Version != "" {
-		return Version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				return "0.0.0-" + s.Value[:min(12, len(s.Value))]
-			}
-		}
-	}
-	return "0.0.0"
 }

@@ -96,6 +96,38 @@ func (s *Store) drop(ctx context.Context, volume string) (bool, error) {
 	return s.Kept.RemoveHeld(ctx, volume)
 }
 
+// RemoveAll empties the store: it removes every generation that no job has. In a dry run it only returns
+// what it would remove.
+func (s *Store) RemoveAll(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
+	if !s.used() {
+		return nil, nil
+	}
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var all []removal.Collected
+	if o.DryRun {
+		listed, err := s.List(ctx)
+		for _, g := range listed.Generations {
+			all = append(all, removal.Collected{Name: g.Volume, Action: removal.WouldRemove, Reason: "shared images"})
+		}
+		return all, err
+	}
+	if err := s.RemoveFillContainers(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.SetCurrent(Generation{}); err != nil {
+		return nil, err
+	}
+	dropped, err := s.DropOld(ctx)
+	for _, v := range dropped {
+		all = append(all, removal.Collected{Name: v, Action: removal.Removed, Reason: "shared images"})
+	}
+	return all, err
+}
+
 // Forget removes the lock file of a generation that the engine does not have.
 func (s *Store) Forget(volume string) error {
 	hold, err := s.State.Hold(volume, true)

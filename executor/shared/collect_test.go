@@ -87,3 +87,23 @@ func TestCollectWithoutAStore(t *testing.T) {
 		t.Errorf("%v %v", dropped, err)
 	}
 }
+
+// RemoveAll also removes the current generation; a dry run removes nothing.
+func TestRemoveAll(t *testing.T) {
+	m := &memory{}
+	s := testStore(t, m)
+	m.volumes = []engine.Found{{Name: s.volume(1)}, {Name: s.volume(2)}}
+	setCurrent(t, s, s.generation(2))
+	for _, tc := range []struct {
+		o      removal.Options
+		action removal.Action
+	}{{removal.Options{DryRun: true}, removal.WouldRemove}, {removal.Options{}, removal.Removed}} {
+		all, err := s.RemoveAll(t.Context(), tc.o)
+		if err != nil || len(all) != 2 || all[0].Action != tc.action || all[1].Action != tc.action {
+			t.Errorf("%+v: %+v, %v", tc.o, all, err)
+		}
+		if current, err := s.Current(); err != nil || (current.Volume == "") == tc.o.DryRun {
+			t.Errorf("%+v: the current one is %q, %v", tc.o, current.Volume, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,34 @@ func (d Dir) MakeMetrics(names ...string) error {
 		paths = append(paths, filepath.Join(d.Metrics(), name))
 	}
 	return d.make(private, paths...)
+}
+
+// Volumes is the folder of storage volumes, unless the configuration names another.
+func (d Dir) Volumes() string { return d.path("volumes") }
+
+// Installed is the list of the files that the command install wrote.
+func (d Dir) Installed() string { return d.path("install.json") }
+
+// Remove removes the state folder with all that the executor writes there. It returns the names of what
+// else is in it; the folder then stays. The caller has made sure that no job needs it.
+func (d Dir) Remove() (others []string, err error) {
+	ours := []string{d.Journals(), d.Jobs(), d.path("kept"), d.Pulled(), d.Aside(), d.GC(), d.locks(), d.Images(), d.Volumes(), d.Installed(), d.Metrics()}
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		path := d.path(e.Name())
+		if !slices.Contains(ours, path) {
+			others = append(others, e.Name())
+		} else if err := os.RemoveAll(path); err != nil {
+			return others, err
+		}
+	}
+	if len(others) > 0 {
+		return others, nil
+	}
+	return nil, os.Remove(string(d))
 }
 
 // An open for reading is enough to lock a file. So other users of this machine must not be

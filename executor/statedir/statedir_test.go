@@ -290,3 +290,28 @@ func TestTimesAhead(t *testing.T) {
 		}
 	}
 }
+
+// What somebody else put into the state folder stays.
+func TestRemove(t *testing.T) {
+	d := Dir(filepath.Join(t.TempDir(), "state"))
+	if err := d.MakeJob("gsx-0123abcd-p1-j2"); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(string(d), "theirs")
+	if err := os.WriteFile(other, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	left, err := d.Remove()
+	if err != nil || len(left) != 1 || left[0] != "theirs" || d.HasJob("gsx-0123abcd-p1-j2") {
+		t.Errorf("%v, %v", left, err)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := d.Remove(); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if _, err := os.Stat(string(d)); !os.IsNotExist(err) {
+		t.Error(err)
+	}
+}

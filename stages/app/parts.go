@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/pulled"
+	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/room"
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/sharedfill"
@@ -24,6 +26,34 @@ type Parts struct {
 	Overview *overview.Reader
 	Images   *sharedfill.Filler
 	Accounts *accounting.Book
+
+	kept   *kept.Store
+	pulled *pulled.Store
+}
+
+// RemoveUnused removes what outlives jobs and no job uses, however recently one did: images that jobs
+// pulled, shared images, and volumes with builds and caches. In a dry run it only returns what it would
+// remove.
+func (p *Parts) RemoveUnused(ctx context.Context, dryRun bool) ([]removal.Collected, error) {
+	const reason = "no job uses it"
+	o := removal.Options{DryRun: dryRun}
+	all, err := p.Images.Shared.RemoveAll(ctx, o)
+	if err != nil {
+		return all, err
+	}
+	images, err := p.pulled.Unused(ctx, o, reason)
+	if err != nil {
+		return all, err
+	}
+	volumes, err := p.kept.Unused(ctx, o, reason)
+	if err != nil {
+		return all, err
+	}
+	for _, remove := range append(images, volumes...) {
+		c, _ := remove(ctx)
+		all = append(all, c)
+	}
+	return all, ctx.Err()
 }
 
 // With connects to the engine and calls do.
@@ -72,6 +102,8 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	r.GC = x.GC // if disk space is low, the collector removes whatever no job needs
 	return &Parts{
 		Executor: x, Accounts: accounts,
+		kept:     k,
+		pulled:   images,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
 		Images: &sharedfill.Filler{
 			Shared: s, Engine: e, Inside: backend.Inside, KillGrace: x.KillGrace, CleanupTimeout: x.CleanupTimeout, Log: a.Log,
