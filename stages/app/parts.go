@@ -22,6 +22,7 @@ type Parts struct {
 	Executor *executor.Executor
 	Overview *overview.Reader
 	Images   *sharedfill.Filler
+	Engine   *engine.Engine
 }
 
 // With connects to the engine and calls do.
@@ -67,6 +68,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	}
 	r.GC = x.GC // if disk space is low, the collector removes whatever no job needs
 	return &Parts{
+		Engine:   e,
 		Executor: x,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
 		Images: &sharedfill.Filler{
