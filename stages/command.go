@@ -19,6 +19,7 @@ import (
 	"gitlab-sysbox-executor/stages/admin"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/contract"
+	"gitlab-sysbox-executor/stages/doctor"
 	"gitlab-sysbox-executor/stages/try"
 )
 
@@ -28,6 +29,9 @@ var Version = ""
 // Main runs the command line and returns the exit code. Only here an error's class becomes
 // an exit code.
 func Main(args []string) int {
+	if doctor.IsShell(os.Args[0]) {
+		return doctor.Shell(context.Background(), args)
+	}
 	// A Runner ends a stage with SIGTERM to its process group.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()
@@ -108,6 +112,7 @@ func command() *cobra.Command {
 			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), version()) },
 		},
 		try.Command(a),
+		doctor.Command(a, root.Version),
 		agentCommand(),
 	)
 	root.AddCommand(admin.Commands(a)...)
