@@ -12,12 +12,12 @@ func defaultRun() Run {
 	return Run{KillGrace: Duration(10 * time.Second)}
 }
 
-// runnerPatience is how long the Runner waits for a stage that it has stopped. After that it
+// RunnerPatience is how long the Runner waits for a stage that it has stopped. After that it
 // starts the cleanup while the stage may still run.
-const runnerPatience = Duration(5 * time.Minute)
+const RunnerPatience = Duration(5 * time.Minute)
 
 func (r *Run) check(k *checker) {
-	if k.positive("run.kill_grace", r.KillGrace, "10s") && r.KillGrace >= runnerPatience {
-		k.bad("run.kill_grace", `%s is too long: the Runner starts the cleanup after %s; write for example "10s"`, r.KillGrace, runnerPatience)
+	if k.positive("run.kill_grace", r.KillGrace, "10s") && r.KillGrace >= RunnerPatience {
+		k.bad("run.kill_grace", `%s is too long: the Runner starts the cleanup after %s; write for example "10s"`, r.KillGrace, RunnerPatience)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"gitlab-sysbox-executor/stages/admin"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/contract"
+	"gitlab-sysbox-executor/stages/doctor"
 	"gitlab-sysbox-executor/stages/install"
 	"gitlab-sysbox-executor/stages/try"
 )
@@ -26,6 +27,9 @@ import (
 // Main runs the command line and returns the exit code. Only here an error's class becomes
 // an exit code. The files are what the command install writes.
 func Main(args []string, files fs.FS) int {
+	if doctor.IsShell(os.Args[0]) {
+		return doctor.Shell(context.Background(), args)
+	}
 	// A Runner ends a stage with SIGTERM to its process group.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()
@@ -110,6 +114,7 @@ func command(files fs.FS) (*cobra.Command, *app.App) {
 		},
 		versionCommand(),
 		try.Command(a),
+		doctor.Command(a, root.Version),
 		agentCommand(),
 	)
 	root.AddCommand(admin.Commands(a)...)

@@ -83,7 +83,7 @@ func (o InspectRequest) report() InspectResponse {
 		r.VolumeUsed = s.used
 	}
 	if o.ProbeOverlay {
-		if err := probeOverlay(o.Volume); err != nil {
+		if err := ProbeOverlay(o.Volume); err != nil {
 			r.OverlayFault = err.Error()
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeOverlay tests, in dir on the storage volume, the features of native overlay that a build
+// ProbeOverlay tests, in dir on the storage volume, the features of native overlay that a build
 // needs in this container's user namespace. It leaves no files behind.
-func probeOverlay(dir string) (err error) {
+func ProbeOverlay(dir string) (err error) {
 	top, err := os.MkdirTemp(dir, ".overlay-")
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // started is a running container.
@@ -105,7 +106,7 @@ func initRequest(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMount
 	}
 	return agent.InitRequest{
 		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
-		Binds: engineFolders(p, mounts), IDs: namespaceSize,
+		Binds: engineFolders(p, mounts), IDs: sysbox.NamespaceSize,
 	}
 }
 

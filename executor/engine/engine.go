@@ -112,8 +112,16 @@ func (e *Engine) creating(ctx context.Context) (context.Context, context.CancelF
 // Info are the properties of an engine.
 type Info struct {
 	Version  string
+	API      string // the version that both sides use
 	Runtimes []string
-	RootDir  string
+	// RuntimePaths are the programs of the runtimes, by name. The engine looks for one without
+	// a slash on its PATH; that of a containerd shim is empty.
+	RuntimePaths map[string]string
+	RootDir      string
+	// StorageDriver is that of the engine's images and containers.
+	StorageDriver string
+	CgroupVersion string // "1" or "2"; empty before 20.10
+	CgroupDriver  string // "cgroupfs", "systemd" or "none"
 	// LogDriver is the default log driver.
 	LogDriver string
 	// IPv6Apart is true if the engine isolates the IPv6 of different networks. Engines
@@ -130,9 +138,11 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, e.wrap("asking the engine about itself", err)
 	}
-	info := Info{IPv6Apart: versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.46"), Version: i.ServerVersion, RootDir: i.DockerRootDir, LogDriver: i.LoggingDriver}
-	for name := range i.Runtimes {
+	info := Info{IPv6Apart: versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.46"), Version: i.ServerVersion, RootDir: i.DockerRootDir, LogDriver: i.LoggingDriver,
+		API: e.client.ClientVersion(), RuntimePaths: map[string]string{}, StorageDriver: i.Driver, CgroupVersion: i.CgroupVersion, CgroupDriver: i.CgroupDriver}
+	for name, r := range i.Runtimes {
 		info.Runtimes = append(info.Runtimes, name)
+		info.RuntimePaths[name] = r.Path
 	}
 	return info, nil
 }

@@ -182,6 +182,14 @@ func (d Dir) lockMetrics(ctx context.Context, try func(*flock.Flock, context.Con
 	return func() { l.Close() }, nil
 }
 
+// doctorTime limits the wait for another doctor, whose jobs take seconds.
+const doctorTime = 3 * time.Minute
+
+// LockDoctor takes the lock for the trial image of doctor.
+func (d Dir) LockDoctor(ctx context.Context) (unlock func(), err error) {
+	return d.lockShared(ctx, "doctor", doctorTime)
+}
+
 // lockShared waits for a lock that all jobs share.
 func (d Dir) lockShared(ctx context.Context, name string, longest time.Duration) (unlock func(), err error) {
 	path := filepath.Join(d.locks(), name)

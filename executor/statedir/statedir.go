@@ -116,6 +116,15 @@ const (
 	passable fs.FileMode = 0o711
 )
 
+// Folders are the folders that jobs share, with their modes.
+func (d Dir) Folders() map[string]fs.FileMode {
+	all := map[string]fs.FileMode{d.Jobs(): passable, d.Images(): passable}
+	for _, path := range []string{d.Journals(), d.path("kept"), d.Pulled(), d.Aside(), d.GC(), d.locks()} {
+		all[path] = private
+	}
+	return all
+}
+
 // folder makes a folder with this mode. It also changes the mode of a folder that an older
 // version or a narrower umask made.
 func folder(path string, mode fs.FileMode) error {

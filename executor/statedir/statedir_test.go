@@ -109,6 +109,17 @@ func TestModes(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			there := 0
+			for path, want := range d.Folders() {
+				if info, err := os.Stat(path); err == nil {
+					if there++; info.Mode().Perm() != want {
+						t.Errorf("Folders says %s for %s, which has %s", want, path, info.Mode().Perm())
+					}
+				}
+			}
+			if there < 6 {
+				t.Errorf("only %d of the folders that Folders lists are there", there)
+			}
 		})
 	}
 }

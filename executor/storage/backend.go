@@ -90,7 +90,7 @@ func Choose(want string, h Host) (b Backend, why string, err error) {
 		if err == nil {
 			return b, "best available", nil
 		}
-		if h.Volumes != "" && sharesBlocks(h.Volumes) == nil {
+		if h.Volumes != "" && SharesBlocks(h.Volumes) == nil {
 			return plain{h.Volumes}, fmt.Sprintf("on a file system that shares blocks, but without a limit; no xfs-loop: %v", err), nil
 		}
 		return plain{h.Volumes}, fmt.Sprintf("slow with vfs and without a limit; no xfs-loop: %v", err), nil

@@ -95,9 +95,9 @@ func nameless(folder string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), folder), nil
 }
 
-// sharesBlocks returns the reason why copies on folder's file system do not share blocks; nil
+// SharesBlocks returns the reason why copies on folder's file system do not share blocks; nil
 // if they do.
-func sharesBlocks(folder string) error {
+func SharesBlocks(folder string) error {
 	from, err := nameless(folder)
 	if err != nil {
 		return err

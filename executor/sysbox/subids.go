@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// NamespaceSize is the number of IDs in a container: Sysbox's allocation (sysbox-mgr, main.go,
+// subidRangeSize), and the default of the engine's user-namespace remapping.
+const NamespaceSize = 65536
+
 // The files for FitSubIDs: the ranges of each user, and each user's own IDs.
 const (
 	SubUIDFile = "/etc/subuid"

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/stages/app"
 )
@@ -68,7 +69,7 @@ func collect(ctx context.Context, x *executor.Executor, o removal.Options, asJSO
 		if all == nil {
 			all = []removal.Collected{}
 		}
-		return errors.Join(err, printJSON(out, all))
+		return errors.Join(err, format.WriteJSON(out, all))
 	}
 	return errors.Join(err, gcTable(all, o.DryRun, began, out))
 }

@@ -148,7 +148,7 @@ func wholeNames(names []string, where string) ([]string, error) {
 
 func printImages(l shared.Listing, asJSON bool, out io.Writer) error {
 	if asJSON {
-		return printJSON(out, l)
+		return format.WriteJSON(out, l)
 	}
 	return imagesTable(l, out)
 }

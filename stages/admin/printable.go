@@ -1,12 +1,7 @@
 package admin
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"gitlab-sysbox-executor/executor/format"
@@ -32,27 +27,4 @@ func printable(text string) string {
 		text += fmt.Sprintf("... (%d bytes more)", rest)
 	}
 	return text
-}
-
-// printJSON prints v for programs; characters that a terminal interprets are escaped.
-func printJSON(out io.Writer, v any) error {
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	for _, r := range text.String() {
-		// Such a character is in a string: JSON permits it nowhere else.
-		if r == '\n' || unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.Encode([]rune{r}) {
-			fmt.Fprintf(&b, `\u%04x`, unit)
-		}
-	}
-	_, err := b.WriteTo(out)
-	return err
 }

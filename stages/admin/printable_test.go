@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/owner"
@@ -65,9 +66,9 @@ func TestHostileNamesInTables(t *testing.T) {
 		"metrics": {func(out *bytes.Buffer) error {
 			return printFamilies(families(overview.HostState{Jobs: jobs}, metricsOptions{perJob: true, folder: hostile}), out)
 		}, 0},
-		"JSON of ps":     {func(out *bytes.Buffer) error { return printJSON(out, jobs) }, 0},
-		"JSON of gc":     {func(out *bytes.Buffer) error { return printJSON(out, collected) }, 0},
-		"JSON of images": {func(out *bytes.Buffer) error { return printJSON(out, images) }, 0},
+		"JSON of ps":     {func(out *bytes.Buffer) error { return format.WriteJSON(out, jobs) }, 0},
+		"JSON of gc":     {func(out *bytes.Buffer) error { return format.WriteJSON(out, collected) }, 0},
+		"JSON of images": {func(out *bytes.Buffer) error { return format.WriteJSON(out, images) }, 0},
 	} {
 		var out bytes.Buffer
 		if err := c.print(&out); err != nil {
@@ -81,7 +82,7 @@ func TestHostileNamesInTables(t *testing.T) {
 	var out bytes.Buffer
 	var back []removal.Collected
 	valid := []removal.Collected{{Name: strings.ToValidUTF8(hostile, "") + "\U000e0001", Reason: "<&>"}}
-	if err := printJSON(&out, valid); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || !reflect.DeepEqual(back, valid) {
+	if err := format.WriteJSON(&out, valid); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || !reflect.DeepEqual(back, valid) {
 		t.Errorf("%v: %q became %q", err, valid, back)
 	}
 }

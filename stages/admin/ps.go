@@ -53,7 +53,7 @@ func ps(ctx context.Context, r *overview.Reader, asJSON bool, out io.Writer) err
 		if jobs == nil {
 			jobs = []overview.JobState{}
 		}
-		return errors.Join(err, printJSON(out, jobs))
+		return errors.Join(err, format.WriteJSON(out, jobs))
 	}
 	return errors.Join(err, psTable(jobs, time.Now(), out))
 }
@@ -114,7 +114,7 @@ func psKept(ctx context.Context, s *kept.Store, asJSON bool, out io.Writer) erro
 		for _, v := range all {
 			list = append(list, keptVolume{v.Name, v.Kind, v.Project, v.Protected, v.LastUse, v.Size.Bytes, v.Size.Known, v.Images})
 		}
-		return printJSON(out, list)
+		return format.WriteJSON(out, list)
 	}
 	return keptTable(all, time.Now(), out)
 }

@@ -26,6 +26,7 @@ type Parts struct {
 	Overview *overview.Reader
 	Images   *sharedfill.Filler
 	Accounts *accounting.Book
+	Engine   *engine.Engine
 
 	kept   *kept.Store
 	pulled *pulled.Store
@@ -101,7 +102,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	}
 	r.GC = x.GC // if disk space is low, the collector removes whatever no job needs
 	return &Parts{
-		Executor: x, Accounts: accounts,
+		Engine: e, Executor: x, Accounts: accounts,
 		kept:     k,
 		pulled:   images,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
