@@ -15,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/sharedfill"
 	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/visit"
 )
 
 // Parts are the parts of the program that commands use, connected to one engine.
@@ -22,6 +23,7 @@ type Parts struct {
 	Executor *executor.Executor
 	Overview *overview.Reader
 	Images   *sharedfill.Filler
+	Door     visit.Door
 }
 
 // With connects to the engine and calls do.
@@ -69,6 +71,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	return &Parts{
 		Executor: x,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
+		Door:     visit.Door{Dir: dir, Inside: backend.Inside},
 		Images: &sharedfill.Filler{
 			Shared: s, Engine: e, Inside: backend.Inside, KillGrace: x.KillGrace, CleanupTimeout: x.CleanupTimeout, Log: a.Log,
 		},
