@@ -41,6 +41,14 @@ func (x *Executor) cleared(ctx context.Context, i job.Identity, left []journal.R
 	return nil
 }
 
+// Remove is Cleanup for a person: it refuses a job that runs.
+func (x *Executor) Remove(ctx context.Context, i job.Identity) error {
+	ctx, cancel := context.WithTimeout(ctx, x.CleanupTimeout)
+	defer cancel()
+	left, err := x.Removal().Remove(ctx, i.Name())
+	return x.cleared(ctx, i, left, err)
+}
+
 // CleanupUnproven is Cleanup for a job that is identified only by variables, which the author of the job
 // can set. A Runner cleans up only its own jobs. So it refuses a job if its owner process is, or may be,
 // another process than an ancestor of this one.

@@ -15,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/overview"
+	"gitlab-sysbox-executor/executor/visit"
 	"gitlab-sysbox-executor/stages/app"
 )
 
@@ -41,7 +42,7 @@ terminal.`,
 				return fmt.Errorf("enter: write -- between the job and the command: enter %s -- %s", args[0], args[1])
 			}
 			return withJob(c, a, args[0], func(p *app.Parts, s overview.JobState) error {
-				return enter(c.Context(), p.Executor, s, args[1:], c.ErrOrStderr())
+				return enter(c.Context(), p.Door, s, args[1:], c.ErrOrStderr())
 			})
 		},
 	}
@@ -79,8 +80,8 @@ func withJob(c *cobra.Command, a *app.App, wanted string, do func(*app.Parts, ov
 }
 
 // enter runs the shell or the command with this process's terminal or streams.
-func enter(ctx context.Context, x *executor.Executor, s overview.JobState, command []string, errOut io.Writer) error {
-	v := executor.Visitor{Command: command, In: os.Stdin, Out: os.Stdout}
+func enter(ctx context.Context, d visit.Door, s overview.JobState, command []string, errOut io.Writer) error {
+	v := visit.Visitor{Command: command, In: os.Stdin, Out: os.Stdout}
 	restore := func() {}
 	if in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd()); term.IsTerminal(in) && term.IsTerminal(out) {
 		if len(command) == 0 {
@@ -96,7 +97,7 @@ func enter(ctx context.Context, x *executor.Executor, s overview.JobState, comma
 		}
 		restore = func() { _ = term.Restore(in, before) } // on failure there is no terminal any more
 	}
-	err := x.Enter(ctx, s.Name, v)
+	err := d.Enter(ctx, s.Name, v)
 	restore()
 	if failed, ok := errors.AsType[*executor.ScriptError](err); ok {
 		if failed.Stopped && ctx.Err() == nil {

@@ -18,6 +18,7 @@ import (
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/sharedfill"
 	"gitlab-sysbox-executor/executor/statedir"
+	"gitlab-sysbox-executor/executor/visit"
 )
 
 // Parts are the parts of the program that commands use, connected to one engine.
@@ -27,6 +28,7 @@ type Parts struct {
 	Images   *sharedfill.Filler
 	Accounts *accounting.Book
 	Engine   *engine.Engine
+	Door     visit.Door
 
 	kept   *kept.Store
 	pulled *pulled.Store
@@ -106,6 +108,7 @@ func (a *App) parts(e *engine.Engine) *Parts {
 		kept:     k,
 		pulled:   images,
 		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
+		Door:     visit.Door{Dir: dir, Inside: backend.Inside},
 		Images: &sharedfill.Filler{
 			Shared: s, Engine: e, Inside: backend.Inside, KillGrace: x.KillGrace, CleanupTimeout: x.CleanupTimeout, Log: a.Log,
 		},

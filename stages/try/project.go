@@ -17,9 +17,9 @@ import (
 	"strings"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/format"
+	"gitlab-sysbox-executor/executor/visit"
 	"gitlab-sysbox-executor/stages/ciyaml"
 	"gitlab-sysbox-executor/stages/contract"
 )
@@ -107,7 +107,7 @@ func slug(name string) string {
 }
 
 // sendProject makes the job's project folder a copy of the working copy.
-func (j *tryJob) sendProject(ctx context.Context, x *executor.Executor) error {
+func (j *tryJob) sendProject(ctx context.Context, d visit.Door) error {
 	target, builds := path.Clean(j.value("CI_PROJECT_DIR")), j.value("CI_BUILDS_DIR")
 	if target == builds || !config.Overlap(target, builds) || !strings.HasPrefix(target, builds+"/") {
 		return fmt.Errorf("CI_PROJECT_DIR=%q is not a folder below %s", target, builds)
@@ -137,7 +137,7 @@ func (j *tryJob) sendProject(ctx context.Context, x *executor.Executor) error {
 		w.CloseWithError(err) // the unpacking fails then: the archive has no end
 		written <- err
 	}()
-	err = x.Enter(ctx, id.Name(), executor.Visitor{Command: agent.Command("unpack", target), In: archive, Out: j.errOut})
+	err = d.Enter(ctx, id.Name(), visit.Visitor{Command: agent.Command("unpack", target), In: archive, Out: j.errOut})
 	archive.Close()
 	if failed := <-written; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
 		return failed

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/format"
+	"gitlab-sysbox-executor/executor/visit"
 	"gitlab-sysbox-executor/stages/app"
 	"gitlab-sysbox-executor/stages/script"
 )
@@ -107,7 +107,7 @@ func (f *flags) run(c *cobra.Command, a *app.App, args []string) (err error) {
 			return err
 		}
 	}
-	return a.WithExecutor(func(x *executor.Executor) error { return j.run(c.Context(), x, a.Config.Job.BuildsDir, f.keep) })
+	return a.With(func(p *app.Parts) error { return j.run(c.Context(), p.Door, a.Config.Job.BuildsDir, f.keep) })
 }
 
 // timing is the duration of one stage.
@@ -134,7 +134,7 @@ func printTimings(out io.Writer, all []timing) {
 }
 
 // run acts as the Runner and returns the script's own exit code.
-func (j *tryJob) run(ctx context.Context, x *executor.Executor, buildsDir string, keep time.Duration) error {
+func (j *tryJob) run(ctx context.Context, d visit.Door, buildsDir string, keep time.Duration) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -151,10 +151,10 @@ func (j *tryJob) run(ctx context.Context, x *executor.Executor, buildsDir string
 		all = append(all, timing{name, time.Since(began), err})
 		return err
 	}
-	code, prepared := j.stages(ctx, x, self, step)
+	code, prepared := j.stages(ctx, d, self, step)
 	// Always, even after an interrupt.
 	ctx = context.WithoutCancel(ctx)
-	if keep == 0 || !prepared || step("keep", func() error { return j.keep(ctx, x, keep) }) != nil {
+	if keep == 0 || !prepared || step("keep", func() error { return j.keep(ctx, d, keep) }) != nil {
 		_ = step("cleanup", func() error { return j.call(ctx, self, "cleanup") })
 		keep = 0
 	}
@@ -169,7 +169,7 @@ func (j *tryJob) run(ctx context.Context, x *executor.Executor, buildsDir string
 }
 
 // stages runs the stages up to the last script. It returns the exit code, and whether the job has a container.
-func (j *tryJob) stages(ctx context.Context, x *executor.Executor, self string, step func(string, func() error) error) (code int, prepared bool) {
+func (j *tryJob) stages(ctx context.Context, d visit.Door, self string, step func(string, func() error) error) (code int, prepared bool) {
 	for _, stage := range []string{"config", "prepare"} {
 		if err := step(stage, func() error { return j.call(ctx, self, stage) }); err != nil {
 			return j.code(err), false
@@ -188,7 +188,7 @@ func (j *tryJob) stages(ctx context.Context, x *executor.Executor, self string, 
 		return j.code(err), true
 	}
 	if strategy := j.value("GIT_STRATEGY"); j.project != nil && strategy != "none" && strategy != "empty" {
-		if err := step("get_sources", func() error { return j.sendProject(ctx, x) }); err != nil {
+		if err := step("get_sources", func() error { return j.sendProject(ctx, d) }); err != nil {
 			fmt.Fprintf(j.errOut, "The project could not be copied into the job: %s\n", format.Printable(err.Error(), ""))
 			return trySystemFailure, true
 		}
@@ -209,12 +209,12 @@ func (j *tryJob) stages(ctx context.Context, x *executor.Executor, self string, 
 }
 
 // keep records that the job stays.
-func (j *tryJob) keep(ctx context.Context, x *executor.Executor, d time.Duration) error {
+func (j *tryJob) keep(ctx context.Context, door visit.Door, d time.Duration) error {
 	id, err := j.identity()
 	if err != nil {
 		return err
 	}
-	return x.Keep(ctx, id, d)
+	return door.Keep(ctx, id.Name(), d)
 }
 
 // sayKept says how to enter the job and how to remove it.
