@@ -128,7 +128,9 @@ func written(n ast.Node) (function, text string, ok bool) {
 	if !ok || !slices.ContainsFunc(kinds, func(k struct {
 		heading, about string
 		functions      []string
-	}) bool { return slices.Contains(k.functions, f.Sel.Name) }) {
+	}) bool {
+		return slices.Contains(k.functions, f.Sel.Name)
+	}) {
 		return "", "", false
 	}
 	literal, ok := call.Args[0].(*ast.BasicLit)
