@@ -86,6 +86,18 @@ func (d Dir) Volumes() string { return d.path("volumes") }
 // Installed is the list of the files that the command install wrote.
 func (d Dir) Installed() string { return d.path("install.json") }
 
+// Recorded reports whether the state folder has a record of a resource, or may have: of a job, or of what outlives
+// jobs.
+func (d Dir) Recorded() bool {
+	for _, folder := range []string{d.Journals(), d.Jobs(), d.path("kept"), d.Pulled(), d.Aside(), d.Images(), filepath.Join(d.Volumes(), "kept")} {
+		entries, err := os.ReadDir(folder)
+		if len(entries) > 0 || err != nil && !os.IsNotExist(err) {
+			return true
+		}
+	}
+	return false
+}
+
 // Remove removes the state folder with all that the executor writes there. It returns the names of what
 // else is in it; the folder then stays. The caller has made sure that no job needs it.
 func (d Dir) Remove() (others []string, err error) {

@@ -326,3 +326,19 @@ func TestRemove(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRecorded(t *testing.T) {
+	d := Dir(t.TempDir())
+	if err := d.make(private, d.GC(), d.Journals(), d.Pulled()); err != nil {
+		t.Fatal(err)
+	}
+	if d.Recorded() {
+		t.Error("empty folders count as a record")
+	}
+	if err := os.WriteFile(d.PulledImage("x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !d.Recorded() {
+		t.Error("a pulled image does not")
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/statedir"
@@ -39,7 +40,10 @@ caches, leftovers, and the state folder. It is refused while a job runs.`,
 			}
 			if purge {
 				// First, because it needs the configuration.
-				if err := a.With(func(p *app.Parts) error { return i.purge(c.Context(), p, print) }); err != nil {
+				err := a.With(func(p *app.Parts) error { return i.purge(c.Context(), p, print) })
+				if dir := statedir.Dir(a.Config.StateDir); engine.IsUnreachable(err) && !dir.Recorded() {
+					fmt.Fprintf(i.out, "the engine does not answer; %s has no record of anything on it\n", dir)
+				} else if err != nil {
 					return err
 				}
 			}
