@@ -68,21 +68,22 @@ var wanted = []string{
 	"/usr/share/doc/" + name + "/README.md",
 }
 
-// The smaller form of TestMachine, for CI: the package of this machine's architecture, in a Debian 13 without systemd.
+// The smaller form of TestMachine, for CI: what is in the package of this machine's architecture.
 func TestDebianPackage(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("it installs a package into a Debian of its own: run it as root")
-	}
 	arch := architecture(t)
 	deb := only(t, build(t, repo(t), "", arch, "deb"), ".deb")
-	root := filepath.Join(scratch(t), "root")
-	tree(t, "trixie", root)
-	dpkg := func(args ...string) string {
-		t.Helper()
-		return command(t, []string{"LC_ALL=C"}, "dpkg", append([]string{"--root=" + root}, args...)...)
+	root := t.TempDir()
+	command(t, nil, "dpkg-deb", "--extract", deb, root)
+	wantContent(t, root)
+	if out := command(t, nil, "dpkg-deb", "--info", deb, "conffiles"); !strings.Contains(out, "/etc/"+name+"/config.toml") {
+		t.Errorf("config.toml is not a conffile:\n%s", out)
 	}
-	before := files(t, root)
-	dpkg("--install", deb)
+	wantRelease(t, command(t, nil, filepath.Join(root, "usr/bin", name), "version", "--json"), arch)
+}
+
+// wantContent checks the files of a Debian package below root.
+func wantContent(t *testing.T, root string) {
+	t.Helper()
 	for _, path := range append([]string{"/usr/share/zsh/vendor-completions/_" + name, "/usr/share/doc/" + name + "/copyright"}, wanted...) {
 		if _, err := os.Lstat(filepath.Join(root, path)); err != nil {
 			t.Error(err)
@@ -97,32 +98,6 @@ func TestDebianPackage(t *testing.T) {
 			t.Errorf("%s: %v\n%s", unit, err, text)
 		}
 	}
-	timer := filepath.Join(root, "etc/systemd/system/timers.target.wants", name+"-gc.timer")
-	if target, err := os.Readlink(timer); err != nil || strings.TrimPrefix(target, "/usr") != "/lib/systemd/system/"+name+"-gc.timer" {
-		t.Errorf("the timer is not enabled: %s, %v", target, err)
-	}
-	if out := dpkg("--status", name); !strings.Contains(out, "\nConffiles:\n /etc/"+name+"/config.toml ") {
-		t.Errorf("config.toml is not a conffile:\n%s", out)
-	}
-	wantRelease(t, command(t, nil, "chroot", root, name, "version", "--json"), arch)
-	dpkg("--purge", name)
-	after := files(t, root)
-	for _, path := range after {
-		if !slices.Contains(before, path) {
-			t.Errorf("left after the purge: %s", path)
-		}
-	}
-	for _, path := range before {
-		if !slices.Contains(after, path) {
-			t.Errorf("gone after the purge: %s", path)
-		}
-	}
-}
-
-// files lists the files of a tree, without dpkg's own.
-func files(t *testing.T, root string) []string {
-	t.Helper()
-	return strings.Fields(command(t, nil, "find", root, "-path", root+"/var/lib/dpkg", "-prune", "-o", "-path", root+"/var/log", "-prune", "-o", "-print"))
 }
 
 // wantRelease checks the output of version --json.
