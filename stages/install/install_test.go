@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -116,6 +117,9 @@ func (w *world) want(before map[string]string) {
 	}
 }
 
+// backupTime ends the name of a backup.
+var backupTime = regexp.MustCompile(`\.[0-9]{8}T[0-9]{6}\.[0-9]{3}Z\.bak$`)
+
 func TestInstallAndUninstall(t *testing.T) {
 	w := newWorld(t)
 	w.put(timer, "[Timer]\n# the administrator's own\n")
@@ -145,7 +149,7 @@ func TestInstallAndUninstall(t *testing.T) {
 	backups := 0
 	for path, text := range now {
 		if strings.HasSuffix(path, ".bak") {
-			original := path[:strings.LastIndex(strings.TrimSuffix(path, ".bak"), ".2")]
+			original := backupTime.ReplaceAllString(path, "")
 			if backups++; before[original] != text {
 				t.Errorf("%s is %q, want %q", path, text, before[original])
 			}
