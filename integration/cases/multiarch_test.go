@@ -84,7 +84,7 @@ func TestImagesForOtherArchitectures(t *testing.T) {
 			"FROM scratch", "ARG TARGETARCH", "COPY ${TARGETARCH} /bin/say", `RUN ["/bin/say", "/made"]`, `CMD ["/bin/say"]`, "END"),
 		"buildah build --quiet --platform linux/"+runtime.GOARCH+",linux/"+foreign+" --manifest "+image+" context",
 		"buildah manifest push --quiet --all --tls-verify=false "+image+" docker://"+image,
-		"buildah rmi --all --force >/dev/null; buildah manifest inspect --tls-verify=false "+image+" | tr -d ' \",' | grep ^architecture: | sort",
+		"buildah rmi --all --force >/dev/null",
 		read("own", runtime.GOARCH), read("foreign", foreign),
 	)
 	s := p.Ready(t, j)
@@ -97,7 +97,7 @@ func TestImagesForOtherArchitectures(t *testing.T) {
 	}
 	said := func(architecture string) string { return architecture + " as /bin/say" }
 	for _, want := range []string{
-		foreign + " as /programs/" + foreign, "riscv64 as /programs/riscv64", "architecture:" + foreign, "architecture:" + runtime.GOARCH,
+		foreign + " as /programs/" + foreign, "riscv64 as /programs/riscv64",
 		fmt.Sprintf("%s: made by %s, ran %s", foreign, said(foreign), said(foreign)),
 		fmt.Sprintf("%s: made by %s, ran %[2]s", runtime.GOARCH, said(runtime.GOARCH)),
 	} {
