@@ -136,7 +136,13 @@ func TestDoctorOnPreparedMachines(t *testing.T) {
 			d.want(t, "files", doctor.Error, "a container's root cannot pass through it", "chmod o+x "+p.StateDir)
 			d.want(t, "files", doctor.Warning, jobs+" has mode 0777 instead of 0711", "chmod 0711 "+jobs)
 			d = examine(t, p, "--no-job", "--fix")
-			if len(d.Fixes) != 3 {
+			modes := 0
+			for _, f := range d.Fixes { // gc may remove what another test left on the engine
+				if f.Check == "files" {
+					modes++
+				}
+			}
+			if modes != 3 {
 				t.Errorf("%+v", d.Fixes)
 			}
 			d.want(t, "files", doctor.OK, "", "")
@@ -293,8 +299,7 @@ func wantNoTrialImage(t *testing.T, p *harness.Place) {
 
 // A doctor that is killed leaves nothing: its child removes the job and the image. If that is killed, too, the
 // next doctor finds them.
-func TestKilledDoctor(t *testing.T) {
-	t.Parallel()
+func TestKilledDoctor(t *testing.T) { // not parallel: it looks for leftovers on the whole engine
 	for name, group := range map[string]bool{"alone": false, "with its child": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
