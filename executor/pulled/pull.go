@@ -140,17 +140,49 @@ func (s *Store) settleDead(ctx context.Context, name string) error {
 		return err
 	}
 	defer h.Release()
-	path := s.State.PulledImage(name)
-	text, err := os.ReadFile(path)
+	p, ok, err := s.pull(name)
 	if err != nil {
 		return fmt.Errorf("pulled images: %w", err)
 	}
-	var p pull
-	// An incomplete file belongs to a pull that has not begun.
-	if json.Unmarshal(text, &p) == nil && image.Check(p.Reference) == nil {
+	if ok {
 		if err := s.settle(ctx, p); err != nil {
 			return err
 		}
 	}
-	return os.Remove(path)
+	return os.Remove(s.State.PulledImage(name))
+}
+
+// pull reads the file of a pull. It returns false for an incomplete one: its pull has not begun.
+func (s *Store) pull(name string) (p pull, ok bool, err error) {
+	text, err := os.ReadFile(s.State.PulledImage(name))
+	if err != nil {
+		return p, false, err
+	}
+	return p, json.Unmarshal(text, &p) == nil && image.Check(p.Reference) == nil, nil
+}
+
+// brought returns whether another pull, whose result is not recorded yet, has brought the image.
+func (s *Store) brought(ctx context.Context, id string) (bool, error) {
+	entries, err := os.ReadDir(s.State.Pulled())
+	if err != nil {
+		return false, fmt.Errorf("pulled images: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), pullPrefix) {
+			continue
+		}
+		p, ok, err := s.pull(e.Name())
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (!ok || slices.Contains(p.Before, number(id))) {
+			continue
+		} else if err != nil {
+			return false, fmt.Errorf("pulled images: %w", err)
+		}
+		img, err := s.Engine.ImageNames(ctx, p.Reference, p.Platform)
+		if err == nil && img.ID == id {
+			return true, nil
+		} else if err != nil && !engine.IsNotFound(err) {
+			return false, err
+		}
+	}
+	return false, nil
 }

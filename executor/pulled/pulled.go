@@ -182,7 +182,7 @@ func (s *Store) record(n string) (r record) {
 }
 
 // add records that a job pulled the image by that name. An image without a record gets one only if
-// ours is set.
+// ours is set, or if another job's pull has just brought it.
 func (s *Store) add(ctx context.Context, id, ref string, ours bool) error {
 	n := number(id)
 	whole, err := image.Whole(ref)
@@ -198,7 +198,9 @@ func (s *Store) add(ctx context.Context, id, ref string, ours bool) error {
 	}
 	defer unlock()
 	if _, err := os.Stat(s.State.PulledImage(n)); errors.Is(err, fs.ErrNotExist) && !ours {
-		return nil
+		if ours, err = s.brought(ctx, id); !ours {
+			return err
+		}
 	}
 	// If an image with this ID is being removed, the record becomes another file.
 	h, err := s.State.HoldImage(n, false)

@@ -455,6 +455,26 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
+// A job that finds the image of another job's pull, before that pull is recorded, records its own name
+// of it. Otherwise gc would take the name for a user's and keep the image forever.
+func TestPullBesideAnUnrecordedOne(t *testing.T) {
+	e := newImages(map[string]string{one: id(1), two: id(1)})
+	s := newStore(t, e)
+	e.pulling = func(ref string) error {
+		if ref == one {
+			get(t, s, two)
+		}
+		return nil
+	}
+	get(t, s, one)
+	if all := list(t, s); len(all) != 1 || len(all[0].References) != 2 {
+		t.Errorf("%+v", all)
+	}
+	if r := remove(t, s, list(t, s)[0]); !r.Gone {
+		t.Errorf("%+v", r)
+	}
+}
+
 // Files of images that another program has removed are removed.
 func TestForget(t *testing.T) {
 	e := newImages(map[string]string{one: id(1), two: id(2)})
