@@ -78,7 +78,7 @@ func TestSecretsAreForgottenWithTheirRemoval(t *testing.T) {
 	}
 	k := new(lasting)
 	x.Kept = k
-	err := x.Run(t.Context(), identity, job.Environment{Builds: "v"}, Script{RemovesSecrets: true}, io.Discard)
+	err := x.Run(t.Context(), identity, job.Environment{Builds: "v"}, Script{Last: true}, io.Discard)
 	if err == nil || len(k.forgot) > 0 {
 		t.Errorf("after a script that failed: %v, %q", err, k.forgot)
 	}

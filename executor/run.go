@@ -25,9 +25,7 @@ type Script struct {
 	// Helper is true for a script that the helper container can run. It is not written by the job's
 	// author.
 	Helper bool
-	// RemovesSecrets is true if the script removes the job's file variables.
-	RemovesSecrets bool
-	// Last is true for the job's last script.
+	// Last is true for the job's last script. It removes the job's file variables.
 	Last bool
 	// Report requests a line about the storage volume at the end of the script.
 	Report bool
@@ -90,7 +88,7 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 		}
 	}
 	x.noteUsage(ctx, i, usage, s.Report)
-	if err == nil && s.RemovesSecrets && e.Builds != "" {
+	if err == nil && s.Last && e.Builds != "" {
 		x.Kept.ForgetTemps(e.Builds)
 	}
 	if s.Last && e.Disk != nil {

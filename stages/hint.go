@@ -5,12 +5,12 @@ import (
 	"maps"
 	"os/exec"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/executor"
+	"gitlab-sysbox-executor/executor/accounting"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/known"
 	"gitlab-sysbox-executor/stages/contract"
@@ -24,7 +24,7 @@ func fails(c *contract.Call, stage string) bool {
 		ignored, err := strconv.ParseBool(c.Variables["AFTER_SCRIPT_IGNORE_ERRORS"])
 		return err == nil && !ignored
 	}
-	return stage == buildStage || strings.HasPrefix(stage, "step_")
+	return accounting.Authors(stage)
 }
 
 // hint logs what the output of a failed script means, if that is known, and which tools

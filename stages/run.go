@@ -53,13 +53,12 @@ func Run(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.
 	helper := helperStage(stage)
 	output := known.NewTail(out)
 	err = x.Run(ctx, id, environment, executor.Script{
-		Stage:          stage,
-		Text:           adaptScript(text, environment.Of(helper), c.Variables["PATH"], stage, log),
-		Helper:         helper,
-		RemovesSecrets: stage == lastStage,
-		Last:           stage == lastStage,
-		Report:         stage == buildStage,
-		ServiceLogs:    plan.ServiceLogs(c, cfg),
+		Stage:       stage,
+		Text:        adaptScript(text, environment.Of(helper), c.Variables["PATH"], stage, log),
+		Helper:      helper,
+		Last:        stage == lastStage,
+		Report:      stage == buildStage,
+		ServiceLogs: plan.ServiceLogs(c, cfg),
 	}, output)
 	failed, ok := errors.AsType[*executor.ScriptError](err)
 	if !ok || failed.Stopped {

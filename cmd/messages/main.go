@@ -35,11 +35,13 @@ func main() {
 // message is a message of the code. Its values are written as an ellipsis.
 type message struct{ text, file string }
 
-// kinds are the functions that write messages, and what the message means.
-var kinds = []struct {
+// kind is a kind of message: what it means, and the functions that write it.
+type kind struct {
 	heading, about string
 	functions      []string
-}{
+}
+
+var kinds = []kind{
 	{"A job fails", "The job's definition, image or script is the reason. GitLab shows a script failure.", []string{"Jobf"}},
 	{"The system fails", "The job is not the reason. GitLab shows a runner system failure.", []string{"Systemf"}},
 	{"Warnings", "The job goes on.", []string{"Warnf", "Warn"}},
@@ -125,12 +127,7 @@ func written(n ast.Node) (function, text string, ok bool) {
 		return "", "", false
 	}
 	f, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || !slices.ContainsFunc(kinds, func(k struct {
-		heading, about string
-		functions      []string
-	}) bool {
-		return slices.Contains(k.functions, f.Sel.Name)
-	}) {
+	if !ok || !slices.ContainsFunc(kinds, func(k kind) bool { return slices.Contains(k.functions, f.Sel.Name) }) {
 		return "", "", false
 	}
 	literal, ok := call.Args[0].(*ast.BasicLit)

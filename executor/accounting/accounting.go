@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -247,14 +248,12 @@ func (b *Book) Collected(ctx context.Context, run GC) {
 	b.debug(b.Fold(ctx, &run))
 }
 
-// stage is the label of a stage: job authors choose the names of some.
+// stageLabel is the label of a stage: job authors choose the names of some.
 func stageLabel(stage string) string {
-	for _, known := range stages {
-		if stage == known {
-			return stage
-		}
-	}
-	if strings.HasPrefix(stage, "step_") {
+	switch {
+	case slices.Contains(stages, stage):
+		return stage
+	case strings.HasPrefix(stage, "step_"):
 		return "step"
 	}
 	return "other"

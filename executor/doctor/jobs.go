@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
-	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/removal"
 )
@@ -47,8 +45,7 @@ func checkJobs(ctx context.Context, m *Machine) []Finding {
 
 // checkQuarantine finds folders and journals that could not be removed or read.
 func checkQuarantine(_ context.Context, m *Machine) []Finding {
-	folders, _ := filepath.Glob(filepath.Join(m.state().Aside(), "gsx-*"))
-	journals, _ := journal.Aside(m.state().Journals())
+	folders, journals := removal.Quarantined(m.state())
 	if all := append(folders, journals...); len(all) > 0 {
 		return []Finding{{Severity: Warning, Text: fmt.Sprintf("%d folders and journals in quarantine: %s", len(all), few(all)),
 			Next: "gitlab-sysbox-executor gc; it names what holds a folder, and removes a journal that could not be read after a week (docs/cleanup.md)", fix: m.gc}}

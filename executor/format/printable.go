@@ -1,6 +1,7 @@
 package format
 
 import (
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -26,6 +27,18 @@ func Printable(text, keep string) string {
 		text = text[n:]
 	}
 	return b.String()
+}
+
+// Line makes a foreign text Printable, on one line, and cuts it to most bytes.
+func Line(text string, most int) string {
+	if len(text) <= most {
+		return Printable(text, "")
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%s... (%d bytes more)", Printable(text[:cut], ""), len(text)-cut)
 }
 
 // printableWriter makes what is written to it Printable.

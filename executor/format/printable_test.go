@@ -32,6 +32,29 @@ func TestHostileTextIsPrintable(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		most int
+		want string
+	}{
+		{"", 0, ""},
+		{"plain", 5, "plain"},
+		{"plain", 4, "plai... (1 bytes more)"},
+		{"a\nb\x1b[0m", 10, `a\nb\x1b[0m`},
+		{"a\nb\x1b[0m", 4, `a\nb\x1b... (3 bytes more)`},
+		{"läuft", 3, "lä... (3 bytes more)"},
+		{"läuft", 2, "l... (5 bytes more)"},
+		{"漢漢", 5, "漢... (3 bytes more)"},
+		{"\xff\xff", 1, `\xff... (1 bytes more)`},
+		{"\x80\x80", 1, "... (2 bytes more)"},
+	} {
+		if got := Line(c.text, c.most); got != c.want {
+			t.Errorf("%q, %d: got %q, want %q", c.text, c.most, got, c.want)
+		}
+	}
+}
+
 func FuzzPrintable(f *testing.F) {
 	for _, text := range []string{"", "a\x1b[0m", "\xc3", "\u202e"} {
 		f.Add(text, 1)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -54,24 +53,13 @@ type facts struct {
 	Flushed bool `json:"flushed"`
 }
 
-// longestFacts is longer than any description, in bytes.
-const longestFacts = 64 << 10
-
 func (d Disks) kept(name string) string { return filepath.Join(d.Folder, "kept", name) }
 
 // Taken is the folder of the disk that the named job has.
 func (d Disks) Taken(name string) string { return filepath.Join(d.Folder, "taken", name) }
 
 func readFacts(folder string) (f facts, err error) {
-	file, err := os.Open(filepath.Join(folder, diskFacts))
-	if err != nil {
-		return f, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, longestFacts))
-	if err == nil {
-		err = json.Unmarshal(text, &f)
-	}
+	err = readNotes(filepath.Join(folder, diskFacts), &f)
 	return f, err
 }
 
@@ -89,10 +77,7 @@ func (f facts) write(folder string) error {
 func diskName(d job.Disk) (name, base string) {
 	i := job.Identity{Server: d.Server, ProjectID: d.Project}
 	base, _ = volumeFor(i, Storage, false, nil)
-	name = fmt.Sprintf("%s-r%d-s%d", base, d.Runner, d.Slot)
-	if d.Protected {
-		name += "-protected"
-	}
+	name, _ = volumeFor(i, Storage, d.Protected, slotLabels(d.Runner, d.Slot))
 	return name, base + "-"
 }
 
@@ -283,7 +268,7 @@ func (d Disks) list() ([]Volume, error) {
 			continue // just taken or removed
 		}
 		f, _ := readFacts(d.kept(e.Name()))
-		v := Volume{Name: e.Name(), Kind: Storage, LastUse: past(f.LastUse), Path: d.kept(e.Name()), Images: f.Images, Project: f.Project, Protected: f.Protected}
+		v := Volume{Name: e.Name(), Kind: Storage, LastUse: statedir.Past(f.LastUse), Path: d.kept(e.Name()), Images: f.Images, Project: f.Project, Protected: f.Protected}
 		if v.LastUse.IsZero() { // a description that cannot be read
 			v.LastUse = info.ModTime()
 		}
@@ -301,7 +286,7 @@ func (d Disks) drop(ctx context.Context, v Volume) (bool, error) {
 	}
 	defer unlock()
 	f, _ := readFacts(v.Path) // without a readable description no job can use it
-	if _, err := os.Lstat(v.Path); errors.Is(err, fs.ErrNotExist) || past(f.LastUse).After(v.LastUse) {
+	if _, err := os.Lstat(v.Path); errors.Is(err, fs.ErrNotExist) || statedir.Past(f.LastUse).After(v.LastUse) {
 		return false, nil
 	}
 	return true, d.remove(v.Path)
@@ -376,12 +361,4 @@ func syncFolder(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// past is a time, or the present time if that is in the future: then the clock was set back.
-func past(t time.Time) time.Time {
-	if now := time.Now(); t.After(now) {
-		return now
-	}
-	return t
 }

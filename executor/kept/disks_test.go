@@ -237,7 +237,7 @@ func TestTakenDiskAfterARestart(t *testing.T) {
 }
 
 func TestDescriptionOfADisk(t *testing.T) {
-	for _, text := range []string{"", "{", "[]", `{"server":"x"}`, strings.Repeat("x", longestFacts+1)} {
+	for _, text := range []string{"", "{", "[]", `{"server":"x"}`, strings.Repeat("x", longestNote+1)} {
 		d := newDisks(t)
 		use(t, d, jobName, diskOf(1, false, 0), "first")
 		v := listed(t, d)[0]

@@ -47,6 +47,11 @@ func volumeFor(i job.Identity, kind string, protected bool, own map[string]strin
 	return name, labels
 }
 
+// slotLabels are the further labels of what belongs to one slot of a runner.
+func slotLabels(runner, slot int64) map[string]string {
+	return map[string]string{job.LabelRunner: strconv.FormatInt(runner, 10), job.LabelSlot: strconv.FormatInt(slot, 10)}
+}
+
 // ofProject reports whether a volume with this name belongs to the job's project.
 func ofProject(name string, i job.Identity) bool {
 	return slices.ContainsFunc([]string{Builds, Cache, CacheMounts}, func(kind string) bool {

@@ -64,7 +64,7 @@ type note struct {
 	Temps []string `json:"temps,omitempty"`
 }
 
-// longestNote is longer than any note, in bytes.
+// longestNote is longer than any note and any description of a disk, in bytes.
 const longestNote = 64 << 10
 
 // note reads a volume's note; empty after an error.
@@ -78,19 +78,32 @@ func (s *Store) note(volume string) note {
 
 // readNote reads a volume's note. An empty file has no note.
 func (s *Store) readNote(volume string) (n note, err error) {
-	f, err := os.Open(s.State.Kept(volume))
-	if err != nil {
+	if err := readNotes(s.State.Kept(volume), &n); err != nil && !errors.Is(err, io.EOF) {
 		return n, err
+	}
+	return n, nil
+}
+
+// readNotes reads a file with JSON into v. For an empty file it returns io.EOF.
+func readNotes(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, longestNote))
-	if err != nil || len(text) == 0 {
-		return n, err
+	switch {
+	case err != nil:
+		return err
+	case len(text) == 0:
+		err = io.EOF
+	default:
+		err = json.Unmarshal(text, v)
 	}
-	if err := json.Unmarshal(text, &n); err != nil {
-		return n, fmt.Errorf("%s: %w", s.State.Kept(volume), err)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return n, nil
+	return nil
 }
 
 // setNote writes n to the file of a volume whose last use is n.Use, and keeps that

@@ -2,7 +2,6 @@ package kept
 
 import (
 	"context"
-	"strconv"
 	"strings"
 
 	"gitlab-sysbox-executor/executor/job"
@@ -76,9 +75,7 @@ func (s *Store) TakeFolders(ctx context.Context, i job.Identity, f job.Folders) 
 // builds takes the volume of the builds folder, and removes file variables that a killed job
 // left in it.
 func (t *taker) builds(ctx context.Context, i job.Identity, f job.Folders) (string, error) {
-	name, labels := volumeFor(i, Builds, f.Protected, map[string]string{
-		job.LabelRunner: strconv.FormatInt(i.RunnerID, 10), job.LabelSlot: strconv.FormatInt(f.Slot, 10),
-	})
+	name, labels := volumeFor(i, Builds, f.Protected, slotLabels(i.RunnerID, f.Slot))
 	volume, err := t.take(ctx, name, f.Builds, labels, true)
 	if err != nil {
 		return "", err

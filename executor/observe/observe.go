@@ -5,6 +5,8 @@ package observe
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -96,14 +98,7 @@ func (c *Call) Seen() Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.seen
-	s.Steps, s.Pulls = append([]Timed(nil), s.Steps...), append([]Pull(nil), s.Pulls...)
-	s.Left = nil
-	for kind, n := range c.seen.Left {
-		if s.Left == nil {
-			s.Left = map[string]int{}
-		}
-		s.Left[kind] = n
-	}
+	s.Steps, s.Pulls, s.Left = slices.Clone(s.Steps), slices.Clone(s.Pulls), maps.Clone(s.Left)
 	return s
 }
 

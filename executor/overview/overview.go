@@ -265,8 +265,7 @@ func (r *Reader) Host(ctx context.Context, folder string, sizes bool) (h HostSta
 			return h, err
 		}
 	}
-	folders, _ := filepath.Glob(filepath.Join(r.Dir.Aside(), "gsx-*"))
-	journals, _ := journal.Aside(r.Dir.Journals())
+	folders, journals := removal.Quarantined(r.Dir)
 	h.Aside = len(folders) + len(journals)
 	return h, nil
 }

@@ -15,6 +15,13 @@ import (
 // unreadTime is how long an unreadable journal is kept for an administrator.
 const unreadTime = 7 * 24 * time.Hour
 
+// Quarantined lists the folders and journals in quarantine.
+func Quarantined(d statedir.Dir) (folders, journals []string) {
+	folders, _ = filepath.Glob(filepath.Join(d.Aside(), "gsx-*"))
+	journals, _ = journal.Aside(d.Journals())
+	return folders, journals
+}
+
 // CollectQuarantine removes quarantined files that no journal names: folders whose journal
 // was lost, and journals that could not be read.
 func (e *Engine) CollectQuarantine(ctx context.Context, o Options) []Collected {
@@ -48,11 +55,10 @@ func (e *Engine) CollectQuarantine(ctx context.Context, o Options) []Collected {
 		}
 		all = append(all, c)
 	}
-	folders, _ := filepath.Glob(filepath.Join(e.Dir.Aside(), "gsx-*"))
+	folders, journals := Quarantined(e.Dir)
 	for _, path := range folders {
 		collect(path, "a folder in quarantine", 0)
 	}
-	journals, _ := journal.Aside(e.Dir.Journals())
 	for _, path := range journals {
 		collect(path, fmt.Sprintf("a journal that could not be read, kept for %s", unreadTime), unreadTime)
 	}

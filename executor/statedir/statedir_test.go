@@ -302,7 +302,7 @@ func TestTimesAhead(t *testing.T) {
 	}
 }
 
-// What somebody else put into the state folder stays.
+// Remove keeps a file in the state folder that the executor did not write.
 func TestRemove(t *testing.T) {
 	d := Dir(filepath.Join(t.TempDir(), "state"))
 	if err := d.MakeJob("gsx-0123abcd-p1-j2"); err != nil {

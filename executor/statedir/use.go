@@ -14,11 +14,15 @@ func LastUse(path string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	last, now := info.ModTime(), time.Now()
-	if last.After(now) {
-		last = now
+	return Past(info.ModTime()), nil
+}
+
+// Past is a time, or the present time if that is in the future: then the clock was set back.
+func Past(t time.Time) time.Time {
+	if now := time.Now(); t.After(now) {
+		return now
 	}
-	return last, nil
+	return t
 }
 
 // CorrectTimes sets modification times in the future to the present. Otherwise these files

@@ -237,7 +237,7 @@ func noCommand(context.Context, string, ...string) ([]byte, error) { return nil,
 func machineWith(cfg *config.Config, info engine.Info, root string) *doctor.Machine {
 	return &doctor.Machine{
 		Root: root, Config: cfg, ConfigPath: "/none/config.toml", RunnerConfig: "/none/runner.toml", Self: harness.World.Binary,
-		Engine: answers{info}, Jobs: answers{}, Volumes: filepath.Join(cfg.StateDir, "volumes"), Command: noCommand, UID: os.Geteuid(),
+		Engine: answers{info}, Jobs: answers{}, Volumes: cfg.VolumeFolder(), Command: noCommand, UID: os.Geteuid(),
 	}
 }
 

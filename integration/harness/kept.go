@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ func (p *Place) Kept(t testing.TB) *kept.Store {
 		t.Fatal(err)
 	}
 	dir := statedir.Dir(p.StateDir)
-	return &kept.Store{State: dir, Engine: e, Local: true, Disks: kept.Disks{State: dir, Folder: filepath.Join(p.StateDir, "volumes")}}
+	return &kept.Store{State: dir, Engine: e, Local: true, Disks: kept.Disks{State: dir, Folder: dir.Volumes()}}
 }
 
 // KeptVolumes are those that jobs with this state folder used.

@@ -31,7 +31,7 @@ func metricNames() map[string]bool {
 	return names
 }
 
-// What the dashboard and the rules ask for exists, and so do the panels' places.
+// The dashboard and the rules name only metrics that exist. No two panels overlap or have the same ID.
 func TestDashboardAndRules(t *testing.T) {
 	known := metricNames()
 	for _, file := range []string{"dashboard.json", "alerts.yml", "alerts_test.yml"} {

@@ -20,7 +20,6 @@ import (
 	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/stages/app"
-	"gitlab-sysbox-executor/stages/plan"
 )
 
 // metricsCommand prints metrics of the jobs on this machine for Prometheus.
@@ -46,7 +45,7 @@ alone, such as 9253 or :9253, is on the loopback interface only; write
 			if listen != "" && output != "" {
 				return errors.New("metrics: --listen and --output exclude each other")
 			}
-			o.folder, o.minFree = plan.Volume(a.Config).Folder, int64(a.Config.Storage.MinFree)
+			o.folder, o.minFree = a.Config.VolumeFolder(), int64(a.Config.Storage.MinFree)
 			return a.With(func(p *app.Parts) error {
 				if listen != "" {
 					return serve(c.Context(), listen, exporter{p, o, a.Log})

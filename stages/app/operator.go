@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/sirupsen/logrus"
@@ -139,13 +138,7 @@ const longestText = 2000
 
 // bounded makes a text safe for a terminal that shows the log: one line, and not too long.
 func bounded(text string) string {
-	if cut := longestText; len(text) > cut {
-		for cut > 0 && !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		text = text[:cut] + fmt.Sprintf("... (%d bytes more)", len(text)-cut)
-	}
-	return format.Printable(strings.ReplaceAll(text, "\n", " "), "")
+	return format.Line(strings.ReplaceAll(text, "\n", " "), longestText)
 }
 
 // logFile is a file that is appended to. It is opened by the first write.

@@ -66,6 +66,15 @@ func TestTheOperatorsLog(t *testing.T) {
 	}
 }
 
+// A cut text names the number of bytes that are missing.
+func TestLongTextIsCut(t *testing.T) {
+	a, _, path := logged(t, func(*config.Config) {})
+	a.Log.Warn(strings.Repeat("é", 1500) + "\nend")
+	if text := read(t, path); !strings.Contains(text, "é... (1004 bytes more)") || strings.Contains(text, "end") {
+		t.Error(text)
+	}
+}
+
 func TestDebugCopiesAll(t *testing.T) {
 	a, _, path := logged(t, func(c *config.Config) { c.LogLevel = "debug" })
 	a.Log.Debug("one")

@@ -25,7 +25,7 @@ import (
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/stages/app"
-	"gitlab-sysbox-executor/stages/plan"
+	"gitlab-sysbox-executor/stages/runnerconfig"
 )
 
 // options are the flags of the command.
@@ -34,9 +34,6 @@ type options struct {
 	image                     string
 	runnerConfig              string
 }
-
-// runnerConfig is GitLab Runner's own default for root (gitlab-runner, commands/config_unix.go).
-const runnerConfig = "/etc/gitlab-runner/config.toml"
 
 // Command returns the command doctor. Version is that of this program.
 func Command(a *app.App, version string) *cobra.Command {
@@ -77,7 +74,7 @@ with errors.`,
 	c.Flags().BoolVar(&o.fix, "fix", false, "repair what is safe: modes of the executor's own files, missing folders, leftovers of jobs")
 	c.Flags().BoolVar(&o.verbose, "verbose", false, "print the log of the trial jobs, too")
 	c.Flags().StringVar(&o.image, "image", "", "check this image of a job instead")
-	c.Flags().StringVar(&o.runnerConfig, "runner-config", runnerConfig, "GitLab Runner's configuration file")
+	c.Flags().StringVar(&o.runnerConfig, "runner-config", runnerconfig.DefaultPath, "GitLab Runner's configuration file")
 	c.AddCommand(jobsCommand(a), insideCommand())
 	return c
 }
@@ -173,7 +170,7 @@ func machine(a *app.App, version, runnerConfig string) *doctor.Machine {
 	}
 	return &doctor.Machine{
 		Config: a.Config, ConfigPath: cmp.Or(a.ConfigPath, config.DefaultPath), Self: self, Version: version,
-		Volumes: plan.Volume(a.Config).Folder, RunnerConfig: runnerConfig, Command: command, UID: os.Geteuid(),
+		Volumes: a.Config.VolumeFolder(), RunnerConfig: runnerConfig, Command: command, UID: os.Geteuid(),
 		Collect: func(context.Context, removal.Options) ([]removal.Collected, error) {
 			return nil, errors.New("gc needs the engine")
 		},

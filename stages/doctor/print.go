@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"gitlab-sysbox-executor/executor/doctor"
 	"gitlab-sysbox-executor/executor/format"
@@ -25,12 +25,13 @@ func terminalOf(w io.Writer) (t terminal) {
 	if !ok {
 		return t
 	}
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+	fd := int(f.Fd())
+	if !term.IsTerminal(fd) {
 		return t
 	}
 	t.colours = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
-		t.width = int(size.Col)
+	if width, _, err := term.GetSize(fd); err == nil {
+		t.width = width
 	}
 	return t
 }

@@ -46,7 +46,7 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Pla
 		Hardening:         cfg.Hardening,
 		Network:           cfg.Network,
 		Storage:           settings,
-		Volume:            Volume(cfg),
+		Volume:            volume(cfg),
 		Folders:           kept,
 		SharedImages:      cfg.Images.Offer,
 		Emulate:           cfg.Job.Emulate,
@@ -112,8 +112,8 @@ func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogge
 	return s, nil
 }
 
-// Volume returns the configuration of the jobs' storage volumes.
-func Volume(cfg *config.Config) job.Volume {
+// volume returns the configuration of the jobs' storage volumes.
+func volume(cfg *config.Config) job.Volume {
 	s := cfg.Storage
 	return job.Volume{
 		Backend: s.Backend, Folder: cfg.VolumeFolder(), Size: int64(s.Size), MinFree: int64(s.MinFree), Overcommit: s.Overcommit,

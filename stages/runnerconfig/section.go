@@ -11,7 +11,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// DefaultPath is the Runner's configuration if it runs as root.
+// DefaultPath is the Runner's configuration if it runs as root (gitlab-runner, commands/config_unix.go).
 const DefaultPath = "/etc/gitlab-runner/config.toml"
 
 // Tag is the tag of runners with this executor in the documentation.
