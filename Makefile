@@ -70,6 +70,7 @@ test-disk: packages ## Fill a disk of 20 GiB four times over
 # `make test` has 4 rounds and a small disk. It needs 30 GiB of free space, and an hour.
 test-layers: packages ## Kill drivers in 200 builds with kept storage volumes, and fill a disk of 20 GiB with such volumes
 	GSX_WHOLE=1 $(GO) test -count=1 -timeout 150m -v -run 'Layers|Kept|StorageIsNotKept|KillMatrixOfKept|OtherTools' ./integration/storage
+	GSX_WHOLE=1 $(GO) test -count=1 -timeout 60m -v -run KillMatrixKept ./integration/removal
 	GSX_FULL_DISK=1 $(GO) test -count=1 -timeout 120m -v -run TestHostileKeptStorage ./integration/hostile
 
 # In a Debian 13 with systemd and an engine of its own, where a stand-in takes the place of Sysbox. `make test` installs the .deb into a Debian without systemd.

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Runs a command where control groups are version 2:
+#
+#   cgroup2.sh COMMAND...
+#
+# On a machine with version 1 it unmounts the hierarchies that have no groups: the kernel then gives their
+# controllers to version 2. A hierarchy that something uses stays, and its controller is missing in version 2. The
+# command has a mount namespace of its own. Afterwards version 1 is mounted again.
+set -euo pipefail
+
+die() {
+	echo "cgroup2.sh: $*" >&2
+	exit 1
+}
+
+(($#)) || die "usage: cgroup2.sh COMMAND..."
+((EUID == 0)) || die "needs root"
+if [[ $(stat --file-system --format %T /sys/fs/cgroup) == cgroup2fs ]]; then
+	exec "$@"
+fi
+
+# A mount of version 1, as: TARGET OPTIONS
+mapfile -t old < <(findmnt --noheadings --raw --types cgroup --output TARGET,FS-OPTIONS)
+unmounted=()
+
+# used tells whether a hierarchy has groups.
+used() { [[ -n $(find "$1" -mindepth 1 -maxdepth 1 -type d -print -quit) ]]; }
+
+restore() {
+	local target options mount
+	# Groups in version 2 would keep its controllers there.
+	mkdir -p "$new" && mount -t cgroup2 none "$new" &&
+		find "$new" -mindepth 1 -depth -type d -exec rmdir {} + || true
+	[[ ! -e $new/cgroup.subtree_control ]] ||
+		sed 's/\([^ ]*\)/-\1/g' "$new/cgroup.subtree_control" >"$new/cgroup.subtree_control" || true
+	umount "$new" && rmdir "$new" || true
+	for mount in "${unmounted[@]}"; do
+		read -r target options <<<"$mount"
+		mount -t cgroup -o "${options#rw,}" none "$target" || echo "cgroup2.sh: cannot mount $target again" >&2
+	done
+}
+
+new=$(mktemp --directory --tmpdir cgroup2.XXXXXX)
+trap restore EXIT
+for mount in "${old[@]}"; do
+	read -r target options <<<"$mount"
+	if used "$target"; then
+		echo "cgroup v2: $target has groups of another program, so its controller stays with v1"
+		continue
+	fi
+	umount "$target" || die "cannot unmount $target"
+	unmounted+=("$mount")
+done
+# shellcheck disable=SC2016 # the inner shell expands them
+unshare --mount bash -c '
+	set -e
+	umount --recursive /sys/fs/cgroup 2>/dev/null || umount --recursive --lazy /sys/fs/cgroup
+	mount -t cgroup2 none /sys/fs/cgroup
+	echo "cgroup v2: controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
+	exec "$@"' bash "$@"
