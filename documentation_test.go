@@ -6,15 +6,18 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"gitlab-sysbox-executor/integration/harness/pages"
+	"gitlab-sysbox-executor/stages"
 )
 
 // documented names, for each block of commands in the documentation, the test that reads it there and runs it. The
@@ -155,6 +158,73 @@ func TestDocumentedTargets(t *testing.T) {
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Errorf("%s: %s: %v\n%s", page, command, err, out)
 			}
+		}
+	}
+}
+
+// What the sentences name between backticks is there: subcommands with their flags, targets of make, and tests.
+func TestDocumentedNames(t *testing.T) {
+	blocks, span := regexp.MustCompile("(?ms)^ *```.*?^ *```$"), regexp.MustCompile("`([^`]+)`")
+	targets, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []string
+	for _, s := range testSources(t) {
+		tests = slices.AppendSeq(tests, maps.Keys(s.functions))
+	}
+	all, err := pages.Files(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range all {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range span.FindAllStringSubmatch(blocks.ReplaceAllString(string(text), ""), -1) {
+			words := strings.Fields(found[1])
+			if len(words) == 0 {
+				continue
+			}
+			name, prefix := strings.CutSuffix(words[0], "*")
+			name, _, _ = strings.Cut(name, "/")
+			switch {
+			case words[0] == "make" && len(words) == 2:
+				if !strings.Contains(string(targets), "\n"+words[1]+":") {
+					t.Errorf("%s: no target %s", page, words[1])
+				}
+			case words[0] == module:
+				wantCommand(t, page, words[1:])
+			case len(words) > 1 && strings.HasPrefix(words[1], "--"):
+				if c, _, err := stages.Command(files).Find(words[:1]); err == nil && c.HasParent() {
+					wantCommand(t, page, words)
+				}
+			case len(words) == 1 && regexp.MustCompile(`^Test[A-Z]\w+$`).MatchString(name):
+				if !slices.ContainsFunc(tests, func(f string) bool { return f == name || prefix && strings.HasPrefix(f, name) }) {
+					t.Errorf("%s: no test %s", page, words[0])
+				}
+			}
+		}
+	}
+}
+
+// wantCommand wants the program to have this subcommand with these flags.
+func wantCommand(t *testing.T, page string, words []string) {
+	t.Helper()
+	c, rest, err := stages.Command(files).Find(words)
+	if err != nil || c.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		t.Errorf("%s: no subcommand %q: %v", page, words, err)
+		return
+	}
+	c.InitDefaultHelpFlag()
+	c.InitDefaultVersionFlag()
+	for _, word := range words {
+		flag, ok := strings.CutPrefix(word, "--")
+		if flag, _, _ = strings.Cut(flag, "="); ok && flag == "" {
+			return
+		} else if ok && c.Flag(flag) == nil {
+			t.Errorf("%s: %q has no flag --%s", page, words, flag)
 		}
 	}
 }

@@ -18,15 +18,21 @@ type Block struct {
 	Text     string
 }
 
-// All returns the blocks of README.md, CONTRIBUTING.md and docs, in the repository at root.
-func All(root string) (all []Block, err error) {
+// Files returns README.md, CONTRIBUTING.md and the pages of docs, in the repository at root.
+func Files(root string) ([]string, error) {
 	files := []string{"README.md", "CONTRIBUTING.md"}
-	err = fs.WalkDir(os.DirFS(root), "docs", func(path string, _ fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(root), "docs", func(path string, _ fs.DirEntry, err error) error {
 		if filepath.Ext(path) == ".md" {
 			files = append(files, path)
 		}
 		return err
 	})
+	return files, err
+}
+
+// All returns the blocks of these pages.
+func All(root string) (all []Block, err error) {
+	files, err := Files(root)
 	if err != nil {
 		return nil, err
 	}
