@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 )
 
 // A job builds an image with vfs, and nothing of it is left.
@@ -12,7 +13,7 @@ func TestBuildahBuildsAndNothingIsLeft(t *testing.T) {
 	for _, name := range harness.Some(1, "buildah", "buildah-trixie") {
 		t.Run(name, func(t *testing.T) {
 			p := harness.NewPlace(t, harness.Settings{})
-			j := harness.Job(t, name, harness.BuildScript()...)
+			j := harness.Job(t, name, append(harness.BuildScript(), pages.Commands(t, "docs/cases/buildah.md", "buildah info"))...)
 			compare := p.Unchanged(t)
 			harness.WantBuilt(t, p.Succeed(t, j).Log.String())
 			compare()

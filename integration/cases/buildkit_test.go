@@ -1,10 +1,10 @@
 package cases
 
 import (
-	"strings"
 	"testing"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -42,21 +42,21 @@ func TestSubIDsOfAService(t *testing.T) {
 // rootlesskit, as the user of an image like moby/buildkit:rootless.
 func TestBuildKitBuilds(t *testing.T) {
 	t.Parallel()
+	const page = "docs/cases/buildkit.md"
 	p := harness.NewPlace(t, harness.Settings{})
-	for n, c := range []struct {
-		image string
-		want  []string
+	for _, c := range []struct {
+		image, build string
+		want         []string
 	}{
-		{"buildkit", []string{"built by BuildKit", "on the storage volume"}},
-		{"buildkit-rootless", []string{"built by BuildKit"}},
+		{"buildkit", "buildkitd", []string{"built by BuildKit", "on the storage volume"}},
+		{"buildkit-rootless", "rootlesskit", []string{"built by BuildKit"}},
 	} {
 		t.Run(c.image, func(t *testing.T) {
 			t.Parallel()
-			scripts := documented(t, "buildkit") // as root, as a user, how to see it
 			j := harness.Job(t, c.image, builtContext(),
 				`printf 'RUN --mount=type=cache,target=/cache echo kept >/cache/file && echo built by BuildKit\n' >>context/Dockerfile`,
-				strings.ReplaceAll(scripts[n], "buildctl build", "buildctl build --progress=plain")+" >build.log 2>&1 || { cat build.log buildkitd.log; exit 1; }",
-				"sed -n 's/^#[0-9]* [0-9.]* //p' build.log", scripts[2],
+				pages.Commands(t, page, c.build, "buildctl build", "buildctl build --progress=plain")+" >build.log 2>&1 || { cat build.log buildkitd.log; exit 1; }",
+				"sed -n 's/^#[0-9]* [0-9.]* //p' build.log", pages.Commands(t, page, "cat /etc/subuid"),
 				"[ ! -w /var/lib/buildkit ] || [ ! -d /var/lib/containers/buildkit/runc-native ] || echo on the storage volume",
 			)
 			j.Image.Entrypoint = []string{""}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -13,8 +14,8 @@ import (
 func TestDockerInTheJob(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})
-	scripts := documented(t, "docker")
-	j := harness.Job(t, "docker", builtContext(), scripts[0]+" || { cat dockerd.log; exit 1; }", scripts[1],
+	j := harness.Job(t, "docker", builtContext(), pages.Commands(t, "docs/cases/docker.md", "dockerd")+" || { cat dockerd.log; exit 1; }",
+		pages.Commands(t, "docs/cases/docker.md", "findmnt"),
 		"ls -d /var/lib/containers/docker/overlay2",
 		"docker run --detach --interactive --init built sh -c 'read line' >/dev/null",
 		`before=$(date +%s); kill %1; wait %1 || true; took=$(($(date +%s) - before))`,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -82,12 +83,12 @@ func TestImagesForOtherArchitectures(t *testing.T) {
 			"until (: </dev/tcp/127.0.0.1/5000) 2>/dev/null; do sleep 0.1; done"),
 		harness.Lines("mkdir context && cp /programs/* context/", "cat >context/Dockerfile <<'END'",
 			"FROM scratch", "ARG TARGETARCH", "COPY ${TARGETARCH} /bin/say", `RUN ["/bin/say", "/made"]`, `CMD ["/bin/say"]`, "END"),
-		"buildah build --quiet --platform linux/"+runtime.GOARCH+",linux/"+foreign+" --manifest "+image+" context",
-		"buildah manifest push --quiet --all --tls-verify=false "+image+" docker://"+image,
+		harness.Lines("mkdir -p /etc/containers/registries.conf.d", `printf '[[registry]]\nlocation = "127.0.0.1:5000"\ninsecure = true\n' >/etc/containers/registries.conf.d/here.conf`),
+		"cd context", pages.Commands(t, "docs/cases/multi-arch.md", "buildah build"),
 		"buildah rmi --all --force >/dev/null",
 		read("own", runtime.GOARCH), read("foreign", foreign),
 	)
-	s := p.Ready(t, j)
+	s := p.Ready(t, harness.With(j, runner.Var("CI_REGISTRY_IMAGE", image)))
 	if after := hostRegistrations(t); after != before {
 		t.Errorf("the host has the registrations %q, before the job %q", after, before)
 	}

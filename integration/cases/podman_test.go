@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -33,9 +34,13 @@ func TestPodmanBuildsAndRuns(t *testing.T) {
 				"podman build --tag built --build-arg TURN=first context",
 				`echo "ran: $(podman run --rm built | paste -sd " ")"`,
 				`[ "$(podman run --rm built sh -c 'ulimit -Hn')" = "$(ulimit -Hn)" ] && echo same limit`,
+				"cd context", pages.Commands(t, "docs/layers.md", "podman build")+" --build-arg TURN=second",
+				`echo "again: $(podman run --rm "$CI_REGISTRY_IMAGE" | paste -sd " ")"`,
+				pages.Commands(t, "docs/cases/podman.md", "podman info"),
 				`echo "its own: $(podman run --rm built sh -c 'cat /proc/self/comm; ls /sys/class >/dev/null && touch /sys/mine 2>/dev/null || echo no writing')"`,
 			)
-			want := []string{"ran: before first: [] in the built image", "same limit", "its own: cat", "no writing"}
+			j = harness.With(j, runner.Var("CI_REGISTRY_IMAGE", "registry.example.com/project"))
+			want := []string{"ran: before first: [] in the built image", "same limit", "again: before second: [] in the built image", "its own: cat", "no writing"}
 			if user == "root" { // without the environment the two have one configuration
 				j.Script = append(j.Script, `echo "bare: $(env -i HOME="$HOME" PATH="$PATH" podman run --rm built | paste -sd " ")"`)
 				want = append(want, "bare: before first: [] in the built image")

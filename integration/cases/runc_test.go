@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -16,8 +17,8 @@ func TestRuncRunsAndDeletes(t *testing.T) {
 	for _, user := range []string{"root", "builder"} {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
-			j := harness.Job(t, "runc-good", append(documented(t, "runc"),
-				`[ "$(runc --root "$TMPDIR/runc" list --quiet)" = "" ] && echo "none left of $(id -un)"`)...)
+			j := harness.Job(t, "runc-good", pages.Commands(t, "docs/cases/runc.md", "mkdir"), pages.Commands(t, "docs/cases/runc.md", "runc --version"),
+				`[ "$(runc --root "$TMPDIR/runc" list --quiet)" = "" ] && echo "none left of $(id -un)"`)
 			j.Image.User = user
 			harness.WantLines(t, p.Succeed(t, j), "in the container", "none left of "+user)
 		})

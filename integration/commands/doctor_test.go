@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ import (
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 )
 
 // diagnosis is what doctor prints with --json.
@@ -33,11 +35,32 @@ type diagnosis struct {
 	Fixes    []doctor.Fix     `json:"fixes"`
 }
 
-// examine runs doctor, and checks its exit code against its findings.
-func examine(t *testing.T, p *harness.Place, args ...string) (d diagnosis) {
+// examine runs doctor with the place's files.
+func examine(t *testing.T, p *harness.Place, args ...string) diagnosis {
 	t.Helper()
 	args = append([]string{"doctor", "--json", "--runner-config", filepath.Join(p.Dir, "runner.toml")}, args...)
-	c := exec.CommandContext(t.Context(), harness.World.Binary, append(args, p.Runner.Driver.ConfigArgs[1:]...)...)
+	return diagnose(t, exec.CommandContext(t.Context(), harness.World.Binary, append(args, p.Runner.Driver.ConfigArgs[1:]...)...))
+}
+
+// documented runs doctor as docs/doctor.md does, and wants the findings to be about the subjects of the page's example.
+func documented(t *testing.T, p *harness.Place, begin string) diagnosis {
+	t.Helper()
+	d := diagnose(t, p.Shell(t, pages.Commands(t, "docs/doctor.md", begin)+" --json"))
+	subjects := regexp.MustCompile(`(?m)^(?:ok|note|warning|error) +(\S+(?: \S+)*)  `).FindAllStringSubmatch(pages.Find(t, "docs/doctor.md", begin).Output(), -1)
+	if len(subjects) == 0 {
+		t.Error("the example in docs/doctor.md has no findings")
+	}
+	for _, s := range subjects {
+		if !slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool { return f.Check == s[1] }) {
+			t.Errorf("the example in docs/doctor.md has a finding about %q, and this has none: %+v", s[1], d.Findings)
+		}
+	}
+	return d
+}
+
+// diagnose runs doctor, and checks its exit code against its findings.
+func diagnose(t *testing.T, c *exec.Cmd) (d diagnosis) {
+	t.Helper()
 	var errOut bytes.Buffer
 	c.Stderr = &errOut
 	out, err := c.Output()
@@ -251,7 +274,7 @@ func TestDoctorRunsJobs(t *testing.T) {
 	runnerSection(t, p)
 	runnerProcess(t, p)
 	compare := p.Unchanged(t)
-	d := examine(t, p)
+	d := documented(t, p, "gitlab-sysbox-executor doctor --config config.toml --runner-config")
 	for _, f := range d.Findings {
 		standIn := f.Check == "sysbox" && harness.World.Runtime != "sysbox-runc" && strings.Contains(f.Next, "install Sysbox")
 		if f.Severity.Above(doctor.Note) && !standIn {
@@ -371,13 +394,15 @@ func trialContainers(t *testing.T, p *harness.Place) int {
 func TestDoctorLooksAtImages(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{Job: localImages})
-	buildah, noShell := harness.Image(t, "buildah"), harness.Image(t, "no-shell")
+	const buildah = "gsx-test/buildah" // as docs/doctor.md has it
+	harness.Image(t, "buildah")
+	noShell := harness.Image(t, "no-shell")
 	compare := p.Unchanged(t)
 	var d diagnosis
 	// Tools have three seconds to say their versions, which a busy machine may exceed.
 	silent := func(f doctor.Finding) bool { return f.Check == "tools" && f.Severity == doctor.Note }
 	for tries := 0; tries < 5 && (tries == 0 || slices.ContainsFunc(d.Findings, silent)); tries++ {
-		d = examine(t, p, "--image", buildah)
+		d = documented(t, p, "gitlab-sysbox-executor doctor --config config.toml --image")
 	}
 	d.want(t, "image", doctor.OK, buildah+": a job was prepared in", "")
 	d.want(t, "first process", doctor.OK, "the agent; the image has no entrypoint", "")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/overview"
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -40,7 +42,15 @@ func TestJobsCanBeSeen(t *testing.T) {
 	if st := running.Storage; st == nil || st.Backend != "xfs-loop" || st.Driver != "vfs" || st.Limit != 1<<30 || st.Used < 50_000_000 || st.Used > 200_000_000 || st.Peak < st.Used {
 		t.Errorf("%+v", running.Storage)
 	}
-	table := p.Run(t, "ps")
+	const ps = "gitlab-sysbox-executor ps"
+	table := p.Type(t, pages.Commands(t, "docs/observe.md", ps))
+	header := func(table string) []string {
+		first, _, _ := strings.Cut(table, "\n")
+		return strings.Fields(first)
+	}
+	if want := header(pages.Find(t, "docs/observe.md", ps).Output()); !slices.Equal(header(table), want) {
+		t.Errorf("docs/observe.md has the columns %q\n%s", want, table)
+	}
 	for _, want := range []string{strconv.FormatInt(s.Job.ID, 10), "build_script", "vfs on xfs-loop", "1GiB", j.Image.Name} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %s in\n%s", want, table)

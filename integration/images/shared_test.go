@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/registry"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
@@ -273,6 +275,33 @@ func TestGenerationsGoWithTheirLastJob(t *testing.T) {
 	}
 	if left := s.volumes(t); !slices.Equal(left, []string{l.Generations[1].Volume}) {
 		t.Errorf("left of %+v: %v", l.Generations, left)
+	}
+	s.empty(t)
+}
+
+// The documentation's commands, with images of the test registry and the user's own credentials for it.
+func TestDocumentedImages(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t, "")
+	first, second := s.push(t, "shared/of-references", "first"), s.push(t, "shared/one-more", "second")
+	path := s.Runner.Driver.ConfigArgs[2]
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, bytes.Replace(text, []byte("[images]\n"), fmt.Appendf(nil, "[images]\nreferences = [%q]\n", first), 1), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Home(t, harness.AuthConfig(s.front.Address, registry.Password), nil)
+	out := s.Type(t, pages.Commands(t, "docs/shared-images.md", "gitlab-sysbox-executor images", "registry.example.com/base:3", second))
+	// The list has the columns of the page's example.
+	for _, header := range regexp.MustCompile(`(?m)^[A-Z]{2,} .*`).FindAllString(pages.Find(t, "docs/shared-images.md", "IMAGE ").Text, -1) {
+		if !regexp.MustCompile(`(?m)^` + strings.Join(strings.Fields(header), " +") + `$`).MatchString(out) {
+			t.Errorf("no columns %q in\n%s", header, out)
+		}
+	}
+	if l := s.list(t); len(l.Images) != 1 || l.Images[0].Reference != first || !strings.Contains(out, "\n"+second+" ") {
+		t.Errorf("%+v after\n%s", l, out)
 	}
 	s.empty(t)
 }

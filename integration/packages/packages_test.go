@@ -13,11 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gitlab-sysbox-executor/integration/harness/pages"
 )
 
 const name = "gitlab-sysbox-executor"
@@ -211,23 +212,6 @@ func wantModules(t *testing.T, path string) {
 	}
 }
 
-// readme returns the commands of the README's blocks with this word after the language.
-func readme(t *testing.T, word string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repo(t), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []string
-	for _, block := range regexp.MustCompile("(?ms)^```sh "+word+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		all = append(all, block[1])
-	}
-	if len(all) == 0 {
-		t.Fatalf("README.md has no block ```sh %s", word)
-	}
-	return strings.Join(all, "")
-}
-
 // previous builds the package of the release before, or of the commit before, with a version before that of now.
 func previous(t *testing.T, arch string) string {
 	t.Helper()
@@ -357,7 +341,7 @@ func quickStart(m *machine, deb string) {
 	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Minute) // what the README promises
 	defer cancel()
 	began := time.Now()
-	out, err := m.try(ctx, "set -e\n"+readme(m.t, "quick-start"))
+	out, err := m.try(ctx, "set -e\n"+pages.Commands(m.t, "README.md", "apt-get install"))
 	if err != nil || !strings.Contains(out, "\nPRETTY_NAME=\"Debian GNU/Linux 13") {
 		m.t.Fatalf("the quick start: %v\n%s", err, out)
 	}
@@ -382,7 +366,7 @@ func quickStart(m *machine, deb string) {
 // runnerSection pastes the README's command for the Runner.
 func runnerSection(m *machine) {
 	m.t.Helper()
-	m.run("set -e\n" + readme(m.t, "runner"))
+	m.run("set -e\n" + pages.Commands(m.t, "README.md", "gitlab-sysbox-executor install"))
 	text := m.run("cat /etc/gitlab-runner/config.toml")
 	for line := range strings.Lines(runnerConfig) {
 		if !strings.Contains(text, line) && !strings.Contains(line, `run_exec = ""`) {

@@ -9,27 +9,40 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/integration/harness"
+	"gitlab-sysbox-executor/integration/harness/pages"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// layerTool builds the image "built" of the folder context, with layers, in an image with the tool.
+// layerTool builds with layers in an image with the tool: what docs/layers.md says, in its three parts.
 type layerTool struct{ name, image, begin, build, end string }
 
-var layerTools = []layerTool{
-	{name: "Buildah", image: "buildah", build: "buildah build -t built context"},
-	{name: "Podman", image: "buildah", build: "podman build -t built context"},
-	{
-		name: "BuildKit", image: "buildkit",
-		begin: harness.Lines("buildkitd $BUILDKITD_FLAGS >buildkitd.log 2>&1 & daemon=$!", "for i in $(seq 100); do buildctl debug workers >/dev/null 2>&1 && break; sleep 0.1; done"),
-		build: "buildctl build --progress=plain --frontend=dockerfile.v0 --local context=context --local dockerfile=context",
-		end:   "kill $daemon; wait $daemon || true",
-	},
-	{
-		name: "Docker", image: "docker",
-		begin: harness.Lines("dockerd >dockerd.log 2>&1 & daemon=$!", "timeout 60 sh -c 'until docker version >version.log 2>&1; do sleep 0.2; done'"),
-		build: "docker build --tag built context",
-		end:   "kill $daemon; wait $daemon || true",
-	},
+// recipe is that of docs/layers.md that begins with this word.
+func recipe(t testing.TB, name, image, begin string) (l layerTool) {
+	t.Helper()
+	l = layerTool{name: name, image: image}
+	part := &l.begin
+	for line := range strings.Lines(pages.Find(t, "docs/layers.md", begin).Text) {
+		if strings.Contains(line, " build ") {
+			l.build, part = strings.TrimSpace(line), &l.end
+			continue
+		}
+		*part += line
+	}
+	if l.build == "" {
+		t.Fatalf("the recipe of %s builds nothing", name)
+	}
+	return l
+}
+
+func layerTools(t testing.TB) []layerTool {
+	t.Helper()
+	all := []layerTool{
+		recipe(t, "Buildah", "buildah", "buildah build"), recipe(t, "Podman", "buildah", "podman build"),
+		recipe(t, "BuildKit", "buildkit", "buildkitd"), recipe(t, "Docker", "docker", "dockerd"),
+	}
+	all[2].build += " --progress=plain"        // the test reads it
+	all[3].end += "kill $!; wait $! || true\n" // in the recipe the job's end ends it
+	return all
 }
 
 // script builds the context, or a FROM scratch with busybox if base is empty, with so many RUN lines. It prints the
@@ -45,13 +58,13 @@ func (l layerTool) script(base string, lines int) string {
 		context = append(context, "echo '"+fmt.Sprintf(run, n, n)+"' >>context/Dockerfile")
 	}
 	// A new file time would be a change.
-	context = append(context, "touch -d @0 context/*")
+	context = append(context, "cd context", "touch -d @0 *")
 	return harness.Lines(append(context,
 		cmp.Or(l.begin, "true"),
 		"began=$(date +%s%N)",
-		"{ "+l.build+"; } >build.log 2>&1 || { cat build.log *d.log; exit 1; }",
+		"{ "+l.build+"; } >../build.log 2>&1 || { cat ../build.log *d.log; exit 1; }",
 		"ended=$(date +%s%N)",
-		"echo \"cached: $(grep -c -i -e 'using cache' -e ' CACHED$' build.log)\"",
+		"echo \"cached: $(grep -c -i -e 'using cache' -e ' CACHED$' ../build.log)\"",
 		"echo result $(((ended - began) / 1000000))",
 		cmp.Or(l.end, "true"),
 	)...)
@@ -62,7 +75,7 @@ func layersOf(t testing.TB, p *harness.Place, l layerTool, base string, steps in
 	t.Helper()
 	project := harness.NewProject()
 	build := func(lines int, cached string) time.Duration {
-		j := harness.Job(t, l.image, l.script(base, lines))
+		j := harness.With(harness.Job(t, l.image, l.script(base, lines)), runner.Var("CI_REGISTRY_IMAGE", "registry.example.com/project"))
 		j.ProjectID = project
 		r := p.Succeed(t, j)
 		harness.WantLines(t, r, "cached: "+cached)
@@ -84,7 +97,7 @@ func layersOf(t testing.TB, p *harness.Place, l layerTool, base string, steps in
 func TestLayersOfEachTool(t *testing.T) {
 	t.Parallel()
 	p := keeping(t, "")
-	for _, l := range layerTools[len(layerTools)-2:] { // TestLayersAreKept has the others
+	for _, l := range layerTools(t)[2:] { // TestLayersAreKept has the others
 		t.Run(l.name, func(t *testing.T) {
 			steps := 4
 			layersOf(t, p, l, "", steps)
@@ -108,7 +121,7 @@ func BenchmarkLayers(b *testing.B) {
 	p := harness.NewPlace(b, harness.Settings{Other: "[storage]\nbackend = \"xfs-loop\"\nsize = \"16GiB\"\nkeep = \"project\"\nkeep_size = \"12GiB\"\n[container]\nvolumes = [\"" + archive + ":/root.tar:ro\"]\n"})
 	for b.Loop() {
 		fmt.Printf("| %s | first build | next job's build | ratio |\n|---|---|---|---|\n", harness.World.Runtime)
-		for _, l := range layerTools {
+		for _, l := range layerTools(b) {
 			first, second := layersOf(b, p, l, "/root.tar", 3)
 			fmt.Printf("| %s | %.1f s | %.1f s | %.2f |\n", l.name, first.Seconds(), second.Seconds(), second.Seconds()/first.Seconds())
 		}
