@@ -112,6 +112,7 @@ func TestExplain(t *testing.T) {
 		"write /var/lib/containers/tmp/x: no space left on device":                                                                                                            "buildah",
 		"System has not been booted with systemd as init system (PID 1). Can't operate.":                                                                                      "systemd",
 		`Error: loading "/var/lib/containers/storage/vfs-layers/layers.json": unexpected end of JSON input`:                                                                   "buildah",
+		"Close_Fd sealing memfd copy: Device or resource busy\nError: building at STEP \"RUN true\": exit status 1":                                                           "buildah",
 		"Error: creating container: 4f6b2c: layer not known":                                                                                                                  "buildah",
 		"ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?":                                                            "docker",
 	} {

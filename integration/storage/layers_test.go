@@ -154,7 +154,7 @@ func TestStorageIsNotKept(t *testing.T) {
 		"full":               {[]string{"dd if=/dev/zero of=/var/lib/containers/fill bs=1M || rm /var/lib/containers/fill"}, "", "it was full"},
 		"too large":          {[]string{"dd if=/dev/zero of=/var/lib/containers/fill bs=1M count=200 status=none"}, "keep_size = \"100MiB\"\n", "more than 100MiB (storage.keep_size)"},
 		"killed":             {[]string{"(trap '' TERM; while :; do sleep 1; done) &", "sleep 0.2"}, "", "had to be killed"},
-		"a damaged store":    {[]string{"buildah from scratch && buildah rm --all && echo '[{' >/var/lib/containers/storage/vfs-layers/layers.json", "buildah images"}, "", "its images are damaged"},
+		"a damaged store":    {[]string{"c=$(buildah from scratch) && buildah copy $c /bin/true && buildah commit --rm $c made && echo '[]' >/var/lib/containers/storage/vfs-layers/layers.json", "buildah images"}, "", "its images are damaged"},
 		"a failing job":      {[]string{"exit 3"}, "", "is kept for the project's next job"},
 		"an unmounted one":   {[]string{"umount /gsx /var/lib/containers"}, "", "The storage volume is not kept"},
 		"a database of dirt": {[]string{"mkdir -p /var/lib/containers/storage/vfs-images && head -c 8M /dev/zero >/var/lib/containers/storage/vfs-images/images.json"}, "", "is kept for the project's next job: "},
@@ -243,6 +243,10 @@ func TestFailedPrepareKeepsTheVolume(t *testing.T) {
 	harness.WantLines(t, p.Succeed(t, counted(t, project)), "storage 2")
 }
 
+// sealing is a message of Buildah 1.28 on a loaded machine, also with an empty volume: it runs a sealed copy of itself
+// for a RUN line, and the kernel refuses the seal with EBUSY once in some hundred times.
+const sealing = "sealing memfd copy: Device or resource busy"
+
 // Drivers are killed at random times. The next job has either a whole volume or an empty one, and builds.
 func TestKillMatrixOfKeptStorage(t *testing.T) {
 	t.Parallel()
@@ -251,7 +255,7 @@ func TestKillMatrixOfKeptStorage(t *testing.T) {
 	rounds := 200 / harness.Step(50)
 	p.Succeed(t, building(t, "buildah", 2, project))
 	p.Runner.FinishWait = 30 * time.Second
-	whole := 0
+	whole, sealed := 0, 0
 	for n := range rounds {
 		j := building(t, "buildah", 2+n%5, project)
 		j.Script = append([]string{"buildah rmi --all --force >/dev/null 2>&1 || true"}, j.Script...)
@@ -266,7 +270,14 @@ func TestKillMatrixOfKeptStorage(t *testing.T) {
 		})
 		killed := play.Wait()
 		timer.Stop()
-		r := p.Succeed(t, building(t, "buildah", 3, project))
+		r := p.Runner.Play(building(t, "buildah", 3, project))
+		if c := r.Call(runner.StageBuild); c != nil && strings.Contains(c.Output.String(), sealing) {
+			sealed++
+			r = p.Runner.Play(building(t, "buildah", 3, project))
+		}
+		if r.Outcome != runner.Success {
+			t.Error(r)
+		}
 		if strings.Contains(r.Call("prepare").Output.String(), "kept from a job") {
 			whole++
 		}
@@ -274,7 +285,7 @@ func TestKillMatrixOfKeptStorage(t *testing.T) {
 			t.Fatalf("round %d, killed after %s\n%s", n, wait, killed)
 		}
 	}
-	fmt.Printf("drivers were killed in %d rounds; %d of the next jobs had a whole volume, the others an empty one\n", rounds, whole)
+	fmt.Printf("drivers were killed in %d rounds; %d of the next jobs had a whole volume, the others an empty one; %d builds were tried again (%s)\n", rounds, whole, sealed, sealing)
 	taken, _ := filepath.Glob(filepath.Join(p.StateDir, "volumes", "taken", "*"))
 	gone, _ := filepath.Glob(filepath.Join(p.StateDir, "volumes", "gone", "*"))
 	if len(taken)+len(gone) > 0 {
