@@ -5,7 +5,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 
-.PHONY: announce help build package try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-sysbox test-hostile test-disk test-layers test-package fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build package try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-cgroup2 test-sysbox test-hostile test-disk test-layers test-package fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	GO=$(GO) scripts/build.sh $(BINARY)
@@ -51,6 +51,10 @@ test-whole: packages ## Run the integration tests with every case of the slow ma
 
 test-engine-29: packages ## Run the integration tests on a Docker Engine 29, built from its module
 	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
+
+# Where cgroup v1 is mounted, it is unmounted for this time; nothing else may use it. What stays with v1 is printed.
+test-cgroup2: packages ## Run the integration tests where control groups are version 2
+	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-cgroup2 GO=$(GO) scripts/cgroup2.sh scripts/integration.sh -race -parallel 4 -count=1 -timeout 60m -v
 
 # Sysbox must be installed and running.
 test-sysbox: ## Run the integration tests under the real Sysbox

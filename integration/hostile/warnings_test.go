@@ -51,6 +51,9 @@ func TestHostileLimitsAreTold(t *testing.T) {
 	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if strings.HasPrefix(name, "memory") {
+				harness.NeedsMemoryController(t)
+			}
 			r := harness.NewPlace(t, config).Runner.Play(harness.With(harness.Job(t, "bookworm", c.script...), c.variables...))
 			harness.WantLittleMemory(t, r)
 			if r.Outcome != c.outcome {

@@ -132,6 +132,7 @@ func TestVariablesArriveAsWritten(t *testing.T) {
 
 func TestTheContainerIsWhatTheConfigurationSays(t *testing.T) {
 	t.Parallel()
+	harness.NeedsMemoryController(t)
 	p := harness.NewPlace(t, harness.Settings{Other: "[resources]\nmemory = \"256m\"\n"})
 	s := p.Ready(t, harness.Job(t, "bookworm", "true"))
 	c, err := harness.World.Engine.Inspect(t.Context(), p.Container(t, s))

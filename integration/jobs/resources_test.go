@@ -14,6 +14,7 @@ import (
 // What the configuration gives a container is what the job finds in it.
 func TestRowResources(t *testing.T) {
 	t.Parallel()
+	harness.NeedsMemoryController(t)
 	shared := filepath.Join(harness.World.Dir, "shared")
 	if err := os.MkdirAll(shared, 0o755); err != nil {
 		t.Fatal(err)
@@ -77,6 +78,7 @@ security_opt = ["no-new-privileges"]
 
 func TestJobOverrides(t *testing.T) {
 	t.Parallel()
+	harness.NeedsMemoryController(t)
 	config := harness.Settings{Other: "[job.overrides]\nmemory = \"1g\"\ncpus = 1.5\nservice_memory = \"200m\"\nservices_wait_timeout = \"10s\"\n"}
 	t.Run("allowed", func(t *testing.T) {
 		t.Parallel()

@@ -295,6 +295,7 @@ func TestServicesLimit(t *testing.T) {
 // Limits of services: their own, else those of the job.
 func TestServiceResourcesAndRuntime(t *testing.T) {
 	t.Parallel()
+	harness.NeedsMemoryController(t)
 	p := harness.NewPlace(t, harness.Settings{Other: fmt.Sprintf(
 		"[resources]\nmemory = \"512m\"\npids_limit = 300\n[services]\nruntime = %q\ntmpfs = [\"/scratch:size=4m\"]\n[services.resources]\nmemory = \"256m\"\n", harness.World.Runtime)})
 	j := harness.Job(t, "bookworm", "true")
