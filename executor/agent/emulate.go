@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -61,24 +60,13 @@ func emulate(architectures []string) error {
 	return nil
 }
 
-// sysctlTime bounds the wait for /proc/sys.
-const sysctlTime = 30 * time.Second
-
-// mountBinfmt mounts the registrations of this user namespace. Under Sysbox /proc/sys is empty at first: its file system
-// does not know the container until some time after the start, on a busy machine seconds later.
+// mountBinfmt mounts the registrations of this user namespace. Under Sysbox the kernel finds the folder only if it was
+// looked up before: sysbox-fs cannot enter the namespaces of a process that is in mount(2), and answers ENOENT.
 func mountBinfmt() error {
-	for deadline := time.Now().Add(sysctlTime); ; time.Sleep(50 * time.Millisecond) {
-		err := unix.Mount("binfmt_misc", binfmtFolder, "binfmt_misc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
-		if !errors.Is(err, unix.ENOENT) || !kernelHasBinfmt() || time.Now().After(deadline) {
-			return err
-		}
+	if _, err := os.Stat(binfmtFolder); err != nil {
+		return err
 	}
-}
-
-// kernelHasBinfmt reports whether the module is loaded.
-func kernelHasBinfmt() bool {
-	text, err := os.ReadFile("/proc/filesystems")
-	return err == nil && strings.Contains(string(text), "\tbinfmt_misc\n")
+	return unix.Mount("binfmt_misc", binfmtFolder, "binfmt_misc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 }
 
 // emulateFault is why emulate failed; empty if it did not.
