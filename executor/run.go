@@ -121,8 +121,8 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 	return o, err
 }
 
-// stopTime is how long a container that is being stopped may take.
-const stopTime = 5 * time.Second
+// stopTime is how long a container that is being stopped may take. It is longer than the 10 s that `docker stop` waits.
+const stopTime = 20 * time.Second
 
 // Versions are those of the container tools in the job's container, by command.
 func (x *Executor) Versions(ctx context.Context, e job.Environment) (map[string]string, error) {

@@ -23,16 +23,19 @@ fi
 mapfile -t old < <(findmnt --noheadings --raw --types cgroup --output TARGET,FS-OPTIONS)
 unmounted=()
 
-# used tells whether a hierarchy has groups.
-used() { [[ -n $(find "$1" -mindepth 1 -maxdepth 1 -type d -print -quit) ]]; }
+# used reports whether a hierarchy has groups, apart from the empty one that an engine leaves.
+used() {
+	rmdir "$1/docker" 2>/dev/null || true
+	[[ -n $(find "$1" -mindepth 1 -maxdepth 1 -type d -print -quit) ]]
+}
 
 restore() {
 	local target options mount
-	# Groups in version 2 would keep its controllers there.
+	# Groups of an engine in version 2 would keep the controllers there.
 	mkdir -p "$new" && mount -t cgroup2 none "$new" &&
-		find "$new" -mindepth 1 -depth -type d -exec rmdir {} + || true
+		find "$new/docker" -depth -type d -exec rmdir {} + 2>/dev/null || true
 	[[ ! -e $new/cgroup.subtree_control ]] ||
-		sed 's/\([^ ]*\)/-\1/g' "$new/cgroup.subtree_control" >"$new/cgroup.subtree_control" || true
+		sed 's/[^ ]\+/-&/g' "$new/cgroup.subtree_control" >"$new/cgroup.subtree_control" || true
 	umount "$new" && rmdir "$new" || true
 	for mount in "${unmounted[@]}"; do
 		read -r target options <<<"$mount"

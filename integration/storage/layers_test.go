@@ -189,8 +189,13 @@ func TestOtherToolsEmptyTheVolume(t *testing.T) {
 		j.Image.Entrypoint = []string{"sh", "-c", "printf '#!/bin/sh\\necho podman version " + version + "\\n' >/usr/local/bin/podman && chmod 755 /usr/local/bin/podman && exec \"$@\"", "sh"}
 		return j
 	}
-	harness.WantLines(t, p.Succeed(t, tool("4.3.1")), "storage 1")
+	first := p.Succeed(t, tool("4.3.1"))
+	harness.WantLines(t, first, "storage 1")
+	harness.WantSaid(t, first, lastStage, "is kept for the project's next job")
 	harness.WantLines(t, p.Succeed(t, tool("4.9.0")), "storage 2")
+	if t.Failed() {
+		t.Fatalf("after %s", first)
+	}
 	r := p.Succeed(t, tool("5.4.2"))
 	harness.WantLines(t, r, "storage 1")
 	harness.WantSaid(t, r, "prepare", "The kept storage volume is emptied: podman 4.9.0 used it, and this image has 5.4.2.")
