@@ -23,23 +23,31 @@ fi
 mapfile -t old < <(findmnt --noheadings --raw --types cgroup --output TARGET,FS-OPTIONS)
 unmounted=()
 
-# used reports whether a hierarchy has groups, apart from the empty one that an engine leaves.
+# used reports whether a hierarchy has groups, apart from empty ones that an engine left.
 used() {
-	rmdir "$1/docker" 2>/dev/null || true
+	find "$1/docker" -depth -type d -exec rmdir {} + 2>/dev/null || true
 	[[ -n $(find "$1" -mindepth 1 -maxdepth 1 -type d -print -quit) ]]
 }
 
 restore() {
-	local target options mount
-	# Groups of an engine in version 2 would keep the controllers there.
-	mkdir -p "$new" && mount -t cgroup2 none "$new" &&
-		find "$new/docker" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	[[ ! -e $new/cgroup.subtree_control ]] ||
-		sed 's/[^ ]\+/-&/g' "$new/cgroup.subtree_control" >"$new/cgroup.subtree_control" || true
-	umount "$new" && rmdir "$new" || true
+	local target options mount i
+	mount -t cgroup2 none "$new"
+	# Version 1 gets a controller back when no group of version 2 has it any more.
+	find "$new/docker" -depth -type d -exec rmdir {} + 2>/dev/null || true
+	for controller in $(cat "$new/cgroup.subtree_control"); do
+		echo "-$controller" >"$new/cgroup.subtree_control" || true
+	done
+	umount "$new" && rmdir "$new"
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
 	for mount in "${unmounted[@]}"; do
 		read -r target options <<<"$mount"
-		mount -t cgroup -o "${options#rw,}" none "$target" || echo "cgroup2.sh: cannot mount $target again" >&2
+		[[ $options != *name=* ]] || options=none,$options
+		for ((i = 0; i < 30; i++)); do
+			! mount -t cgroup -o "$options" none "$target" 2>/dev/null || continue 2
+			sleep 1
+		done
+		echo "cgroup2.sh: cannot mount $target again" >&2
 	done
 }
 
@@ -54,6 +62,9 @@ for mount in "${old[@]}"; do
 	umount "$target" || die "cannot unmount $target"
 	unmounted+=("$mount")
 done
+# A hierarchy ends when the last of its removed groups has, which cached pages keep.
+echo 3 >/proc/sys/vm/drop_caches
+sleep 5
 # shellcheck disable=SC2016 # the inner shell expands them
 unshare --mount bash -c '
 	set -e
