@@ -162,7 +162,7 @@ func TestDocumentedTargets(t *testing.T) {
 	}
 }
 
-// What the sentences name between backticks is there: subcommands with their flags, targets of make, and tests.
+// The documentation's sentences name, between backticks, only subcommands, flags, make targets and tests that exist.
 func TestDocumentedNames(t *testing.T) {
 	blocks, span := regexp.MustCompile("(?ms)^ *```.*?^ *```$"), regexp.MustCompile("`([^`]+)`")
 	targets, err := os.ReadFile("Makefile")

@@ -101,7 +101,7 @@ func TestDocumentedKeptVolumes(t *testing.T) {
 	p.GC(t) // what the executor knew of the volume
 }
 
-// What a credential helper answers can be seen. The helper is a script.
+// The command in docs/images.md prints a credential helper's answer. Here the helper is a script.
 func TestDocumentedCredentialHelper(t *testing.T) {
 	t.Parallel()
 	p := harness.NewPlace(t, harness.Settings{})

@@ -189,17 +189,15 @@ func TestOtherToolsEmptyTheVolume(t *testing.T) {
 		j.Image.Entrypoint = []string{"sh", "-c", "printf '#!/bin/sh\\necho podman version " + version + "\\n' >/usr/local/bin/podman && chmod 755 /usr/local/bin/podman && exec \"$@\"", "sh"}
 		return j
 	}
-	first := p.Succeed(t, tool("4.3.1"))
-	harness.WantLines(t, first, "storage 1")
-	harness.WantSaid(t, first, lastStage, "is kept for the project's next job")
+	harness.WantLines(t, p.Succeed(t, tool("4.3.1")), "storage 1")
 	harness.WantLines(t, p.Succeed(t, tool("4.9.0")), "storage 2")
-	if t.Failed() {
-		t.Fatalf("after %s", first)
-	}
 	r := p.Succeed(t, tool("5.4.2"))
 	harness.WantLines(t, r, "storage 1")
 	harness.WantSaid(t, r, "prepare", "The kept storage volume is emptied: podman 4.9.0 used it, and this image has 5.4.2.")
-	p.Succeed(t, tool("5.4.2")) // with the kept volume or, if the last job's end was not clean, an empty one
+	harness.WantLines(t, p.Succeed(t, tool("5.4.2")), "storage 2")
+	if t.Failed() {
+		t.Logf("the job that emptied the volume: %s", r)
+	}
 }
 
 // change changes the configuration of a place.
