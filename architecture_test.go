@@ -27,24 +27,8 @@ type source struct {
 func product(t *testing.T, fset *token.FileSet) map[string]*source {
 	t.Helper()
 	all := map[string]*source{}
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			if name := entry.Name(); path != "." && (strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "integration", "scripts", "bin"}, name)) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		dir := filepath.ToSlash(filepath.Dir(path))
+	skip := []string{"testdata", "integration", "scripts", "bin"}
+	goFiles(t, fset, skip, func(path string) bool { return !strings.HasSuffix(path, "_test.go") }, func(dir, path string, file *ast.File) {
 		if all[dir] == nil {
 			all[dir] = &source{map[string]bool{}, map[string]*ast.File{}, map[string]int{}}
 		}
@@ -53,18 +37,43 @@ func product(t *testing.T, fset *token.FileSet) map[string]*source {
 		for _, i := range file.Imports {
 			name, err := strconv.Unquote(i.Path.Value)
 			if err != nil {
-				return err
+				t.Fatal(err)
 			}
 			if name, ok := strings.CutPrefix(name, module+"/"); ok {
 				s.imports[name] = true
 			}
 		}
+	})
+	return all
+}
+
+// goFiles parses those Go files of the repository that are wanted, and calls visit with the folder, the path and the
+// content of each. It leaves out hidden folders and those with the names in skip.
+func goFiles(t *testing.T, fset *token.FileSet, skip []string, wanted func(path string) bool, visit func(dir, path string, file *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name := entry.Name(); path != "." && (strings.HasPrefix(name, ".") || slices.Contains(skip, name)) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || !wanted(path) {
+			return nil
+		}
+		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		visit(filepath.ToSlash(filepath.Dir(path)), path, file)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
 }
 
 // A package imports what the table allows, and nothing else of this module. The

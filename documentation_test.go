@@ -3,13 +3,10 @@ package main
 import (
 	"fmt"
 	"go/ast"
-	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -113,19 +110,7 @@ type testSource struct{ functions, texts map[string]bool }
 func testSources(t *testing.T) map[string]*testSource {
 	t.Helper()
 	all := map[string]*testSource{}
-	fset := token.NewFileSet()
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
-			if err == nil && entry.IsDir() && path != "." && strings.HasPrefix(entry.Name(), ".") {
-				return fs.SkipDir
-			}
-			return err
-		}
-		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		dir := filepath.ToSlash(filepath.Dir(path))
+	goFiles(t, token.NewFileSet(), nil, func(path string) bool { return strings.HasSuffix(path, "_test.go") }, func(dir, _ string, file *ast.File) {
 		if all[dir] == nil {
 			all[dir] = &testSource{map[string]bool{}, map[string]bool{}}
 		}
@@ -139,11 +124,7 @@ func testSources(t *testing.T) map[string]*testSource {
 				}
 			}
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return all
 }
 
