@@ -72,12 +72,13 @@ func (k containers) Remove(ctx context.Context, r removal.Resource, rec removal.
 		if !stopped {
 			// Stop first, so that PID 1 can end the other processes in order. The
 			// removal below reports a container that does not exist.
-			if err := k.Engine.StopContainer(ctx, id, grace); engine.IsUnreachable(err) {
+			exit, err := k.Engine.StopContainer(ctx, id, grace)
+			if engine.IsUnreachable(err) {
 				return err
 			}
 			stopped = true
 			if job.Role(r.Labels[job.LabelRole]) == job.RoleBuild {
-				k.noteKill(ctx, id, r.Job, rec)
+				k.closeDisk(r.Job, rec, exit, err)
 			}
 		}
 		return k.Engine.RemoveContainer(ctx, id)

@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/teardown"
 )
 
 // wantedDisk describes a new disk for the job.
@@ -115,17 +116,25 @@ func otherTool(before, now map[string]string) (tool, was, is string) {
 	return "", "", ""
 }
 
-// noteKill records that the job container did not end in order, so that its disk is not kept.
-func (b *Backend) noteKill(ctx context.Context, id, name string, rec removal.Recorder) {
+// closeDisk records how the job container ended: its disk is kept only if all processes ended in order.
+func (b *Backend) closeDisk(name string, rec removal.Recorder, exit int, err error) {
 	var e job.Environment
 	if ok, err := rec.Facts(&e); err != nil || !ok || e.Disk == nil {
 		return
 	}
-	if s, err := b.Engine.State(ctx, id); err == nil && !s.Running && s.ExitCode != killed {
+	if err == nil && exit != killed {
+		if err := b.Kept.Disks.Close(name); err != nil {
+			b.Log.Warnf("Could not record that the storage volume of %s is whole: %v", name, err)
+		}
 		return
 	}
+	reason := "processes in its container had to be killed"
+	if err != nil {
+		reason = "it is not known how its container ended: " + err.Error()
+	}
+	b.Log.Warnf("The storage volume of %s is not kept for the project's next job: %s.", name, reason)
 	if err := b.Kept.Disks.Begin(name); err != nil {
-		b.Log.Debugf("kept storage volume: %v", err)
+		b.Log.Debugf("kept storage volume: %v", err) // it stays open, so it is not kept
 	}
 }
 
@@ -137,7 +146,10 @@ type disks struct{ *Backend }
 
 func (disks) Name() journal.Kind { return journal.Disk }
 
-func (disks) Traits() removal.Traits { return removal.Traits{Round: round} }
+func (disks) Traits() removal.Traits { return removal.Traits{Round: round, Patience: diskPatience} }
+
+// diskPatience is how long a cleanup waits for the device of a whole disk. Then it leaves the disk to gc.
+const diskPatience = 30 * time.Second
 
 func (k disks) List(_ context.Context, name string) ([]removal.Resource, error) {
 	path := k.Kept.Disks.Taken(name)
@@ -155,15 +167,34 @@ func (disks) Adopt(context.Context, string, journal.Resource) (removal.Resource,
 
 func (disks) Examine(context.Context, *removal.Resource, removal.Recorder) {}
 
-// Remove keeps the disk for the next job if it is whole and unmounted. Otherwise it removes it.
+// Remove keeps the disk for the next job if it is whole, as soon as its device is released. Otherwise it removes it.
 func (k disks) Remove(ctx context.Context, r removal.Resource, _ removal.Recorder) error {
-	device, _, err := storage.AwaitRelease(ctx, k.Dir.Job(r.Job))
-	if err == nil && device == "" {
-		if kept, err := k.Kept.Disks.Return(ctx, r.Job); kept || err != nil {
-			return err
-		}
+	whole, open := k.Kept.Disks.Whole(r.Job)
+	if open {
+		k.Log.Warnf("The storage volume of %s is not kept for the project's next job: it is not known how its container ended.", r.Job)
 	}
-	return k.Kept.Disks.Drop(r.Job)
+	if !whole {
+		return k.Kept.Disks.Drop(r.Job)
+	}
+	err := teardown.RetryAs(ctx, untilReleased, func(ctx context.Context) error {
+		device, _, err := storage.AwaitRelease(ctx, k.Dir.Job(r.Job))
+		if err == nil && device != "" {
+			err = fmt.Errorf("its image is still attached to %s", device)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return k.Kept.Disks.Return(ctx, r.Job)
+}
+
+// untilReleased asks again about a device that is in use.
+func untilReleased(err error) teardown.Meaning {
+	if err != nil {
+		return teardown.Busy
+	}
+	return teardown.Gone
 }
 
 func (disks) Users(context.Context, removal.Resource) []string { return nil }

@@ -244,13 +244,23 @@ func (e *Engine) StartContainer(ctx context.Context, id string) error {
 	return nil
 }
 
-// StopContainer sends the stop signal to the container's first process, and kills it
-// after grace. If the container does not exist, the error is IsNotFound.
-func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+// StopContainer sends the stop signal to the container's first process, kills it after grace, and returns its exit
+// code. If the container does not exist, the error is IsNotFound.
+func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Duration) (exit int, err error) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
+	// The wait begins before the stop: the engine may remove the container as soon as it has ended.
+	ended, failed := e.client.ContainerWait(ctx, id, container.WaitConditionNotRunning)
 	seconds := int(grace.Round(time.Second).Seconds())
-	return e.wrap("stopping container "+id, e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds}))
+	if err := e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds}); err != nil {
+		return 0, e.wrap("stopping container "+id, err)
+	}
+	select {
+	case end := <-ended:
+		return int(end.StatusCode), nil
+	case err := <-failed:
+		return 0, e.wrap("waiting for the end of container "+id, err)
+	}
 }
 
 // RemoveContainer kills and removes a container with its anonymous volumes.

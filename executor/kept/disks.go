@@ -30,9 +30,9 @@ import (
 //   - taken: one job has it. The folder has the job's name, so that a cleanup finds it;
 //   - gone: it is being removed.
 //
-// A job that takes a disk removes the description before its first process starts, and its last stage writes
-// it again. So a disk without a description is not whole, whatever was killed in between. The methods are safe
-// for concurrent use, also by several processes.
+// A job that takes a disk removes the description before its first process starts. Its last stage writes an open
+// description, and cleanup closes that when all processes have ended in order. So a disk without a closed description
+// is not whole, whatever was killed in between. The methods are safe for concurrent use, also by several processes.
 type Disks struct {
 	State  statedir.Dir
 	Folder string // on the host, for file system images; absolute
@@ -49,6 +49,8 @@ type facts struct {
 	job.Disk
 	// Boot identifies the boot of this machine during which the image was written.
 	Boot string `json:"boot"`
+	// Open is true from the job's last stage until its container has ended in order.
+	Open bool `json:"open,omitempty"`
 	// Flushed is true if the image was flushed to the host's disk since its last use.
 	Flushed bool `json:"flushed"`
 }
@@ -114,6 +116,9 @@ func (d Disks) Take(ctx context.Context, name string, want job.Disk) (got job.Di
 	defer unlock()
 	taken := d.Taken(name)
 	if err := os.MkdirAll(filepath.Dir(taken), 0o700); err != nil {
+		return got, "", err
+	}
+	if err := d.Drop(name); err != nil { // an earlier attempt's, whose device was held
 		return got, "", err
 	}
 	candidates, err := d.candidates(want)
@@ -200,37 +205,56 @@ func (d Disks) Begin(name string) error {
 	return err
 }
 
-// Finish records that the disk of the named job is whole.
+// Finish records that the disk of the named job is whole if the job's container ends in order.
 func (d Disks) Finish(name string, disk job.Disk) error {
 	disk.LastUse = time.Now().UTC()
-	return facts{Disk: disk, Boot: owner.Boot()}.write(d.Taken(name))
+	return facts{Disk: disk, Boot: owner.Boot(), Open: true}.write(d.Taken(name))
 }
 
-// Return keeps the disk of the named job for the next one if it is whole. Otherwise it returns false, and the
-// disk stays the job's. Nothing may be mounted from it.
-func (d Disks) Return(ctx context.Context, name string) (bool, error) {
+// Close records that the container of the named job has ended in order. Without a description it does nothing.
+func (d Disks) Close(name string) error {
+	f, err := readFacts(d.Taken(name))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !f.Open {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	f.Open = false
+	return f.write(d.Taken(name))
+}
+
+// Whole reports whether the disk of the named job is whole. Open means that it is not, and only because nobody has
+// seen its container end in order.
+func (d Disks) Whole(name string) (whole, open bool) {
+	f, err := readFacts(d.Taken(name))
+	described := err == nil && f.Boot == owner.Boot()
+	return described && !f.Open, described && f.Open
+}
+
+// Return keeps the disk of the named job, which is whole, for the next one. Nothing may be mounted from it.
+func (d Disks) Return(ctx context.Context, name string) error {
 	taken := d.Taken(name)
 	f, err := readFacts(taken)
-	if err != nil || f.Boot != owner.Boot() {
-		return false, nil
+	if err != nil {
+		return err
 	}
 	unlock, err := d.State.LockDisks(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer unlock()
 	own, _ := diskName(f.Disk)
 	if err := os.MkdirAll(d.kept(""), 0o700); err != nil {
-		return false, err
+		return err
 	}
 	err = unix.Renameat2(unix.AT_FDCWD, taken, unix.AT_FDCWD, d.kept(own), unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) { // a job of another Runner with this ID: the newer disk stays
 		if err := d.remove(d.kept(own)); err != nil {
-			return false, err
+			return err
 		}
 		err = os.Rename(taken, d.kept(own))
 	}
-	return err == nil, err
+	return err
 }
 
 // Drop removes the disk of the named job.
@@ -238,6 +262,9 @@ func (d Disks) Drop(name string) error { return d.remove(d.Taken(name)) }
 
 // remove removes the folder of a disk. It is out of the way at once, even if the process is killed.
 func (d Disks) remove(folder string) error {
+	if _, err := os.Lstat(folder); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	gone := filepath.Join(d.Folder, "gone")
 	if err := os.MkdirAll(gone, 0o700); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package kept
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,7 +47,7 @@ func use(t *testing.T, d Disks, name string, want job.Disk, text string) {
 	if err := d.Begin(name); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Finish(name, got); err != nil {
+	if err := errors.Join(d.Finish(name, got), d.Close(name)); err != nil {
 		t.Fatal(err)
 	}
 	end(t, d, name, true)
@@ -55,9 +56,14 @@ func use(t *testing.T, d Disks, name string, want job.Disk, text string) {
 // end ends a job, and wants the disk to be kept or not.
 func end(t *testing.T, d Disks, name string, want bool) {
 	t.Helper()
-	kept, err := d.Return(t.Context(), name)
-	if err != nil || kept != want {
-		t.Fatalf("kept: %t, %v", kept, err)
+	whole, _ := d.Whole(name)
+	if whole != want {
+		t.Fatalf("whole: %t", whole)
+	}
+	if whole {
+		if err := d.Return(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := d.Drop(name); err != nil {
 		t.Fatal(err)
@@ -112,6 +118,15 @@ func TestDiskIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	end(t, d, jobName, false)
+
+	got, _ := take(t, d, jobName, diskOf(1, false, 0), "x")
+	if err := d.Finish(jobName, got); err != nil {
+		t.Fatal(err)
+	}
+	if whole, open := d.Whole(jobName); whole || !open {
+		t.Errorf("whole: %t, open: %t", whole, open)
+	}
+	end(t, d, jobName, false) // its container was not stopped
 	if all := listed(t, d); len(all) > 0 {
 		t.Errorf("%+v", all)
 	}
@@ -149,7 +164,7 @@ func TestDiskOfAnotherSlot(t *testing.T) {
 	take(t, d, jobName, diskOf(1, false, 0), "older")
 	take(t, d, "gsx-00000000-p1-j2", diskOf(1, false, 1), "newer")
 	for n, name := range []string{jobName, "gsx-00000000-p1-j2"} {
-		if err := d.Finish(name, diskOf(1, false, int64(n))); err != nil {
+		if err := errors.Join(d.Finish(name, diskOf(1, false, int64(n))), d.Close(name)); err != nil {
 			t.Fatal(err)
 		}
 		end(t, d, name, true)

@@ -20,9 +20,15 @@ const lastStage = "cleanup_file_variables"
 // keeping is a place whose jobs leave their storage volumes to each other.
 func keeping(t testing.TB, further string) *harness.Place {
 	t.Helper()
-	return harness.NewPlace(t, harness.Settings{
-		Run: `kill_grace = "2s"`, Other: "[storage]\nbackend = \"xfs-loop\"\nsize = \"2GiB\"\nkeep = \"project\"\n" + further,
-	})
+	return harness.NewPlace(t, keepingSettings("", further))
+}
+
+// keepingSettings are those of keeping, with an engine; the tests' own if host is empty.
+func keepingSettings(host, further string) harness.Settings {
+	return harness.Settings{
+		Host: host,
+		Run:  `kill_grace = "2s"`, Other: "[storage]\nbackend = \"xfs-loop\"\nsize = \"2GiB\"\nkeep = \"project\"\n" + further,
+	}
 }
 
 // building builds an image with this number of RUN lines, with Buildah or Podman.
