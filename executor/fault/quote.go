@@ -4,7 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"gitlab-sysbox-executor/executor/format"
 )
 
 // quoted is the largest part of a text that a message shows, in bytes.
@@ -12,14 +13,11 @@ const quoted = 80
 
 // Quote returns a job's text for a message: quoted, on one line, and cut to quoted bytes.
 func Quote(text string) string {
-	if len(text) <= quoted {
+	short := format.Cut(text, quoted)
+	if len(short) == len(text) {
 		return strconv.Quote(text)
 	}
-	cut := quoted
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return strconv.Quote(text[:cut]) + "... (" + strconv.Itoa(len(text)) + " bytes)"
+	return strconv.Quote(short) + "... (" + strconv.Itoa(len(text)) + " bytes)"
 }
 
 // brief is the largest part of another program's message that ours contains, in bytes.
@@ -34,12 +32,8 @@ func Brief(text string) string {
 		}
 		return r
 	}, text)
-	if len(text) <= brief {
-		return text
+	if short := format.Cut(text, brief); len(short) < len(text) {
+		return short + "..."
 	}
-	cut := brief
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "..."
+	return text
 }

@@ -31,14 +31,22 @@ func Printable(text, keep string) string {
 
 // Line makes a foreign text Printable, on one line, and cuts it to most bytes.
 func Line(text string, most int) string {
-	if len(text) <= most {
+	short := Cut(text, most)
+	if len(short) == len(text) {
 		return Printable(text, "")
 	}
-	cut := most
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
+	return fmt.Sprintf("%s... (%d bytes more)", Printable(short, ""), len(text)-len(short))
+}
+
+// Cut returns the beginning of a text: at most so many bytes, and whole characters.
+func Cut(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return fmt.Sprintf("%s... (%d bytes more)", Printable(text[:cut], ""), len(text)-cut)
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 // printableWriter makes what is written to it Printable.

@@ -98,10 +98,7 @@ func number(n int, what string) string {
 
 // clean makes a foreign text safe for a terminal, on one line.
 func clean(text string) string {
-	if len(text) > longest {
-		text = text[:longest] + "..."
-	}
-	return format.Printable(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "), "")
+	return format.Line(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "), longest)
 }
 
 // column writes a text that begins at a column, and breaks it at spaces.
