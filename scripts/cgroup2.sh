@@ -59,7 +59,12 @@ for mount in "${old[@]}"; do
 		echo "cgroup v2: $target has groups of another program, so its controller stays with v1"
 		continue
 	fi
-	umount "$target" || die "cannot unmount $target"
+	# A Go program keeps the files of its CPU limit open.
+	for ((i = 0; i < 600; i++)); do
+		! umount "$target" 2>/dev/null || break
+		sleep 0.1
+	done
+	! mountpoint --quiet "$target" || die "cannot unmount $target, which other programs use (fuser --verbose --mount $target)"
 	unmounted+=("$mount")
 done
 # A hierarchy ends when the last of its removed groups has, which cached pages keep.

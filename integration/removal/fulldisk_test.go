@@ -42,6 +42,7 @@ func fill(t *testing.T, dir string) (free func()) {
 		if err := os.Remove(path); err != nil {
 			t.Error(err)
 		}
+		unix.Sync() // ext4 gives the blocks back at its next commit
 	}
 }
 
