@@ -43,7 +43,7 @@ type server struct {
 }
 
 func listen() (*server, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketName, Net: "unix"})
+	l, err := listenAt(socketName)
 	if err != nil {
 		return nil, err
 	}

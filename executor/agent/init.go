@@ -40,6 +40,9 @@ func Init(request string) error {
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
+	var children reaper
+	// Now, because the inspection takes time to start. It waits for what is settled below.
+	go serveStarts(starts, &children)
 	for _, b := range o.Binds {
 		if err := b.make(); err != nil {
 			fmt.Fprintf(os.Stderr, "agent init: could not mount a folder at %s: %v\n", b.To, err)
@@ -50,7 +53,6 @@ func Init(request string) error {
 			fmt.Fprintf(os.Stderr, "agent init: could not fit the ranges of subordinate IDs: %v\n", err)
 		}
 	}
-	var children reaper
 	a, err := o.Setup.apply()
 	switch {
 	case err != nil:
@@ -67,7 +69,6 @@ func Init(request string) error {
 		go func() { d.settle(handover{State: EntrypointExited, Code: code(<-ended)}) }()
 	}
 	children.run()
-	go serveStarts(starts, &children)
 	<-stop
 	_, killed := tree{os.Getpid()}.end(stopGrace)
 	// This must happen while the mount namespace exists: mounts that outlive it stay busy.

@@ -25,29 +25,31 @@ func (o InspectRequest) report() InspectResponse {
 		}
 		booted = &s
 	}
+	r := InspectResponse{Shell: findShell(), Entrypoint: EntrypointNone, Systemd: booted}
+	var h handover
+	if o.Init && r.Shell != "" {
+		// Before the rest: the first process may still be setting up the container.
+		var err error
+		if h, err = askHandover(o.EntrypointTimeout); err != nil {
+			return InspectResponse{Error: err.Error()}
+		}
+		r.Entrypoint, r.EntrypointCode, r.EntrypointFault = h.State, h.Code, h.Fault
+	}
 	// systemd clears /tmp while it boots, so this comes after it.
 	a, err := o.Setup.apply()
 	if err != nil {
 		return InspectResponse{Error: err.Error(), JobFault: true}
 	}
-	r := InspectResponse{Shell: findShell(), UID: a.UID, GID: a.GID, Entrypoint: EntrypointNone, Systemd: booted}
 	r.EmulateFault = emulateFault(o.Emulate) // systemd may have removed registrations while it booted
+	if h.Account != nil {
+		a = *h.Account // the user with which the entrypoint executed its command
+		if err := o.CacheMounts.link(a); err != nil {
+			return InspectResponse{Error: fmt.Sprintf("kept cache mounts: %v", err)}
+		}
+	}
+	r.UID, r.GID = a.UID, a.GID
 	if r.Shell == "" {
 		return r
-	}
-	if o.Init {
-		h, err := askHandover(o.EntrypointTimeout)
-		if err != nil {
-			return InspectResponse{Error: err.Error()}
-		}
-		r.Entrypoint, r.EntrypointCode, r.EntrypointFault = h.State, h.Code, h.Fault
-		if h.Account != nil {
-			a = *h.Account // the user with which the entrypoint executed its command
-			r.UID, r.GID = a.UID, a.GID
-			if err := o.CacheMounts.link(a); err != nil {
-				return InspectResponse{Error: fmt.Sprintf("kept cache mounts: %v", err)}
-			}
-		}
 	}
 	deadline := time.Now().Add(o.Timeout)
 	if o.Clear != "" {

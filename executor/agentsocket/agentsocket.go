@@ -108,7 +108,7 @@ func dial(ctx context.Context, first owner.Process) (*net.UnixConn, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(pause):
-			pause = min(2*pause, 50*time.Millisecond)
+			pause = min(pause+time.Millisecond, 50*time.Millisecond)
 		}
 	}
 	c, err := net.FileConn(file)
