@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,6 +79,17 @@ func command(files fs.FS) (*cobra.Command, *app.App) {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.ConfigPath, "config", "", "configuration file (default "+config.DefaultPath+")")
 	root.PersistentFlags().StringVar(&a.LogFormat, "log-format", "", "format of the operator's log: text or json (default: the configuration's)")
+	var keep time.Duration
+	prepare := &cobra.Command{
+		Use: "prepare", Short: "Make the job's environment", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return attended(c.Context(), a, accounting.StagePrepare, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
+				return Prepare(ctx, call, a.Config, keep, x, a.Log)
+			})
+		},
+	}
+	prepare.Flags().DurationVar(&keep, try.KeepFlag, 0, "how long the job is to stay after its end")
+	_ = prepare.Flags().MarkHidden(try.KeepFlag) // it exists
 	root.AddCommand(
 		&cobra.Command{
 			Use: "config", Short: "Answer the Runner's config call", Args: cobra.NoArgs,
@@ -88,14 +100,7 @@ func command(files fs.FS) (*cobra.Command, *app.App) {
 				return Config(a.Config, version(), c.OutOrStdout())
 			},
 		},
-		&cobra.Command{
-			Use: "prepare", Short: "Make the job's environment", Args: cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				return attended(c.Context(), a, accounting.StagePrepare, func(ctx context.Context, call *contract.Call, x *executor.Executor) error {
-					return Prepare(ctx, call, a.Config, x, a.Log)
-				})
-			},
-		},
+		prepare,
 		&cobra.Command{
 			Use: "run SCRIPT STAGE", Short: "Run one of the Runner's scripts in the job's environment", Args: cobra.ExactArgs(2),
 			RunE: func(c *cobra.Command, args []string) error {

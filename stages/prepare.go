@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -11,8 +12,8 @@ import (
 	"gitlab-sysbox-executor/stages/plan"
 )
 
-// Prepare creates the job's environment.
-func Prepare(ctx context.Context, c *contract.Call, cfg *config.Config, x *executor.Executor, log logrus.FieldLogger) error {
+// Prepare creates the job's environment. Keep is how long it is to stay after the job; zero removes it.
+func Prepare(ctx context.Context, c *contract.Call, cfg *config.Config, keep time.Duration, x *executor.Executor, log logrus.FieldLogger) error {
 	for _, text := range cfg.Unsafe() {
 		log.Debugf("The configuration permits (hardening.allow_unsafe): %s", text)
 	}
@@ -20,5 +21,6 @@ func Prepare(ctx context.Context, c *contract.Call, cfg *config.Config, x *execu
 	if err != nil {
 		return err
 	}
+	p.Keep = keep
 	return x.Prepare(ctx, p)
 }

@@ -124,6 +124,9 @@ func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engin
 func labels(p job.Plan, role job.Role) map[string]string {
 	all := spec.Pairs(p.Container.Labels)
 	maps.Copy(all, p.Identity.Labels(role))
+	if p.Keep > 0 {
+		all[job.LabelKeep] = p.Keep.String()
+	}
 	return all
 }
 

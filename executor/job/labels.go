@@ -24,6 +24,9 @@ const (
 	LabelOwner = LabelPrefix + "owner"
 	// LabelState names the state folder with the job's journal.
 	LabelState = LabelPrefix + "state"
+	// LabelKeep is how long a person wants to look at the job after its end, as a time.Duration. The journal says
+	// when that begins, but processes with another state folder do not see it.
+	LabelKeep = LabelPrefix + "keep"
 )
 
 // LabelKept marks a volume that outlives its jobs. Its value is the content: builds, cache
@@ -47,7 +50,7 @@ const LabelSystemd = LabelPrefix + "systemd"
 // Labels are all labels that we read from a resource. A container also has the labels of
 // its image that it does not set itself.
 var Labels = []string{
-	LabelName, LabelServer, LabelRunner, LabelProject, LabelPipeline, LabelJob, LabelRole, LabelOwner, LabelState,
+	LabelName, LabelServer, LabelRunner, LabelProject, LabelPipeline, LabelJob, LabelRole, LabelOwner, LabelState, LabelKeep,
 	LabelImages, LabelKept, LabelProtected, LabelSlot,
 }
 

@@ -42,6 +42,9 @@ type Plan struct {
 	Folders      Folders
 	Helper       Helper
 
+	// Keep is how long the job's resources are to stay after its end, if a person asked for that.
+	Keep time.Duration
+
 	Services []Service
 	// ServiceLogs adds the logs of the services to the job log.
 	ServiceLogs bool

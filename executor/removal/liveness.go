@@ -21,7 +21,8 @@ const unsureTime = 24 * time.Hour
 //
 //  1. If one of its stages runs, the job lives.
 //  2. Read its owner process and last use from its journal or, without one, its labels.
-//  3. If the owner process lives, so does the job. If it has ended, the job is over.
+//  3. If the owner process lives, so does the job. If it has ended, the job is over, unless another state
+//     folder keeps it for a person.
 //  4. If the owner process cannot be seen from here, the job is over after unsureTime.
 func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (bool, string) {
 	if e.Dir.Used(name) {
@@ -62,6 +63,9 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 			return true, fmt.Sprintf("its owner process lives: %d (%s)", by.PID, by.Command)
 		case owner.Ended:
 			over = fmt.Sprintf("its owner process has ended: %d (%s)", by.PID, by.Command)
+			if keep := wantedKeep(found); keep > 0 && !ours { // its state folder knows when it ended
+				olderThan = max(olderThan, unsureTime+keep)
+			}
 		case owner.Unknown:
 			over = "no sign of life for 24h"
 			olderThan = max(olderThan, unsureTime)
@@ -71,6 +75,15 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 		return true, fmt.Sprintf("used %s ago", max(idle, 0).Round(time.Second))
 	}
 	return false, over
+}
+
+// wantedKeep is how long a person wants to look at the job after its end, according to its labels.
+func wantedKeep(found []Resource) (longest time.Duration) {
+	for _, r := range found {
+		keep, _ := time.ParseDuration(r.Labels[job.LabelKeep]) // only ours have a valid one
+		longest = max(longest, keep)
+	}
+	return longest
 }
 
 // othersState reports whether a resource may belong to another state folder.

@@ -107,6 +107,9 @@ func TestLivenessOfLabelsAlone(t *testing.T) {
 	elsewhere, copied := here, here
 	elsewhere.Machine = "other"
 	copied.Boot = "other"
+	ended := here
+	ended.Started++
+	kept := func(r Resource) Resource { r.Labels[job.LabelKeep] = time.Hour.String(); return r }
 	found := func(of *Engine, by owner.Process) Resource {
 		labels := map[string]string{job.LabelOwner: by.String()}
 		if of != nil {
@@ -126,6 +129,9 @@ func TestLivenessOfLabelsAlone(t *testing.T) {
 		"ours and another's":             {[]Resource{found(e, here), found(other, here)}, false, true},
 		"of a machine with such numbers": {[]Resource{found(e, elsewhere)}, false, true},
 		"of a copy of this machine":      {[]Resource{found(other, copied)}, false, true},
+		"another's, ended":               {[]Resource{found(other, ended)}, false, false},
+		"another's, ended and kept":      {[]Resource{kept(found(other, ended))}, false, true},
+		"ours, kept, without a journal":  {[]Resource{kept(found(e, here))}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := e.Dir.Job(aJob)
@@ -143,6 +149,12 @@ func TestLivenessOfLabelsAlone(t *testing.T) {
 	}
 	gone := testEngine(t)
 	gone.Dir = statedir.Dir(filepath.Join(t.TempDir(), "none"))
+	ended.At -= int64((unsureTime + 2*time.Hour) / time.Second)
+	old := kept(found(other, ended))
+	old.Made = time.Now().Add(-unsureTime - 2*time.Hour)
+	if lives, why := e.lives(aJob, []Resource{old}, 0); lives {
+		t.Errorf("kept long ago: %s", why)
+	}
 	if lives, why := gone.lives(aJob, []Resource{found(gone, here)}, 0); !lives {
 		t.Errorf("of no state folder: %s", why)
 	}

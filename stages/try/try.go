@@ -26,6 +26,9 @@ type flags struct {
 	keep                     time.Duration // 0: remove everything
 }
 
+// KeepFlag is the flag of prepare for a job that is to stay after its end.
+const KeepFlag = "keep"
+
 // The time for which --keep keeps a job: if it names none, and at most.
 const (
 	usualKeep   = "1h"
@@ -151,7 +154,7 @@ func (j *tryJob) run(ctx context.Context, d visit.Door, buildsDir string, keep t
 		all = append(all, timing{name, time.Since(began), err})
 		return err
 	}
-	code, prepared := j.stages(ctx, d, self, step)
+	code, prepared := j.stages(ctx, d, self, keep, step)
 	// Always, even after an interrupt.
 	ctx = context.WithoutCancel(ctx)
 	if keep == 0 || !prepared || step("keep", func() error { return j.keep(ctx, d, keep) }) != nil {
@@ -169,9 +172,9 @@ func (j *tryJob) run(ctx context.Context, d visit.Door, buildsDir string, keep t
 }
 
 // stages runs the stages up to the last script. It returns the exit code, and whether the job has a container.
-func (j *tryJob) stages(ctx context.Context, d visit.Door, self string, step func(string, func() error) error) (code int, prepared bool) {
-	for _, stage := range []string{"config", "prepare"} {
-		if err := step(stage, func() error { return j.call(ctx, self, stage) }); err != nil {
+func (j *tryJob) stages(ctx context.Context, d visit.Door, self string, keep time.Duration, step func(string, func() error) error) (code int, prepared bool) {
+	for _, call := range [][]string{{"config"}, {"prepare", "--" + KeepFlag + "=" + keep.String()}} {
+		if err := step(call[0], func() error { return j.call(ctx, self, call...) }); err != nil {
 			return j.code(err), false
 		}
 	}
