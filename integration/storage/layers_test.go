@@ -262,14 +262,15 @@ func TestKillMatrixOfKeptStorage(t *testing.T) {
 	p := keeping(t, "")
 	project := harness.NewProject()
 	rounds := 200 / harness.Step(50)
+	began := time.Now()
 	p.Succeed(t, building(t, "buildah", 2, project))
+	whole, sealed, longest := 0, 0, time.Since(began)
 	p.Runner.FinishWait = 30 * time.Second
-	whole, sealed := 0, 0
 	for n := range rounds {
 		j := building(t, "buildah", 2+n%5, project)
 		j.Script = append([]string{"buildah rmi --all --force >/dev/null 2>&1 || true"}, j.Script...)
 		play := p.Runner.Start(j)
-		wait := time.Duration(rand.Int64N(int64(6 * time.Second)))
+		wait := time.Duration(rand.Int64N(int64(longest)))
 		timer := time.AfterFunc(wait, func() {
 			if s := play.Session(); s != nil {
 				for _, process := range s.Processes() {
@@ -295,6 +296,7 @@ func TestKillMatrixOfKeptStorage(t *testing.T) {
 		}
 	}
 	fmt.Printf("drivers were killed in %d rounds; %d of the next jobs had a whole volume, the others an empty one; %d builds were tried again (%s)\n", rounds, whole, sealed, sealing)
+	p.GC(t) // of jobs whose cleanup was killed
 	taken, _ := filepath.Glob(filepath.Join(p.StateDir, "volumes", "taken", "*"))
 	gone, _ := filepath.Glob(filepath.Join(p.StateDir, "volumes", "gone", "*"))
 	if len(taken)+len(gone) > 0 {
