@@ -36,18 +36,23 @@ func newLiar(t *testing.T) liar {
 	}
 	t.Cleanup(func() { proxy.Close() })
 	p := harness.NewPlace(t, harness.Settings{Host: proxy.Host})
-	hasty := *p
-	config := filepath.Join(p.Dir, "config.toml")
-	text, err := os.ReadFile(config)
+	return liar{hasty(t, p, "10s"), p, proxy}
+}
+
+// hasty is the place with another time limit of cleanup.
+func hasty(t *testing.T, p *harness.Place, timeout string) *harness.Place {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.Dir, "config.toml"))
+	config := filepath.Join(p.Dir, "hasty.toml")
 	if err == nil {
-		config = filepath.Join(p.Dir, "hasty.toml")
-		err = os.WriteFile(config, append(text, "[cleanup]\ntimeout = \"10s\"\n"...), 0o644)
+		err = os.WriteFile(config, append(text, "[cleanup]\ntimeout = \""+timeout+"\"\n"...), 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	hasty.Runner.Driver = runner.NewDriver(harness.World.Binary, "--config", config)
-	return liar{&hasty, p, proxy}
+	h := *p
+	h.Runner.Driver = runner.NewDriver(harness.World.Binary, "--config", config)
+	return &h
 }
 
 // life is a job from prepare to gc, with an engine that speaks the truth from the
