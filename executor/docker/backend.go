@@ -80,9 +80,6 @@ func (b *Backend) EndedByItself(ctx context.Context, id string) bool {
 	return b.Engine.EndedByItself(ctx, id)
 }
 
-// JobContainer is the name of the job container in messages.
-const JobContainer = "the job's container"
-
 // Service returns the state of a service's container.
 func (b *Backend) Service(ctx context.Context, id string) (servicelog.State, error) {
 	s, err := b.Engine.State(ctx, id)

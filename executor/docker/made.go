@@ -147,10 +147,3 @@ func (m *made) storageFor(user string) storage.Settings {
 func (m *made) watch() agent.Watch {
 	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: m.Storage.TMPDIR, Hard: m.backend.Hard()}
 }
-
-// tmpdir is the job's TMPDIR as the agent has to make it. Root makes it where the
-// administrator chose the path, and on the storage volume, because there the job cannot
-// put a symbolic link into the path.
-func tmpdir(s storage.Settings) agent.Folder {
-	return agent.Folder{Path: s.TMPDIR, Mode: 0o1777, ByUser: s.JobsTMPDIR && !storage.OnVolume(s.TMPDIR)}
-}

@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/servicelog"
@@ -91,7 +92,7 @@ func (b *Backend) awaitPorts(ctx context.Context, build started, timeout time.Du
 			cancel()
 		}
 	})()
-	answer, err := b.Inside(build.id, build.agent(), JobContainer).Await(dead, request)
+	answer, err := b.Inside(build.id, build.agent(), jobcontainer.Name).Await(dead, request)
 	if _, late := errors.AsType[*agentclient.LateError](err); late { // the machine is too busy to answer
 		answer.Error = err.Error()
 	} else if err != nil {

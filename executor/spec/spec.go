@@ -27,6 +27,15 @@ func Mounts(volumes []string, own func(n int) string) (all []engine.Mount) {
 	return all
 }
 
+// Targets are the mount points of mounts.
+func Targets(mounts []engine.Mount) []string {
+	all := make([]string, len(mounts))
+	for n, m := range mounts {
+		all[n] = m.Target
+	}
+	return all
+}
+
 // Pairs converts a list of NAME=value to a map.
 func Pairs(list []string) map[string]string {
 	all := map[string]string{}
