@@ -54,6 +54,8 @@ const LongestWord = 128<<10 - 1
 // InitRequest is the request to the first process; it is one argument, as JSON.
 type InitRequest struct {
 	Setup
+	// Facts is a file with ImageFacts that are used where the request has no user or working folder; it may be empty.
+	Facts      string   `json:"facts,omitempty"`
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
 	WorkingDir string   `json:"working_dir,omitempty"`
 	Binds      []Bind   `json:"binds,omitempty"`

@@ -29,6 +29,9 @@ func Init(request string) error {
 	if err := json.Unmarshal([]byte(request), &o); err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
+	if err := o.readFacts(); err != nil {
+		return fmt.Errorf("agent init: the image's user: %w", err)
+	}
 	stop := make(chan os.Signal, 1)
 	notifyStop(stop)
 	runtimes := mountIDs()

@@ -44,6 +44,10 @@ func run(args []string) error {
 			return fmt.Errorf("shift: %w", err)
 		}
 		return Shift(args[0], uint32(user))
+	case name == "install" && len(args) == 2:
+		return Install(args[0], args[1])
+	case name == "image" && len(args) > 0:
+		return Image(args)
 	case name == "unpack" && len(args) == 1:
 		return Unpack(os.Stdin, args[0])
 	case len(args) > 0:
@@ -62,5 +66,5 @@ func run(args []string) error {
 	case name == "tidy":
 		return Tidy(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, await and tidy", name, len(args))
+	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, install DIR ORDER, image FILE..., await and tidy", name, len(args))
 }
