@@ -64,6 +64,7 @@ var pages = map[string]string{
 	"executor/jobcontainer":                "docker-executor.md",
 	"executor/jobcontainer/environment.go": "storage.md",
 	"executor/jobcontainer/examine.go":     "cases/systemd.md",
+	"executor/kubernetes":                  "kubernetes.md",
 	"executor/kept":                        "builds-and-cache.md",
 	"executor/kept/cachemounts.go":         "storage.md",
 	"executor/removal":                     "cleanup.md",

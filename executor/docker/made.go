@@ -122,7 +122,7 @@ func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engin
 
 // labels combines the configured labels with those of the job's identity.
 func labels(p job.Plan, role job.Role) map[string]string {
-	all := spec.Pairs(p.Container.Labels)
+	all := config.Pairs(p.Container.Labels)
 	maps.Copy(all, p.Identity.Labels(role))
 	return all
 }

@@ -4,7 +4,6 @@ package spec
 
 import (
 	"path/filepath"
-	"strings"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
@@ -32,16 +31,6 @@ func Targets(mounts []engine.Mount) []string {
 	all := make([]string, len(mounts))
 	for n, m := range mounts {
 		all[n] = m.Target
-	}
-	return all
-}
-
-// Pairs converts a list of NAME=value to a map.
-func Pairs(list []string) map[string]string {
-	all := map[string]string{}
-	for _, text := range list {
-		name, value, _ := strings.Cut(text, "=")
-		all[name] = value
 	}
 	return all
 }
@@ -76,5 +65,5 @@ func LogOptions(c config.Container, driver string) map[string]string {
 	if c.DefaultLog() && driver != engine.JSONFile {
 		return nil
 	}
-	return Pairs(c.LogOptions)
+	return config.Pairs(c.LogOptions)
 }
