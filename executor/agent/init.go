@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -39,9 +40,11 @@ func Init(request string) error {
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
-	starts, err := listenStarts()
-	if err != nil {
-		return fmt.Errorf("agent init: %w", err)
+	var starts *net.UnixListener
+	if !o.Shared {
+		if starts, err = listenStarts(); err != nil {
+			return fmt.Errorf("agent init: %w", err)
+		}
 	}
 	for _, b := range o.Binds {
 		if err := b.make(); err != nil {
@@ -70,7 +73,9 @@ func Init(request string) error {
 		go func() { d.settle(handover{State: EntrypointExited, Code: code(<-ended)}) }()
 	}
 	children.run()
-	go serveStarts(starts, &children)
+	if starts != nil {
+		go serveStarts(starts, &children)
+	}
 	<-stop
 	_, killed := tree{os.Getpid()}.end(stopGrace)
 	// This must happen while the mount namespace exists: mounts that outlive it stay busy.

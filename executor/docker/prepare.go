@@ -94,7 +94,7 @@ func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (ma
 // settle waits until the job's containers are ready, inspects them, and starts the helper
 // container.
 func (b *Backend) settle(ctx context.Context, m *made, main started, services []runningService, log *servicelog.Log) (none job.Environment, err error) {
-	if err := b.awaitServices(ctx, main, m, running(services), log); err != nil {
+	if err := b.waiter(main, m).Await(ctx, running(services), log); err != nil {
 		return none, err
 	}
 	found, err := b.inspect(ctx, m, main, services)
