@@ -42,6 +42,8 @@ func TestKubernetes(t *testing.T) {
 		"a toleration":        {pods + "kubernetes.tolerations = [\"a\", \"a:NoExecute\", \"a=b:NoSchedule\"]\n", ""},
 		"no toleration":       {pods + "kubernetes.tolerations = [\"a:Never\"]\n", `kubernetes.tolerations: "a:Never" is not key`},
 		"no time":             {pods + "kubernetes.deadline = \"0s\"\n", "kubernetes.deadline: must be greater than zero"},
+		"services":            {pods + "services.limit = 3\nservices.resources.memory = \"1GiB\"\n", ""},
+		"a runtime of them":   {pods + "services.runtime = \"runc\"\n", "services.runtime: the backend kubernetes does not have this"},
 		"a profile":           {pods + "hardening.security_opt = [\"seccomp=/etc/x.json\"]\n", "hardening.security_opt: the backend kubernetes does not have this"},
 		"docker with a class": {"storage.class = \"xfs\"\n", "storage.class: the backend docker does not have this"},
 		"docker with pods":    {"kubernetes.namespace = \"a\"\n", "kubernetes.namespace: the backend docker does not have this"},

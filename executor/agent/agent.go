@@ -59,9 +59,10 @@ type InitRequest struct {
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
 	WorkingDir string   `json:"working_dir,omitempty"`
 	Binds      []Bind   `json:"binds,omitempty"`
-	// Shared means that other containers share the network namespace, and with it the names of sockets. Then no command is
-	// started over a socket: for the first process they look as the driver does.
-	Shared bool `json:"shared,omitempty"`
+	// Pod means that the container is one of a pod of Kubernetes. Others share its network namespace, and with it the names
+	// of sockets: no command is started over a socket, because for the first process they look as the driver does. The
+	// first process ends with the exit code of TERM: if all containers end with 0, the kubelet forgets why it ended the pod.
+	Pod bool `json:"pod,omitempty"`
 	// IDs is the size of the container's user namespace, which the ranges in /etc/subuid and
 	// /etc/subgid are made to fit. 0 leaves them as they are.
 	IDs int `json:"ids,omitempty"`

@@ -41,7 +41,7 @@ func Init(request string) error {
 		return fmt.Errorf("agent init: %w", err)
 	}
 	var starts *net.UnixListener
-	if !o.Shared {
+	if !o.Pod {
 		if starts, err = listenStarts(); err != nil {
 			return fmt.Errorf("agent init: %w", err)
 		}
@@ -82,11 +82,17 @@ func Init(request string) error {
 	for _, text := range unmountSince(runtimes).Left {
 		fmt.Fprintln(os.Stderr, "agent init: unmounting", text)
 	}
-	if killed {
+	switch {
+	case killed:
 		return errKilled
+	case o.Pod:
+		return errStopped
 	}
 	return nil
 }
+
+// errStopped means that the first process was asked to end, and did in order.
+var errStopped = errors.New("stopped")
 
 // errKilled means that processes had to be killed. The container's exit code is then that of KILL: the driver
 // does not keep a storage volume that was in use.

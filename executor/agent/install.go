@@ -14,6 +14,8 @@ import (
 // argument, as JSON.
 type InstallRequest struct {
 	Files []InstallFile `json:"files"`
+	// Folders are made where they are, not below the folder.
+	Folders []Folder `json:"folders,omitempty"`
 }
 
 // InstallFile is a file to put beside the agent.
@@ -49,6 +51,9 @@ func Install(dir, request string) error {
 			_, err := f.WriteString(file.Text)
 			return err
 		}))
+	}
+	for _, f := range o.Folders {
+		err = errors.Join(err, f.makeHere(account{}))
 	}
 	if err != nil {
 		return fmt.Errorf("agent install: %w", err)

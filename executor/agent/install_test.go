@@ -11,12 +11,18 @@ import (
 func TestInstall(t *testing.T) {
 	dir := t.TempDir()
 	for _, text := range []string{"first", "second"} {
-		request, err := json.Marshal(InstallRequest{Files: []InstallFile{{"runc", text, 0o755}, {"settings/a.conf", text, 0o644}}})
+		other := filepath.Join(t.TempDir(), "tmp")
+		request, err := json.Marshal(InstallRequest{
+			Files: []InstallFile{{"runc", text, 0o755}, {"settings/a.conf", text, 0o644}}, Folders: []Folder{{Path: other, Mode: 0o1777}},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := Install(dir, string(request)); err != nil {
 			t.Fatal(err)
+		}
+		if info, err := os.Stat(other); err != nil || info.Mode() != os.ModeDir|os.ModeSticky|0o777 {
+			t.Errorf("%v, %v", info, err)
 		}
 		for name, mode := range map[string]os.FileMode{"agent": 0o755, "runc": 0o755, "settings/a.conf": 0o644} {
 			info, err := os.Stat(filepath.Join(dir, name))

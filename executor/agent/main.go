@@ -20,7 +20,9 @@ func Main(args []string) int {
 	if len(args) == 1 && args[0] == "enter" {
 		return Enter()
 	}
-	if err := run(args); err != nil {
+	if err := run(args); errors.Is(err, errStopped) {
+		return 128 + int(syscall.SIGTERM)
+	} else if err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		if errors.Is(err, errKilled) {
 			return 128 + int(syscall.SIGKILL)

@@ -6,10 +6,13 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -217,6 +220,40 @@ func (c *Client) Logs(ctx context.Context, pod, container string, lines int64) (
 		VersionedParams(&corev1.PodLogOptions{Container: container, TailLines: &lines, LimitBytes: &limit}, c.parameters).Do(ctx).Raw()
 	return string(text), c.wrap("reading the log of container "+container, err)
 }
+
+// EachLog calls each for every line of a container's log that is newer than since. It follows the log until ctx or the
+// container ends.
+func (c *Client) EachLog(ctx context.Context, pod, container string, since time.Time, follow bool, each func(at time.Time, line string)) error {
+	options := &corev1.PodLogOptions{Container: container, Follow: follow, Timestamps: true}
+	if !since.IsZero() {
+		options.SinceTime = &metav1.Time{Time: since} // of whole seconds
+	}
+	log, err := c.rest.Get().Namespace(c.namespace).Resource("pods").Name(pod).SubResource("log").VersionedParams(options, c.parameters).Stream(ctx)
+	if err != nil {
+		return c.wrap("reading the log of container "+container, err)
+	}
+	defer log.Close()
+	for r := bufio.NewReaderSize(log, longestLine); ; {
+		text, err := r.ReadSlice('\n')
+		if len(text) > 0 {
+			stamp, line, _ := strings.Cut(strings.TrimRight(string(text), "\r\n"), " ")
+			if at, wrong := time.Parse(time.RFC3339Nano, stamp); wrong == nil && at.After(since) {
+				each(at, line)
+			}
+		}
+		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a line that is too long
+			_, err = r.ReadSlice('\n')
+		}
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return c.wrap("reading the log of container "+container, err)
+		}
+	}
+}
+
+// longestLine bounds a line of a log, in bytes; the rest of it is left out.
+const longestLine = 64 << 10
 
 // execRequest is the request that starts a command in a container.
 func (c *Client) execRequest(pod, container string, command []string) *rest.Request {

@@ -75,6 +75,9 @@ func (b *Backend) Ends(ctx context.Context, id string, within time.Duration) boo
 	return err == nil || engine.IsNotFound(err)
 }
 
+// WhyEnded is nil: the engine ends no container on its own account.
+func (b *Backend) WhyEnded(context.Context, string) error { return nil }
+
 // EndedByItself reports whether a container has ended although nobody asked the engine for that.
 func (b *Backend) EndedByItself(ctx context.Context, id string) bool {
 	return b.Engine.EndedByItself(ctx, id)

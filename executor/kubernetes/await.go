@@ -52,12 +52,14 @@ func (w *waiting) see(p *corev1.Pod) (done bool, err error) {
 		w.node = true
 		w.backend.Log.Infof("The pod is on node %s.", p.Spec.NodeName)
 	}
+	// A service may have ended already; the service log reports that.
+	begun := 0
 	for _, s := range p.Status.ContainerStatuses {
-		if s.Name == jobContainer && s.State.Running != nil {
-			return true, nil
+		if s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil {
+			begun++
 		}
 	}
-	return false, nil
+	return begun == len(p.Spec.Containers), nil
 }
 
 // unscheduled is the scheduler's reason why no node takes the pod; empty if one does, or if it has not tried.
@@ -109,7 +111,7 @@ func (w *waiting) pullFailed(container, reason, text string) error {
 	if container == installContainer {
 		return fault.Systemf("the nodes cannot pull the agent's image %s: %s: push it there, or correct kubernetes.agent_image or kubernetes.image_pull_secrets", w.backend.Config.AgentImage, text)
 	}
-	image := w.plan.Image.Reference
+	image := w.imageOf(container)
 	switch {
 	case reason == "ErrImageNeverPull":
 		return fault.Jobf("image %s is not on the node, and the pull policy is never", image)
@@ -122,6 +124,16 @@ func (w *waiting) pullFailed(container, reason, text string) error {
 		}
 	}
 	return fault.Systemf("the node cannot pull image %s: %s", image, text)
+}
+
+// imageOf is the image of a container of the job.
+func (w *waiting) imageOf(container string) string {
+	for n, s := range w.plan.Services {
+		if container == serviceContainer(n) {
+			return s.Image.Reference
+		}
+	}
+	return w.plan.Image.Reference
 }
 
 // late is why the pod does not run in time, from its status and the events about it.

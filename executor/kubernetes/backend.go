@@ -14,8 +14,8 @@ import (
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agentclient"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/owner"
-	"gitlab-sysbox-executor/executor/servicelog"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/teardown"
 )
@@ -34,6 +34,7 @@ type API interface {
 	DeletePod(ctx context.Context, name string, uid types.UID, grace time.Duration) error
 	Warnings(ctx context.Context, uid types.UID) ([]string, error)
 	Logs(ctx context.Context, pod, container string, lines int64) (string, error)
+	EachLog(ctx context.Context, pod, container string, since time.Time, follow bool, each func(at time.Time, line string)) error
 }
 
 // Backend uses one namespace of a cluster. It is safe for concurrent use.
@@ -80,6 +81,11 @@ func (b *Backend) Inside(id string, _ owner.Process, name string) agentclient.Co
 	}}
 }
 
+// inside is Inside for the job container.
+func (b *Backend) inside(id string) agentclient.Container {
+	return b.Inside(id, owner.Process{}, jobcontainer.Name)
+}
+
 // stream is a process whose container may have ended for a reason that only the pod tells.
 type stream struct {
 	agentclient.Stream
@@ -92,8 +98,8 @@ func (s stream) Ended(ctx context.Context) (bool, int, error) {
 	ended, code, err := s.Stream.Ended(ctx)
 	if err != nil || ended && code > 128 {
 		// A process that was killed and a lost connection may both mean that the container has ended.
-		if why := s.backend.fateOf(ctx, s.pod, s.container); why != nil {
-			return false, 0, why
+		if why, _ := s.backend.fateOf(ctx, s.pod, s.container); why != nil {
+			return false, 0, &agentclient.EndedError{Err: why}
 		}
 	}
 	return ended, code, err
@@ -101,8 +107,8 @@ func (s stream) Ended(ctx context.Context) (bool, int, error) {
 
 // lost returns why a process could not be started, if its container has ended; otherwise err.
 func (b *Backend) lost(ctx context.Context, pod, container string, err error) error {
-	if why := b.fateOf(ctx, pod, container); why != nil {
-		return why
+	if why, _ := b.fateOf(ctx, pod, container); why != nil {
+		return &agentclient.EndedError{Err: why}
 	}
 	return err
 }
@@ -128,26 +134,19 @@ func (b *Backend) Ends(ctx context.Context, id string, within time.Duration) boo
 	}
 }
 
+// WhyEnded returns why the cluster has ended a container.
+func (b *Backend) WhyEnded(ctx context.Context, id string) error {
+	pod, container, _ := strings.Cut(id, "/")
+	if why, known := b.fateOf(ctx, pod, container); known {
+		return why
+	}
+	return nil
+}
+
 // EndedByItself reports whether a container has ended although nobody asked the API server for that, and the kubelet did
 // not end it either.
 func (b *Backend) EndedByItself(ctx context.Context, id string) bool {
 	pod, container, _ := strings.Cut(id, "/")
 	p, err := b.API.Pod(ctx, pod)
 	return err == nil && p.DeletionTimestamp == nil && p.Status.Reason == "" && terminated(p, container) != nil
-}
-
-// Service implements servicelog.Source. Prepare refuses jobs with services.
-func (b *Backend) Service(context.Context, string) (servicelog.State, error) {
-	return servicelog.State{Gone: true}, nil
-}
-
-// Tail implements servicelog.Source.
-func (b *Backend) Tail(ctx context.Context, id string, lines int) (string, error) {
-	pod, container, _ := strings.Cut(id, "/")
-	return b.API.Logs(ctx, pod, container, int64(lines))
-}
-
-// Lines implements servicelog.Source. Prepare refuses jobs with services.
-func (b *Backend) Lines(context.Context, string, time.Time, bool, func(time.Time, string)) error {
-	return nil
 }

@@ -144,6 +144,10 @@ func (m *memory) Warnings(context.Context, types.UID) ([]string, error) { return
 
 func (m *memory) Logs(context.Context, string, string, int64) (string, error) { return "", nil }
 
+func (m *memory) EachLog(context.Context, string, string, time.Time, bool, func(time.Time, string)) error {
+	return nil
+}
+
 func inMemory(t *testing.T, life ...func(*corev1.Pod)) (*Backend, *memory) {
 	t.Helper()
 	log := logrus.New()

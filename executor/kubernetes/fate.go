@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/errdefs"
 	corev1 "k8s.io/api/core/v1"
 
-	"gitlab-sysbox-executor/executor/agentclient"
 	"gitlab-sysbox-executor/executor/fault"
 )
 
@@ -19,26 +18,23 @@ import (
 var fateTime = 3 * time.Second
 
 // fateOf returns why a container of a pod has ended; nil if it still runs after fateTime, or if nothing is known of it.
-// It waits as long for a reason that says more than that the container has ended.
-func (b *Backend) fateOf(ctx context.Context, pod, container string) error {
+// It waits as long for a reason that says more than that the container has ended; known reports whether there is one.
+func (b *Backend) fateOf(ctx context.Context, pod, container string) (why error, known bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fateTime)
 	defer cancel()
-	var last error
 	for {
 		p, err := b.API.Pod(ctx, pod)
 		if errdefs.IsNotFound(err) {
-			return &agentclient.EndedError{Err: fmt.Errorf("pod %s was deleted", pod)}
+			return fmt.Errorf("pod %s was deleted", pod), true
 		} else if err == nil {
 			if why := reason(p, container); why != nil {
-				return &agentclient.EndedError{Err: why}
+				return why, true
 			}
-			if why := fate(p, container); why != nil {
-				last = &agentclient.EndedError{Err: why}
-			}
+			why = fate(p, container)
 		}
 		select {
 		case <-ctx.Done():
-			return last
+			return why, false
 		case <-time.After(endEvery):
 		}
 	}

@@ -58,6 +58,14 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, err
 	}
+	containers := []corev1.Container{build} // the first to start: it takes the names of its sockets
+	for n := range p.Services {
+		c, err := b.service(p, n)
+		if err != nil {
+			return nil, err
+		}
+		containers = append(containers, c)
+	}
 	no, deadline, grace := false, int64(time.Duration(b.Config.Deadline)/time.Second), int64(stopGrace/time.Second)
 	spec := corev1.PodSpec{
 		HostUsers: &no, RestartPolicy: corev1.RestartPolicyNever, EnableServiceLinks: &no,
@@ -66,7 +74,7 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		ServiceAccountName: b.Config.ServiceAccount, AutomountServiceAccountToken: &no,
 		NodeSelector: config.Pairs(b.Config.NodeSelector), PriorityClassName: b.Config.PriorityClass,
 		Hostname:       strings.ToLower(p.Hostname),
-		InitContainers: []corev1.Container{install, b.imageFacts(p)}, Containers: []corev1.Container{build},
+		InitContainers: []corev1.Container{install, b.imageFacts(p)}, Containers: containers, HostAliases: b.hostAliases(p),
 		Volumes: []corev1.Volume{emptyDir(agentVolume, nil), emptyDir(factsVolume, nil), b.storage(p), emptyDir(buildsVolume, nil), emptyDir(cacheVolume, nil)},
 	}
 	if b.Config.ServiceAccount != "" {
@@ -98,14 +106,20 @@ func (b *Backend) install(p job.Plan) (corev1.Container, error) {
 	for _, f := range settings(p) {
 		files = append(files, agent.InstallFile{Name: path.Join(settingsFolder, f.Name), Text: f.Text, Mode: 0o644})
 	}
-	request, err := json.Marshal(agent.InstallRequest{Files: files})
+	request := agent.InstallRequest{Files: files}
+	if storage.OnVolume(p.Storage.TMPDIR) { // a service may need it before the job container has made it
+		request.Folders = []agent.Folder{jobcontainer.TMPDIR(p.Storage)}
+	}
+	text, err := json.Marshal(request)
 	if err != nil {
 		return corev1.Container{}, err
 	}
 	return corev1.Container{
 		Name: installContainer, Image: b.Config.AgentImage, ImagePullPolicy: corev1.PullIfNotPresent,
-		Command:         literal("/agent", "agent", "install", installDir, string(request)),
-		VolumeMounts:    []corev1.VolumeMount{{Name: agentVolume, MountPath: installDir}},
+		Command: literal("/agent", "agent", "install", installDir, string(text)),
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: agentVolume, MountPath: installDir}, {Name: storageVolume, MountPath: storage.Mountpoint}, {Name: storageVolume, MountPath: storage.ShortMountpoint},
+		},
 		SecurityContext: rights(config.Hardening{CapDrop: []string{"ALL"}}, &root),
 	}, nil
 }
@@ -156,7 +170,7 @@ func firstProcess(p job.Plan) agent.InitRequest {
 	o := jobcontainer.InitRequest(p, jobcontainer.First{
 		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, nil), Targets: targets(mounts(p)),
 	})
-	o.Facts = factsFile
+	o.Facts, o.Pod = factsFile, true
 	// The kubelet lets everybody write to the root of a volume.
 	o.Folders = slices.Insert(o.Folders, 0, agent.Folder{Path: storage.Mountpoint, Mode: 0o755})
 	return o
@@ -170,19 +184,21 @@ func (b *Backend) build(p job.Plan) (corev1.Container, error) {
 	}
 	return corev1.Container{
 		Name: jobContainer, Image: p.Image.Reference, ImagePullPolicy: pullPolicy(p.Image),
-		Command: literal(append(agent.Command("init"), request)...),
-		EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: environmentSecret(p.Identity)},
-		}}},
+		Command:      literal(append(agent.Command("init"), request)...),
+		EnvFrom:      fromSecret(environmentSecret(p.Identity)),
 		VolumeMounts: mounts(p), Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
 	}, nil
 }
 
+// fromSecret is the environment in a secret.
+func fromSecret(name string) []corev1.EnvFromSource {
+	return []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}}
+}
+
 // literal protects a command from the kubelet, which replaces $(NAME) in it.
-func literal(command ...string) []string {
-	all := make([]string, len(command))
-	for n, word := range command {
-		all[n] = strings.ReplaceAll(word, "$", "$$")
+func literal(command ...string) (all []string) {
+	for _, word := range command {
+		all = append(all, strings.ReplaceAll(word, "$", "$$"))
 	}
 	return all
 }

@@ -152,7 +152,7 @@ func TestHostileSecretsAreNotInThePod(t *testing.T) {
 	if err != nil || strings.Contains(string(text), "glcbt-secret") {
 		t.Errorf("%s, %v", text, err)
 	}
-	s := b.environment(p, pod)
+	s := b.environments(p, pod)[0]
 	if string(s.Data["CI_JOB_TOKEN"]) != "glcbt-secret" || string(s.Data["STORAGE_DRIVER"]) != "vfs" {
 		t.Errorf("%q", slices.Collect(maps.Keys(s.Data)))
 	}
@@ -163,7 +163,7 @@ func TestHostileVariables(t *testing.T) {
 	b, _ := inMemory(t)
 	p := aPlan()
 	p.Environment = []string{"a b=1", "..=2", "=3", "ok=4", strings.Repeat("x", 300) + "=5"}
-	s := b.environment(p, &corev1.Pod{})
+	s := b.environments(p, &corev1.Pod{})[0]
 	for name := range s.Data {
 		if wrong := validation.IsConfigMapKey(name); len(wrong) > 0 {
 			t.Errorf("%q: %s", name, wrong)
@@ -173,7 +173,7 @@ func TestHostileVariables(t *testing.T) {
 		t.Error(s.Data)
 	}
 	p.Environment = []string{"big=" + strings.Repeat("x", mostSecret)}
-	if err := checkSize(b.environment(p, &corev1.Pod{})); err == nil || !strings.Contains(err.Error(), "the job's variables have") {
+	if err := checkSize(b.environments(p, &corev1.Pod{})[0]); err == nil || !strings.Contains(err.Error(), "the job's variables have") {
 		t.Error(err)
 	}
 }

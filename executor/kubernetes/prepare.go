@@ -17,7 +17,6 @@ import (
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/observe"
-	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
@@ -58,8 +57,10 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(b.environment(p, wanted)); err != nil { // before there is something to remove
-		return nil, err
+	for _, s := range b.environments(p, wanted) { // before there is something to remove
+		if err := checkSize(s); err != nil {
+			return nil, err
+		}
 	}
 	if err := j.Intend(journal.Resource{Kind: journal.Pod, Name: wanted.Name}); err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 	if err := j.Made(journal.Pod, made.Name, string(made.UID)); err != nil {
 		return nil, err
 	}
-	secrets := []*corev1.Secret{b.environment(p, made)}
+	secrets := b.environments(p, made)
 	registry, err := b.registry(p, found, made)
 	if err != nil {
 		return nil, err
@@ -96,6 +97,16 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 // settle inspects the job container and returns what later stages need.
 func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod, image agent.ImageFacts) (none job.Environment, err error) {
 	id := address(running.Name, jobContainer)
+	helpers, err := services(p)
+	if err != nil {
+		return none, err
+	}
+	if p.ServiceLogs {
+		defer b.serviceLog(p.Identity).Follow(ctx, helpers)()
+	}
+	if err := b.awaitServices(ctx, p, helpers, id); err != nil {
+		return none, err
+	}
 	found, err := b.inspect(ctx, p, id, image)
 	if err != nil {
 		return none, err
@@ -110,7 +121,7 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod, i
 		User: first.User, WorkingDir: image.WorkingDir, Init: true,
 		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
 		Watch:  agent.Watch{Volume: storage.Mountpoint, TMPDIR: settled.TMPDIR, Hard: hard(p.Volume.Backend)},
-		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size},
+		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: helpers,
 	}
 	if e.User == "" {
 		e.User = image.User
@@ -145,7 +156,7 @@ func (b *Backend) inspect(ctx context.Context, p job.Plan, id string, image agen
 		wanted = append(wanted, agent.Mount{Target: m.MountPath})
 	}
 	request := jobcontainer.InspectRequest(p, setup, agent.Tools{Settings: p.Storage}, wanted)
-	r, err := b.Inside(id, owner.Process{}, jobcontainer.Name).Inspect(ctx, request, p.InspectTimeout)
+	r, err := b.inside(id).Inspect(ctx, request, p.InspectTimeout)
 	if err == nil && r.Error == "" {
 		if err := jobcontainer.CheckShell(p, r); err != nil {
 			return r, err

@@ -178,7 +178,8 @@ func TestJobsThatAreRefused(t *testing.T) {
 		change func(*job.Plan)
 		want   string
 	}{
-		"services":     {func(p *job.Plan) { p.Services = []job.Service{{}} }, "no services yet"},
+		"a service":    {func(p *job.Plan) { p.Services = []job.Service{{Image: aPlan().Image, Systemd: &yes}} }, "service debian:12: this runner runs jobs as pods"},
+		"its user":     {func(p *job.Plan) { p.Services = []job.Service{{Image: aPlan().Image, User: "postgres"}} }, `the user "postgres" is not a number`},
 		"systemd":      {func(p *job.Plan) { p.Systemd = &yes }, "do not boot systemd yet"},
 		"a platform":   {func(p *job.Plan) { p.Image.Platform = "linux/arm64" }, "the platform of their node"},
 		"two policies": {func(p *job.Plan) { p.Image.Policies = []image.Policy{image.Always, image.Never} }, "write one instead of always, never"},
@@ -251,8 +252,14 @@ func TestEnds(t *testing.T) {
 	if !b.Ends(context.WithoutCancel(t.Context()), id, endEvery/2) || !b.EndedByItself(t.Context(), id) {
 		t.Error("it has ended")
 	}
+	old := fateTime
+	t.Cleanup(func() { fateTime = old })
+	fateTime = 10 * time.Millisecond
+	if why := b.WhyEnded(t.Context(), id); why != nil {
+		t.Error(why)
+	}
 	failed("Evicted", "")(p)
-	if b.EndedByItself(t.Context(), id) {
-		t.Error("it was evicted")
+	if why := b.WhyEnded(t.Context(), id); b.EndedByItself(t.Context(), id) || why == nil || !strings.Contains(why.Error(), "evicted") {
+		t.Errorf("it was evicted: %v", why)
 	}
 }

@@ -28,12 +28,22 @@ func (b *Backend) secret(i job.Identity, name string, pod *corev1.Pod) *corev1.S
 // secretKey matches the keys that a secret can have. Every variable of GitLab is one.
 var secretKey = lazyregexp.New(`^[-._a-zA-Z0-9]{1,253}$`)
 
-// environment is the secret with the environment of the job container. Variables whose names a secret cannot have are
+// environments are the secrets with the environments of the job container and the services.
+func (b *Backend) environments(p job.Plan, pod *corev1.Pod) []*corev1.Secret {
+	own := jobcontainer.Environment(p.Environment, p.Storage, p.User)
+	all := []*corev1.Secret{b.environment(p, environmentSecret(p.Identity), own, pod)}
+	for n := range p.Services {
+		all = append(all, b.environment(p, serviceSecret(p.Identity, n), serviceEnvironment(p, n), pod))
+	}
+	return all
+}
+
+// environment is the secret with the environment of a container. Variables whose names a secret cannot have are
 // left out; the Runner's scripts set the job's variables in any case.
-func (b *Backend) environment(p job.Plan, pod *corev1.Pod) *corev1.Secret {
-	s := b.secret(p.Identity, environmentSecret(p.Identity), pod)
+func (b *Backend) environment(p job.Plan, name string, environment []string, pod *corev1.Pod) *corev1.Secret {
+	s := b.secret(p.Identity, name, pod)
 	s.Data = map[string][]byte{}
-	for _, kv := range jobcontainer.Environment(p.Environment, p.Storage, p.User) {
+	for _, kv := range environment {
 		name, value, _ := strings.Cut(kv, "=")
 		if !secretKey().MatchString(name) || name == "." || name == ".." {
 			b.Log.Debugf("The container's environment does not have the variable %s, whose name a secret cannot have.", fault.Quote(name))

@@ -34,7 +34,6 @@ func TestFailures(t *testing.T) {
 		"no agent":     {[]string{`kubernetes.agent_image = "127.0.0.1:1/absent:1"`}, nil, nil, runner.SystemFailure, "the nodes cannot pull the agent's image 127.0.0.1:1/absent:1"},
 		"no namespace": {[]string{`kubernetes.namespace = "default"`}, nil, nil, runner.SystemFailure, "the executor's account lacks a right in the cluster"},
 		"a quota":      {nil, nil, quota, runner.SystemFailure, "the quota of namespace gitlab-jobs has no room for the job"},
-		"services":     {nil, func(j *runner.Job) { j.Services = []runner.Image{{Name: buildahImage}} }, nil, runner.ScriptFailure, "no services yet"},
 		"too much":     {[]string{`storage.size = "512MiB"`}, func(j *runner.Job) { j.Script = []string{"head -c 700m /dev/zero >$TMPDIR/file; sleep 200"} }, nil, runner.ScriptFailure, "because the job wrote too much"},
 		"memory":       {[]string{`resources.memory = "64MiB"`}, func(j *runner.Job) { j.Script = []string{"head -c 300m /dev/zero | tail | wc -c; sleep 1"} }, nil, runner.ScriptFailure, ""},
 		"a deadline":   {[]string{`kubernetes.deadline = "15s"`}, func(j *runner.Job) { j.Script = []string{"sleep 100"} }, nil, runner.ScriptFailure, "kubernetes.deadline"},
@@ -60,7 +59,7 @@ func TestFailures(t *testing.T) {
 // What the backend does not have is refused when the configuration is read, with the key.
 func TestConfigurationIsRefused(t *testing.T) {
 	for _, line := range []string{
-		`runtime = "runc"`, `engine.host = "unix:///x"`, `builds.keep = true`, `services.limit = 3`, `helper.mode = "container"`, `storage.backend = "xfs-loop"`,
+		`runtime = "runc"`, `engine.host = "unix:///x"`, `builds.keep = true`, `services.runtime = "runc"`, `helper.mode = "container"`, `storage.backend = "xfs-loop"`,
 		`container.volumes = ["/srv:/srv"]`, `network.ipv6 = true`, `resources.shm_size = "1GiB"`,
 	} {
 		key, _, _ := strings.Cut(line, " ")

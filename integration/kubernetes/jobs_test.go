@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"encoding/json"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,27 @@ func TestHostileSecretsAreOnlyInSecrets(t *testing.T) {
 	call := s.RunScript(t.Context(), runner.StageBuild, "test \"$PASSWORD\" = "+secret+" && env | grep -c dockerconfigjson || true")
 	if call.Err != nil || !strings.Contains(call.Output.String(), "0") {
 		t.Error(call)
+	}
+	if call := s.Cleanup(); call.Err != nil {
+		t.Error(call)
+	}
+	p.wantNothing(t)
+}
+
+// try plays a Runner for one job, and enter starts a command in a job.
+func TestCommandsForPeople(t *testing.T) {
+	p := newPlace(t)
+	out := p.command(t, "try", "--image", buildahImage, "--", "echo tried as $(id -un)")
+	if !strings.Contains(out, "tried as root") {
+		t.Error(out)
+	}
+	p.wantNothing(t)
+	s := p.prepared(t, job("true"))
+	if out := p.command(t, "enter", strconv.FormatInt(s.Job.ID, 10), "--", "sh", "-c", "echo entered $TMPDIR $STORAGE_DRIVER"); !strings.Contains(out, "entered /gsx/tmp vfs") {
+		t.Error(out)
+	}
+	if out := p.command(t, "metrics"); !strings.Contains(out, "gitlab_sysbox_executor_") {
+		t.Error(out)
 	}
 	if call := s.Cleanup(); call.Err != nil {
 		t.Error(call)

@@ -5,6 +5,7 @@ package kubernetes
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -19,12 +20,10 @@ import (
 	"testing"
 	"time"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"gitlab-sysbox-executor/executor/ociimage"
 	"gitlab-sysbox-executor/integration/harness"
 )
 
@@ -140,27 +139,19 @@ const (
 )
 
 func images() error {
-	tarball, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), "buildah")
+	out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), "buildah")
 	if err != nil {
 		return err
 	}
-	layer, err := os.Open(strings.TrimSpace(string(tarball)))
-	if err != nil {
-		return err
-	}
-	defer layer.Close()
-	arch, err := harness.Command(time.Minute, "dpkg", "--print-architecture")
-	if err != nil {
-		return err
-	}
-	search := "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for name, c := range map[string]v1.ImageConfig{
-		buildahImage: {Env: []string{search}, Cmd: []string{"bash"}},
-		builderImage: {Env: []string{search, "OF_THE_IMAGE=yes"}, User: "builder", WorkingDir: "/srv", Entrypoint: []string{"/nonexistent"}},
+	tarball := strings.TrimSpace(string(out))
+	for name, flags := range map[string][]string{
+		buildahImage: nil,
+		builderImage: {"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"},
 	} {
-		// Beside the tarball, whose name has a hash of its recipe: with the race detector this takes a minute.
-		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(layer.Name(), ".tar.gz"), path.Base(strings.TrimSuffix(name, ":latest")))
-		if err := write(archive, ociimage.Image{Name: name, Arch: strings.TrimSpace(string(arch)), Config: c}, layer); err != nil {
+		// Beside the tarball, whose name has a hash of its recipe.
+		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(tarball, ".tar.gz"), path.Base(strings.TrimSuffix(name, ":latest")))
+		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", name}, flags...)
+		if _, err := harness.Command(10*time.Minute, cmp.Or(os.Getenv("GO"), "go"), append(pack, tarball, archive)...); err != nil {
 			return err
 		}
 		// With unpacking, for which the first pod would wait otherwise.
@@ -169,22 +160,6 @@ func images() error {
 		}
 	}
 	return nil
-}
-
-// write writes an image unless it is there.
-func write(archive string, i ociimage.Image, layer io.ReadSeeker) error {
-	if _, err := os.Stat(archive); err == nil {
-		return nil
-	}
-	out, err := os.CreateTemp(filepath.Dir(archive), "oci-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(out.Name())
-	if err := errors.Join(i.Write(out, layer), out.Close()); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), archive)
 }
 
 // get reads an object or a list as the administrator.

@@ -41,12 +41,14 @@ func TestRightsAreNeeded(t *testing.T) {
 	for n, one := range all.Rules {
 		for m, verb := range one.Verbs {
 			right := fmt.Sprintf("%s %s", verb, one.Resources)
-			if one.Resources[0] == "events" {
-				continue // TestPodsThatDoNotStart
+			if one.Resources[0] == "events" || right == "get [pods/exec]" {
+				continue // TestPodsThatDoNotStart needs the first, and Kubernetes before 1.35 the second
 			}
 			tried++
 			fewer := slices.Clone(all.Rules)
-			fewer[n].Verbs = slices.Delete(slices.Clone(one.Verbs), m, m+1)
+			if fewer[n].Verbs = slices.Delete(slices.Clone(one.Verbs), m, m+1); len(fewer[n].Verbs) == 0 {
+				fewer = slices.Delete(fewer, n, n+1)
+			}
 			set(fewer)
 			r := p.Play(j)
 			if r.Outcome == runner.Success && r.Call("cleanup").Err == nil && strings.Contains(r.Log.String(), "entered") && len(pods(t)) == 0 {
@@ -60,7 +62,7 @@ func TestRightsAreNeeded(t *testing.T) {
 			p.wantNothing(t)
 		}
 	}
-	if tried < 10 {
+	if tried != 9 {
 		t.Errorf("%d rights", tried)
 	}
 }
