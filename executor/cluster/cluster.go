@@ -6,13 +6,11 @@
 package cluster
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
+	"gitlab-sysbox-executor/executor/logline"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -233,27 +231,16 @@ func (c *Client) EachLog(ctx context.Context, pod, container string, since time.
 		return c.wrap("reading the log of container "+container, err)
 	}
 	defer log.Close()
-	for r := bufio.NewReaderSize(log, longestLine); ; {
-		text, err := r.ReadSlice('\n')
-		if len(text) > 0 {
-			stamp, line, _ := strings.Cut(strings.TrimRight(string(text), "\r\n"), " ")
-			if at, wrong := time.Parse(time.RFC3339Nano, stamp); wrong == nil && at.After(since) {
-				each(at, line)
-			}
+	err = logline.Each(log, func(at time.Time, line string) {
+		if at.After(since) {
+			each(at, line)
 		}
-		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a line that is too long
-			_, err = r.ReadSlice('\n')
-		}
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		} else if err != nil {
-			return c.wrap("reading the log of container "+container, err)
-		}
+	})
+	if ctx.Err() != nil {
+		return nil
 	}
+	return c.wrap("reading the log of container "+container, err)
 }
-
-// longestLine bounds a line of a log, in bytes; the rest of it is left out.
-const longestLine = 64 << 10
 
 // execRequest is the request that starts a command in a container.
 func (c *Client) execRequest(pod, container string, command []string) *rest.Request {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"gitlab-sysbox-executor/executor/logline"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -150,14 +151,14 @@ func TestWatchPod(t *testing.T) {
 func TestEachLog(t *testing.T) {
 	base := time.Date(2026, 1, 2, 3, 4, 5, 500, time.UTC)
 	client, requests := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		for n, text := range []string{"old", "new", strings.Repeat("x", 3*longestLine), "last"} {
+		for n, text := range []string{"old", "new", strings.Repeat("x", 3*logline.Longest), "last"} {
 			fmt.Fprintf(w, "%s %s\n", base.Add(time.Duration(n)*time.Millisecond).Format(time.RFC3339Nano), text)
 		}
 		fmt.Fprint(w, "no time\n")
 	})
 	var lines []string
 	err := client.EachLog(t.Context(), "x", "c", base, true, func(_ time.Time, line string) { lines = append(lines, line) })
-	if err != nil || len(lines) != 3 || lines[0] != "new" || len(lines[1]) > longestLine || lines[2] != "last" {
+	if err != nil || len(lines) != 3 || lines[0] != "new" || len(lines[1]) > logline.Longest || lines[2] != "last" {
 		t.Errorf("%.100q, %v", lines, err)
 	}
 	if want := "GET /api/v1/namespaces/jobs/pods/x/log?container=c&follow=true&sinceTime=2026-01-02T03%3A04%3A05Z&timestamps=true "; (*requests)[0] != want {
