@@ -3,6 +3,8 @@ package kubernetes
 import (
 	"fmt"
 	"gitlab-sysbox-executor/integration/harness/runner"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -46,7 +48,10 @@ func newProxy(t *testing.T) *proxy {
 		t.Fatal(err)
 	}
 	p := new(proxy)
-	forward := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	forward := &httputil.ReverseProxy{
+		Transport: transport, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorLog: log.New(io.Discard, "", 0), // of clients that were killed
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		early, late := p.count(r)
 		if early != nil {
