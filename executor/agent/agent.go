@@ -77,6 +77,8 @@ type InspectRequest struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// EntrypointTimeout bounds the wait until the entrypoint executes its command.
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
+	// Facts is as in InitRequest; the response has them.
+	Facts string `json:"facts,omitempty"`
 	// Clear is a path below the folder ClearIn that is removed first, because an earlier
 	// job may have left it. It may be empty.
 	Clear   string `json:"clear,omitempty"`
@@ -130,7 +132,9 @@ type InspectResponse struct {
 	// JobFault means that the job's definition or image caused Error.
 	JobFault bool `json:"job_fault,omitempty"`
 
-	Shell string `json:"shell"` // path; empty when the image has none
+	// Image has the facts that were asked for; otherwise nil.
+	Image *ImageFacts `json:"image,omitempty"`
+	Shell string      `json:"shell"` // path; empty when the image has none
 	// ANSIQuoting means that the shell understands $'...'.
 	ANSIQuoting    bool            `json:"ansi_quoting"`
 	Entrypoint     EntrypointState `json:"entrypoint"`

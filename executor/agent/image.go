@@ -1,12 +1,18 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ImageFacts are what an image says about its processes, found from inside a container of it: a backend that does not
@@ -16,9 +22,9 @@ type ImageFacts struct {
 	WorkingDir string `json:"working_dir"`
 }
 
-// Image writes the ImageFacts of a container that runs this process as the image's user to files that exist or can be
-// made.
-func Image(files []string) error {
+// Image writes the ImageFacts of a container that runs this process as the image's user to a file. A reader sees all of
+// them or none.
+func Image(file string) error {
 	facts := ImageFacts{User: strconv.Itoa(os.Getuid()), WorkingDir: "/"}
 	// A number alone gets the user's other groups, too.
 	if a, err := lookup(facts.User); err != nil || a.GID != os.Getgid() {
@@ -31,10 +37,11 @@ func Image(files []string) error {
 	if err != nil {
 		return fmt.Errorf("agent image: %w", err)
 	}
-	for _, file := range files {
-		if err := os.WriteFile(file, text, 0o644); err != nil {
-			return fmt.Errorf("agent image: %w", err)
-		}
+	if err := os.WriteFile(file+".new", text, 0o644); err != nil {
+		return fmt.Errorf("agent image: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("agent image: %w", err)
 	}
 	return nil
 }
@@ -48,16 +55,24 @@ func ReadImage(text []byte) (f ImageFacts, err error) {
 		return f, fmt.Errorf("its facts have %d bytes", len(text))
 	}
 	if err := json.Unmarshal(text, &f); err != nil {
-		return f, err
+		return ImageFacts{}, err
 	}
-	user, group, hasGroup := strings.Cut(f.User, ":")
-	if !isID(user) || hasGroup && !isID(group) {
-		return ImageFacts{}, fmt.Errorf("%.40q is not a user as a number", f.User)
-	}
-	if !path.IsAbs(f.WorkingDir) {
-		return ImageFacts{}, fmt.Errorf("the working folder %.40q is not absolute", f.WorkingDir)
+	if err := f.Check(); err != nil {
+		return ImageFacts{}, err
 	}
 	return f, nil
+}
+
+// Check returns what is impossible in the facts.
+func (f ImageFacts) Check() error {
+	user, group, hasGroup := strings.Cut(f.User, ":")
+	switch {
+	case !isID(user) || hasGroup && !isID(group):
+		return fmt.Errorf("%.40q is not a user as a number", f.User)
+	case !path.IsAbs(f.WorkingDir) || len(f.WorkingDir) > unix.PathMax:
+		return fmt.Errorf("%.40q is not a working folder", f.WorkingDir)
+	}
+	return nil
 }
 
 func isID(text string) bool {
@@ -65,24 +80,46 @@ func isID(text string) bool {
 	return err == nil
 }
 
+// factsTime bounds the wait for the facts, which another container writes.
+const factsTime = time.Minute
+
+// awaitFacts reads the facts in a file as soon as it is there.
+func awaitFacts(file string, stop <-chan os.Signal) (ImageFacts, error) {
+	for end := time.Now().Add(factsTime); ; {
+		text, err := os.ReadFile(file)
+		switch {
+		case err == nil:
+			return ReadImage(text)
+		case !errors.Is(err, fs.ErrNotExist) || time.Now().After(end):
+			return ImageFacts{}, err
+		}
+		select {
+		case <-stop:
+			return ImageFacts{}, errStopped
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // readFacts completes the request with the facts in its file.
-func (o *InitRequest) readFacts() error {
+func (o *InitRequest) readFacts(stop <-chan os.Signal) error {
 	if o.Facts == "" {
 		return nil
 	}
-	text, err := os.ReadFile(o.Facts)
+	f, err := awaitFacts(o.Facts, stop)
 	if err != nil {
 		return err
 	}
-	f, err := ReadImage(text)
-	if err != nil {
-		return err
-	}
-	if o.User == "" {
-		o.User = f.User
-	}
-	if o.WorkingDir == "" {
-		o.WorkingDir = f.WorkingDir
-	}
+	o.User, o.WorkingDir = cmp.Or(o.User, f.User), cmp.Or(o.WorkingDir, f.WorkingDir)
 	return nil
+}
+
+// readFacts completes the request with the facts in its file, and returns them; nil without a file.
+func (o *InspectRequest) readFacts() (*ImageFacts, error) {
+	if o.Facts == "" {
+		return nil, nil
+	}
+	f, err := awaitFacts(o.Facts, nil)
+	o.User = cmp.Or(o.User, f.User)
+	return &f, err
 }

@@ -30,9 +30,6 @@ func Init(request string) error {
 	if err := json.Unmarshal([]byte(request), &o); err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
-	if err := o.readFacts(); err != nil {
-		return fmt.Errorf("agent init: the image's user: %w", err)
-	}
 	stop := make(chan os.Signal, 1)
 	notifyStop(stop)
 	runtimes := mountIDs()
@@ -45,6 +42,10 @@ func Init(request string) error {
 		if starts, err = listenStarts(); err != nil {
 			return fmt.Errorf("agent init: %w", err)
 		}
+	}
+	// Prepare's questions wait from here on.
+	if err := o.readFacts(stop); err != nil {
+		return fmt.Errorf("agent init: the image's user: %w", err)
 	}
 	for _, b := range o.Binds {
 		if err := b.make(); err != nil {

@@ -52,14 +52,15 @@ func (w *waiting) see(p *corev1.Pod) (done bool, err error) {
 		w.node = true
 		w.backend.Log.Infof("The pod is on node %s.", p.Spec.NodeName)
 	}
-	// A service may have ended already; the service log reports that.
+	// A service may have ended already; the service log reports that. The agent waits for the container that finds out
+	// about the image.
 	begun := 0
 	for _, s := range p.Status.ContainerStatuses {
-		if s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil {
+		if s.Name != imageContainer && (s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil) {
 			begun++
 		}
 	}
-	return begun == len(p.Spec.Containers), nil
+	return begun == 1+len(w.plan.Services), nil
 }
 
 // unscheduled is the scheduler's reason why no node takes the pod; empty if one does, or if it has not tried.

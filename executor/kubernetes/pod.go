@@ -33,8 +33,6 @@ const (
 	// factsDir is where the facts about the image are in the containers.
 	factsDir  = agent.Dir + "-facts"
 	factsFile = factsDir + "/image.json"
-	// messageFile is a container's file that becomes a part of the pod's status (its terminationMessagePath).
-	messageFile = "/dev/termination-log"
 	// installDir is where the container of the agent's own image has the agent's volume.
 	installDir = "/install"
 	// settingsFolder has the settings of container tools, below the agent's volume.
@@ -58,7 +56,9 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	containers := []corev1.Container{build} // the first to start: it takes the names of its sockets
+	// The job container is the first to start: it takes the names of its sockets. The one that finds out about the image is
+	// no init container: the kubelet would notice its end up to a second later.
+	containers := []corev1.Container{build, b.imageFacts(p)}
 	for n := range p.Services {
 		c, err := b.service(p, n)
 		if err != nil {
@@ -74,7 +74,7 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		ServiceAccountName: b.Config.ServiceAccount, AutomountServiceAccountToken: &no,
 		NodeSelector: config.Pairs(b.Config.NodeSelector), PriorityClassName: b.Config.PriorityClass,
 		Hostname:       strings.ToLower(p.Hostname),
-		InitContainers: []corev1.Container{install, b.imageFacts(p)}, Containers: containers, HostAliases: b.hostAliases(p),
+		InitContainers: []corev1.Container{install}, Containers: containers, HostAliases: b.hostAliases(p),
 		Volumes: []corev1.Volume{emptyDir(agentVolume, nil), emptyDir(factsVolume, nil), b.storage(p), emptyDir(buildsVolume, nil), emptyDir(cacheVolume, nil)},
 	}
 	if b.Config.ServiceAccount != "" {
@@ -134,10 +134,9 @@ func settings(p job.Plan) []storage.File {
 func (b *Backend) imageFacts(p job.Plan) corev1.Container {
 	return corev1.Container{
 		Name: imageContainer, Image: p.Image.Reference, ImagePullPolicy: pullPolicy(p.Image),
-		Command:                literal(agent.Command("image", factsFile, messageFile)...),
-		VolumeMounts:           []corev1.VolumeMount{agentMount, {Name: factsVolume, MountPath: factsDir}},
-		SecurityContext:        rights(config.Hardening{CapDrop: []string{"ALL"}}, nil),
-		TerminationMessagePath: messageFile,
+		Command:         literal(agent.Command("image", factsFile)...),
+		VolumeMounts:    []corev1.VolumeMount{agentMount, {Name: factsVolume, MountPath: factsDir}},
+		SecurityContext: rights(config.Hardening{CapDrop: []string{"ALL"}}, nil),
 	}
 }
 

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,11 +39,7 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err != nil {
 		return none, err
 	}
-	image, err := agent.ReadImage([]byte(message(running, imageContainer)))
-	if err != nil {
-		return none, fmt.Errorf("what the image %s says about its user: %w", p.Image.Reference, err)
-	}
-	return b.settle(ctx, p, running, image)
+	return b.settle(ctx, p, running)
 }
 
 // create makes the pod with its secrets and hands it to the scheduler. The pod comes first, held back by a gate, so that
@@ -95,7 +92,7 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 }
 
 // settle inspects the job container and returns what later stages need.
-func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod, image agent.ImageFacts) (none job.Environment, err error) {
+func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (none job.Environment, err error) {
 	id := address(running.Name, jobContainer)
 	helpers, err := services(p)
 	if err != nil {
@@ -107,7 +104,7 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod, i
 	if err := b.awaitServices(ctx, p, helpers, id); err != nil {
 		return none, err
 	}
-	found, err := b.inspect(ctx, p, id, image)
+	found, err := b.inspect(ctx, p, id)
 	if err != nil {
 		return none, err
 	}
@@ -115,16 +112,12 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod, i
 	if err := b.noteVolume(p, settled.Driver, found); err != nil {
 		return none, err
 	}
-	first := firstProcess(p)
 	e := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting,
-		User: first.User, WorkingDir: image.WorkingDir, Init: true,
+		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: true,
 		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
 		Watch:  agent.Watch{Volume: storage.Mountpoint, TMPDIR: settled.TMPDIR, Hard: hard(p.Volume.Backend)},
 		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: helpers,
-	}
-	if e.User == "" {
-		e.User = image.User
 	}
 	if p.User == "" && found.UID != 0 {
 		// The container was made before its user was known, with root's defaults.
@@ -145,17 +138,14 @@ func rootless(environment []string) map[string]string {
 }
 
 // inspect inspects the job container from inside.
-func (b *Backend) inspect(ctx context.Context, p job.Plan, id string, image agent.ImageFacts) (agent.InspectResponse, error) {
+func (b *Backend) inspect(ctx context.Context, p job.Plan, id string) (agent.InspectResponse, error) {
 	defer observe.Begin(ctx, observe.Inspect)()
-	setup := firstProcess(p).Setup
-	if setup.User == "" {
-		setup.User = image.User
-	}
 	var wanted []agent.Mount
 	for _, m := range mounts(p) {
 		wanted = append(wanted, agent.Mount{Target: m.MountPath})
 	}
-	request := jobcontainer.InspectRequest(p, setup, agent.Tools{Settings: p.Storage}, wanted)
+	request := jobcontainer.InspectRequest(p, firstProcess(p).Setup, agent.Tools{Settings: p.Storage}, wanted)
+	request.Facts = factsFile
 	r, err := b.inside(id).Inspect(ctx, request, p.InspectTimeout)
 	if err == nil && r.Error == "" {
 		if err := jobcontainer.CheckShell(p, r); err != nil {
@@ -180,14 +170,6 @@ func (b *Backend) noteVolume(p job.Plan, driver string, r agent.InspectResponse)
 	}
 	b.Log.Infof("Storage volume: %s, %s.", s.Backend, limit)
 	return s.Write(b.Dir.Job(p.Identity.Name()))
-}
-
-// message is the termination message of an init container.
-func message(p *corev1.Pod, container string) string {
-	if t := terminated(p, container); t != nil {
-		return t.Message
-	}
-	return ""
 }
 
 // errLate means that a pod's containers do not run in time.

@@ -36,9 +36,6 @@ func aJournal(t *testing.T, p job.Plan) *journal.Journal {
 func scheduled(p *corev1.Pod) { p.Spec.NodeName = "node" }
 
 func running(p *corev1.Pod) {
-	p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: imageContainer, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		Message: `{"user":"1000","working_dir":"/srv"}`,
-	}}}}
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: jobContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 }
 

@@ -33,10 +33,10 @@ func TestServicesOfAPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := pod.Spec.Containers
-	if len(all) != 3 || all[0].Name != jobContainer {
+	if len(all) != 4 || all[0].Name != jobContainer {
 		t.Fatalf("%d containers, first %s", len(all), all[0].Name)
 	}
-	first, second := all[1], all[2]
+	first, second := all[2], all[3]
 	for what, ok := range map[string]bool{
 		"names":             slices.Equal(pod.Spec.HostAliases[0].Hostnames, []string{"build", pod.Name + "-s0", "postgres", pod.Name + "-s1", "redis"}),
 		"the image's entry": first.Command == nil && second.Command == nil,
