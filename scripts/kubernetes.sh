@@ -260,7 +260,7 @@ start() {
 
 stop() {
 	[[ -d $dir ]] || return 0
-	local pid pids id
+	local pid pids id group mount netns setting value
 	# Pods end with their containers, not with the kubelet.
 	if pid=$(cat "$dir/run/kubelet.pid" 2>/dev/null) && kill "$pid" 2>/dev/null; then
 		while [[ -d /proc/$pid ]]; do sleep 0.1; done
@@ -280,13 +280,15 @@ stop() {
 	# Shims name the socket of their containerd.
 	while read -r pid; do kill -KILL "$pid" 2>/dev/null || true; done < <(pgrep -f -- "containerd-shim-runc-v2 .*-address $dir/run/containerd.sock")
 	sleep 0.2
-	# The network name spaces of the pods are mounts elsewhere.
 	awk -v dir="$dir/" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
-	while read -r netns; do ip netns delete "$netns" 2>/dev/null || true; done < <(ip netns list 2>/dev/null | awk '/^cni-/ {print $1}')
+	# Network namespaces of pods are mounts elsewhere; those of this cluster have an address of its bridge.
+	while read -r netns; do
+		if ip -n "$netns" -o address 2>/dev/null | grep -qF " $subnet."; then ip netns delete "$netns" || true; fi
+	done < <(ip netns list 2>/dev/null | awk '/^cni-/ {print $1}')
 	ip link delete "$bridge" 2>/dev/null || true
-	find /sys/fs/cgroup -maxdepth 2 -name kubepods | grep -vxFf "$dir/others-cgroups" | while read -r group; do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	done
+	while read -r group; do
+		grep -qxF "$group" "$dir/others-cgroups" || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+	done < <(find /sys/fs/cgroup -maxdepth 2 -name kubepods)
 	while read -r setting value; do echo "$value" >"/proc/sys/$setting"; done <"$dir/settings" || true
 	find /var/log/containers /var/log/pods -maxdepth 1 -lname "$dir/*" -delete 2>/dev/null || true
 	rmdir /var/log/containers /var/lib/kubelet/device-plugins /var/lib/kubelet /var/lib/cni /run/netns 2>/dev/null || true

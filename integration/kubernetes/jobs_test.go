@@ -184,3 +184,25 @@ func TestCommandsForPeople(t *testing.T) {
 	}
 	p.wantNothing(t)
 }
+
+// All of a long output arrives, in its order, and so does a long script.
+func TestLongOutputAndScript(t *testing.T) {
+	p := newPlace(t)
+	const lines = 200_000
+	j := job("seq 1 "+strconv.Itoa(lines), "echo ${#LONG}")
+	j.Variables = append(j.Variables, runner.Var("LONG", strings.Repeat("x", 100_000)))
+	for n := range 10 { // all variables are in the script of each stage
+		j.Variables = append(j.Variables, runner.Var("LONG"+strconv.Itoa(n), strings.Repeat("y", 50_000)))
+	}
+	r := p.succeed(t, j)
+	next := 1
+	for line := range strings.Lines(r.Call("build_script").Output.Of(runner.Stdout)) {
+		if strings.TrimSpace(line) == strconv.Itoa(next) {
+			next++
+		}
+	}
+	if next <= lines || !strings.Contains(r.Log.String(), "\n100000\n") {
+		t.Errorf("line %d is missing of %d", next, lines)
+	}
+	p.wantNothing(t)
+}
