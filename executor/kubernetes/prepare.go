@@ -94,14 +94,14 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 // settle inspects the job container and returns what later stages need.
 func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (none job.Environment, err error) {
 	id := address(running.Name, jobContainer)
-	helpers, err := services(p)
+	beside, err := services(p)
 	if err != nil {
 		return none, err
 	}
 	if p.ServiceLogs {
-		defer b.serviceLog(p.Identity).Follow(ctx, helpers)()
+		defer b.serviceLog(p.Identity).Follow(ctx, beside)()
 	}
-	if err := b.awaitServices(ctx, p, helpers, id); err != nil {
+	if err := b.awaitServices(ctx, p, beside, id); err != nil {
 		return none, err
 	}
 	found, err := b.inspect(ctx, p, id)
@@ -117,7 +117,7 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: true,
 		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
 		Watch:  agent.Watch{Volume: storage.Mountpoint, TMPDIR: settled.TMPDIR, Hard: hard(p.Volume.Backend)},
-		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: helpers,
+		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: beside,
 	}
 	if p.User == "" && found.UID != 0 {
 		// The container was made before its user was known, with root's defaults.
