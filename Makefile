@@ -5,7 +5,7 @@ GO ?= go
 BINARY := bin/gitlab-sysbox-executor
 LOW := # what puts the linters behind other work
 
-.PHONY: announce help build package try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-cgroup2 test-sysbox test-hostile test-disk test-layers test-package fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
+.PHONY: announce help build package try configuration messages vuln test test-unit test-integration test-whole test-engine-29 test-cgroup2 test-sysbox test-hostile test-disk test-layers test-package test-kubernetes image fuzz test-lies test-output bench bench-layers bench-jobs bench-output bench-storage lint packages clean
 
 build: ## Build bin/gitlab-sysbox-executor, one static binary
 	GO=$(GO) scripts/build.sh $(BINARY)
@@ -80,6 +80,17 @@ test-layers: packages ## Kill drivers in 200 builds with kept storage volumes, a
 # In a Debian 13 with systemd and an engine of its own, where a stand-in takes the place of Sysbox. `make test` installs the .deb into a Debian without systemd.
 test-package: packages ## Test the packages: first job by the README alone, upgrade while a job runs, removal
 	GSX_PACKAGE=1 GO=$(GO) $(GO) test -count=1 -timeout 60m -v ./integration/packages
+
+# The cluster's programs are built from Go modules the first time: 17 minutes of processor time.
+test-kubernetes: ## Test the backend for Kubernetes on a cluster of one node
+	scripts/packages.sh race kubernetes
+	GSX_KUBERNETES=1 GO=$(GO) $(GO) test -race -count=1 -timeout 60m -v ./integration/kubernetes
+
+image: ## Write the image of the agent for Kubernetes to dist/agent-image.tar
+	mkdir -p dist
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o dist/agent ./cmd/agent
+	$(GO) run ./cmd/agentimage dist/agent dist/agent-image.tar
+	rm dist/agent
 
 # 10 million inputs each take hours; `make fuzz FUZZ=100000x ONLY=agentclient` takes minutes.
 FUZZ ?= 10000000x

@@ -20,6 +20,8 @@ const DefaultPath = "/etc/gitlab-sysbox-executor/config.toml"
 
 // Config is the whole file. [Load] and [Default] return possible values only.
 type Config struct {
+	// Backend is where jobs run: [BackendDocker] or [BackendKubernetes].
+	Backend string `toml:"backend"`
 	// Runtime is the engine's name of the OCI runtime.
 	Runtime string `toml:"runtime"`
 	// StateDir is an absolute path: the host's folder for journals and locks.
@@ -31,46 +33,49 @@ type Config struct {
 	// LogFormat is one of LogFormats.
 	LogFormat string `toml:"log_format"`
 
-	Engine    Engine    `toml:"engine"`
-	Job       Job       `toml:"job"`
-	Container Container `toml:"container"`
-	Resources Resources `toml:"resources"`
-	Hardening Hardening `toml:"hardening"`
-	Network   Network   `toml:"network"`
-	Storage   Storage   `toml:"storage"`
-	Images    Images    `toml:"images"`
-	Builds    Builds    `toml:"builds"`
-	Cache     Cache     `toml:"cache"`
-	Helper    Helper    `toml:"helper"`
-	Services  Services  `toml:"services"`
-	Run       Run       `toml:"run"`
-	Cleanup   Cleanup   `toml:"cleanup"`
-	GC        GC        `toml:"gc"`
+	Engine     Engine     `toml:"engine"`
+	Kubernetes Kubernetes `toml:"kubernetes"`
+	Job        Job        `toml:"job"`
+	Container  Container  `toml:"container"`
+	Resources  Resources  `toml:"resources"`
+	Hardening  Hardening  `toml:"hardening"`
+	Network    Network    `toml:"network"`
+	Storage    Storage    `toml:"storage"`
+	Images     Images     `toml:"images"`
+	Builds     Builds     `toml:"builds"`
+	Cache      Cache      `toml:"cache"`
+	Helper     Helper     `toml:"helper"`
+	Services   Services   `toml:"services"`
+	Run        Run        `toml:"run"`
+	Cleanup    Cleanup    `toml:"cleanup"`
+	GC         GC         `toml:"gc"`
 }
 
 // Default returns a new configuration with the defaults of every key.
 func Default() *Config {
 	return &Config{
+		Backend:  BackendDocker,
 		Runtime:  "sysbox-runc",
 		StateDir: "/var/lib/gitlab-sysbox-executor",
 		LogLevel: "info",
 		LogFile:  LogJournal, LogFormat: "text",
 
-		Engine:    defaultEngine(),
-		Job:       defaultJob(),
-		Container: defaultContainer(),
-		Resources: defaultResources(),
-		Hardening: defaultHardening(),
-		Network:   defaultNetwork(),
-		Storage:   defaultStorage(),
-		Images:    defaultImages(),
-		Builds:    defaultBuilds(),
-		Cache:     defaultCache(),
-		Helper:    defaultHelper(),
-		Services:  defaultServices(),
-		Run:       defaultRun(),
-		Cleanup:   defaultCleanup(),
-		GC:        defaultGC(),
+		Engine:     defaultEngine(),
+		Kubernetes: defaultKubernetes(),
+		Job:        defaultJob(),
+		Container:  defaultContainer(),
+		Resources:  defaultResources(),
+		Hardening:  defaultHardening(),
+		Network:    defaultNetwork(),
+		Storage:    defaultStorage(),
+		Images:     defaultImages(),
+		Builds:     defaultBuilds(),
+		Cache:      defaultCache(),
+		Helper:     defaultHelper(),
+		Services:   defaultServices(),
+		Run:        defaultRun(),
+		Cleanup:    defaultCleanup(),
+		GC:         defaultGC(),
 	}
 }
 
@@ -107,6 +112,8 @@ func (c *Config) check(k *checker) {
 	c.Run.check(k)
 	c.Cleanup.check(k)
 	c.GC.check(k)
+	c.checkKubernetes(k)
+	c.checkBackend(k)
 	c.checkUnsafe(k)
 }
 

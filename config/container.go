@@ -88,6 +88,16 @@ func (c *Config) checkContainer(k *checker) {
 	})
 }
 
+// Pairs converts a list of NAME=value to a map.
+func Pairs(list []string) map[string]string {
+	all := map[string]string{}
+	for _, text := range list {
+		name, value, _ := strings.Cut(text, "=")
+		all[name] = value
+	}
+	return all
+}
+
 // Volume is a parsed entry of Container.Volumes.
 type Volume struct {
 	Source   string // empty for a new volume for each job

@@ -11,6 +11,8 @@ import (
 type Storage struct {
 	// Backend is the kind of the job's storage volume.
 	Backend string `toml:"backend"`
+	// Class is the storage class of the backend ephemeral.
+	Class string `toml:"class"`
 	// Dir is an absolute path: the host's folder for file system images; "" is a folder below
 	// StateDir.
 	Dir string `toml:"dir"`
@@ -64,7 +66,7 @@ const leastStorage Size = 512 * units.MiB
 const mostOvercommit = 1000
 
 func (s *Storage) check(k *checker) {
-	k.oneOf("storage.backend", s.Backend, []string{"auto", "xfs-loop", "volume", "tmpfs"})
+	k.oneOf("storage.backend", s.Backend, []string{"auto", "xfs-loop", "volume", "ephemeral", "emptydir", "tmpfs"})
 	if s.Dir != "" {
 		k.absolute("storage.dir", s.Dir, "/var/lib/gitlab-sysbox-executor/volumes")
 	}

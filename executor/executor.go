@@ -32,6 +32,9 @@ type Backend interface {
 	Inside(id string, first owner.Process, name string) agentclient.Container
 	// Ends reports whether a container has ended or ends within a time.
 	Ends(ctx context.Context, id string, within time.Duration) bool
+	// WhyEnded returns why the backend itself has ended a container, as the job's or the system's fault; nil if it has not,
+	// or does not know.
+	WhyEnded(ctx context.Context, id string) error
 	// EndedByItself reports whether a container has ended although nobody asked the backend for that. It is
 	// false if the backend does not know.
 	EndedByItself(ctx context.Context, id string) bool

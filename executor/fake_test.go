@@ -28,6 +28,8 @@ type memory struct {
 	// prepare is called by Prepare after it has made a network; it may be nil.
 	prepare func(context.Context) (job.Environment, error)
 	remove  func(removal.Resource) // called before each removal; may be nil
+	exec    agentclient.Stream     // the process in a container; nil if there is none
+	why     error                  // why it ended its containers
 }
 
 func (b *memory) Host() string          { return "unix:///memory" }
@@ -70,11 +72,16 @@ func (b *memory) count() int {
 
 func (b *memory) Inside(_ string, _ owner.Process, name string) agentclient.Container {
 	return agentclient.Container{Name: name, Exec: func(context.Context, []string) (agentclient.Stream, error) {
-		return nil, errors.New("there is no process in it")
+		if b.exec == nil {
+			return nil, errors.New("there is no process in it")
+		}
+		return b.exec, nil
 	}}
 }
 
 func (b *memory) Ends(context.Context, string, time.Duration) bool { return true }
+
+func (b *memory) WhyEnded(context.Context, string) error { return b.why }
 
 func (b *memory) EndedByItself(context.Context, string) bool { return false }
 

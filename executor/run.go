@@ -107,7 +107,9 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 		},
 	}, out)
 	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.Backend.Ends(ctx, e.Container, stopTime) {
-		if x.Backend.EndedByItself(ctx, e.Container) {
+		if why := x.Backend.WhyEnded(ctx, e.Container); why != nil {
+			err = fmt.Errorf("%s: %w", s.Stage, why)
+		} else if x.Backend.EndedByItself(ctx, e.Container) {
 			// root in the container may stop it (kill 1): that is no failure of the system
 			x.Log.Warnf("A process of the job stopped the job's container while %s ran.", s.Stage)
 			failed.Stopped, failed.Explained = false, true

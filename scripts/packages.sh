@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the private engine and the test images need, if they are missing.
 # A second run takes no time and contacts no mirror. The argument "race" adds what tests with the race
-# detector need.
+# detector need, "kubernetes" what the cluster of scripts/kubernetes.sh needs.
 set -euo pipefail
 
 # The PATH of an unprivileged user on Debian lacks the sbin folders.
@@ -45,9 +45,14 @@ want ps procps
 want flock util-linux
 want usermod passwd
 want /etc/ssl/certs/ca-certificates.crt ca-certificates
-if [[ ${1:-} == race ]]; then # Go's race detector links with the C library
+if [[ " $* " == *" race "* ]]; then # Go's race detector links with the C library
 	want gcc gcc
 	want /usr/include/stdlib.h libc6-dev
+fi
+if [[ " $* " == *" kubernetes "* ]]; then # runc links with libseccomp
+	want /usr/include/seccomp.h libseccomp-dev
+	want pkg-config pkg-config
+	want openssl openssl
 fi
 
 ((${#missing[@]})) || exit 0

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/containerd/errdefs"
+
 	"gitlab-sysbox-executor/executor"
 	"gitlab-sysbox-executor/executor/accounting"
 	"gitlab-sysbox-executor/executor/engine"
@@ -72,7 +74,7 @@ func class(err error, step observe.Step) accounting.Class {
 	switch {
 	case full:
 		return accounting.Disk
-	case engine.IsUnreachable(err):
+	case engine.IsUnreachable(err), errdefs.IsUnavailable(err): // the second is a cluster's
 		return accounting.Engine
 	case stopped:
 		return accounting.ContainerStopped

@@ -11,6 +11,8 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/storage"
+
+	"github.com/containerd/errdefs"
 )
 
 func TestOutcome(t *testing.T) {
@@ -35,6 +37,7 @@ func TestOutcome(t *testing.T) {
 		"the job's fault":       {err: fmt.Errorf("x: %w", fault.Jobf("no image")), step: observe.Images, want: accounting.Outcome{Result: accounting.JobFault}},
 		"a full disk":           {err: fmt.Errorf("x: %w", &storage.NoRoom{}), step: observe.Admit, want: system(accounting.Disk)},
 		"an engine without end": {err: fmt.Errorf("x: %w", context.DeadlineExceeded), step: observe.Start, want: system(accounting.Engine)},
+		"a silent cluster":      {err: fmt.Errorf("x: %w", errdefs.ErrUnavailable), step: observe.Start, want: system(accounting.Engine)},
 		"a stopped container":   {err: &executor.StoppedError{Stage: "build_script"}, want: system(accounting.ContainerStopped)},
 		"in a step of prepare":  {err: errors.New("x"), step: observe.Helper, want: system("prepare_helper")},
 		"something else":        {err: errors.New("x"), want: system(accounting.Other)},

@@ -54,9 +54,15 @@ const LongestWord = 128<<10 - 1
 // InitRequest is the request to the first process; it is one argument, as JSON.
 type InitRequest struct {
 	Setup
+	// Facts is a file with ImageFacts that are used where the request has no user or working folder; it may be empty.
+	Facts      string   `json:"facts,omitempty"`
 	Entrypoint []string `json:"entrypoint,omitempty"` // the image's or the job's
 	WorkingDir string   `json:"working_dir,omitempty"`
 	Binds      []Bind   `json:"binds,omitempty"`
+	// Pod means that the container is one of a pod of Kubernetes. Others share its network namespace, and with it the names
+	// of sockets: no command is started over a socket, because for the first process they look as the driver does. The
+	// first process ends with the exit code of TERM: if all containers end with 0, the kubelet forgets why it ended the pod.
+	Pod bool `json:"pod,omitempty"`
 	// IDs is the size of the container's user namespace, which the ranges in /etc/subuid and
 	// /etc/subgid are made to fit. 0 leaves them as they are.
 	IDs int `json:"ids,omitempty"`
@@ -71,6 +77,8 @@ type InspectRequest struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// EntrypointTimeout bounds the wait until the entrypoint executes its command.
 	EntrypointTimeout time.Duration `json:"entrypoint_timeout"`
+	// Facts is as in InitRequest; the response has them.
+	Facts string `json:"facts,omitempty"`
 	// Clear is a path below the folder ClearIn that is removed first, because an earlier
 	// job may have left it. It may be empty.
 	Clear   string `json:"clear,omitempty"`
@@ -124,7 +132,9 @@ type InspectResponse struct {
 	// JobFault means that the job's definition or image caused Error.
 	JobFault bool `json:"job_fault,omitempty"`
 
-	Shell string `json:"shell"` // path; empty when the image has none
+	// Image has the facts that were asked for; otherwise nil.
+	Image *ImageFacts `json:"image,omitempty"`
+	Shell string      `json:"shell"` // path; empty when the image has none
 	// ANSIQuoting means that the shell understands $'...'.
 	ANSIQuoting    bool            `json:"ansi_quoting"`
 	Entrypoint     EntrypointState `json:"entrypoint"`

@@ -63,6 +63,11 @@ func (d *server) settle(h handover) {
 
 func (d *server) serve(c *net.UnixConn) {
 	defer c.Close()
+	// A process without a PID here is in another container that shares the network namespace. It must neither read the
+	// job's environment nor choose one.
+	if p, err := PeerOf(c); err != nil || p.Pid == 0 {
+		return
+	}
 	var m message
 	if json.NewDecoder(c).Decode(&m) != nil {
 		return
@@ -139,14 +144,30 @@ func askHandover(wait time.Duration) (handover, error) {
 // dial connects to the first process, which may have started a moment ago.
 func dial(wait time.Duration) (net.Conn, error) {
 	for deadline := time.Now().Add(max(wait, 5*time.Second)); ; time.Sleep(5 * time.Millisecond) {
-		c, err := net.Dial("unix", socketName)
+		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socketName, Net: "unix"})
 		if err == nil {
-			return c, c.SetDeadline(time.Now().Add(wait + 10*time.Second))
+			if err = ofFirst(c); err == nil {
+				return c, c.SetDeadline(time.Now().Add(wait + 10*time.Second))
+			}
+			c.Close()
 		}
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("the container's first process does not answer: %w", err)
 		}
 	}
+}
+
+// firstPID is the PID of the first process; a test hook.
+var firstPID = 1
+
+// ofFirst reports whether the other end is the first process: a process of another container that shares the network
+// namespace may have taken the name.
+func ofFirst(c *net.UnixConn) error {
+	p, err := PeerOf(c)
+	if err == nil && int(p.Pid) != firstPID {
+		err = fmt.Errorf("process %d has its socket", p.Pid)
+	}
+	return err
 }
 
 // Ready is the command of the image's entrypoint. It passes the environment and user that it

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -16,6 +18,26 @@ func TestHandoverIsNeverMissed(t *testing.T) {
 		if got := d.await(0).State; got != EntrypointReady {
 			t.Fatalf("after: %s", got)
 		}
+	}
+}
+
+// Only the first process is asked: any process that shares the network namespace can take the name of its socket.
+func TestHostileHandover(t *testing.T) {
+	d, err := listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.listener.Close()
+	d.settle(handover{State: EntrypointReady, Env: []string{"SECRET=1"}})
+	old := firstPID
+	t.Cleanup(func() { firstPID = old })
+	firstPID = os.Getpid()
+	if h, err := askHandover(time.Second); err != nil || h.State != EntrypointReady {
+		t.Errorf("%+v, %v", h, err)
+	}
+	firstPID = 1
+	if c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socketName, Net: "unix"}); err != nil || ofFirst(c) == nil {
+		t.Errorf("this process counts as the first one, %v", err)
 	}
 }
 

@@ -36,13 +36,19 @@ func Init(request string) error {
 	if err != nil {
 		return fmt.Errorf("agent init: %w", err)
 	}
-	starts, err := listenStarts()
-	if err != nil {
-		return fmt.Errorf("agent init: %w", err)
-	}
 	var children reaper
-	// Now, because the inspection takes time to start. It waits for what is settled below.
-	go serveStarts(starts, &children)
+	if !o.Pod {
+		starts, err := listenStarts()
+		if err != nil {
+			return fmt.Errorf("agent init: %w", err)
+		}
+		// Now, because the inspection takes time to start. It waits for what is settled below.
+		go serveStarts(starts, &children)
+	}
+	// Prepare's questions wait from here on.
+	if err := o.readFacts(stop); err != nil {
+		return fmt.Errorf("agent init: the image's user: %w", err)
+	}
 	for _, b := range o.Binds {
 		if err := b.make(); err != nil {
 			fmt.Fprintf(os.Stderr, "agent init: could not mount a folder at %s: %v\n", b.To, err)
@@ -75,11 +81,17 @@ func Init(request string) error {
 	for _, text := range unmountSince(runtimes).Left {
 		fmt.Fprintln(os.Stderr, "agent init: unmounting", text)
 	}
-	if killed {
+	switch {
+	case killed:
 		return errKilled
+	case o.Pod:
+		return errStopped
 	}
 	return nil
 }
+
+// errStopped means that the first process was asked to end, and did in order.
+var errStopped = errors.New("stopped")
 
 // errKilled means that processes had to be killed. The container's exit code is then that of KILL: the driver
 // does not keep a storage volume that was in use.

@@ -13,7 +13,19 @@ import (
 
 // Inspect answers an InspectRequest read from in with an InspectResponse written to out.
 func Inspect(in io.Reader, out io.Writer) error {
-	return answer("inspect", in, out, InspectRequest.report)
+	return answer("inspect", in, out, InspectRequest.respond)
+}
+
+func (o InspectRequest) respond() InspectResponse {
+	facts, err := o.readFacts()
+	if err != nil {
+		return InspectResponse{Error: fmt.Sprintf("the image's user: %v", err)}
+	}
+	r := o.report()
+	if r.Error == "" {
+		r.Image = facts
+	}
+	return r
 }
 
 func (o InspectRequest) report() InspectResponse {

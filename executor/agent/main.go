@@ -20,7 +20,9 @@ func Main(args []string) int {
 	if len(args) == 1 && args[0] == "enter" {
 		return Enter()
 	}
-	if err := run(args); err != nil {
+	if err := run(args); errors.Is(err, errStopped) {
+		return 128 + int(syscall.SIGTERM)
+	} else if err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		if errors.Is(err, errKilled) {
 			return 128 + int(syscall.SIGKILL)
@@ -44,6 +46,10 @@ func run(args []string) error {
 			return fmt.Errorf("shift: %w", err)
 		}
 		return Shift(args[0], uint32(user))
+	case name == "install" && len(args) == 2:
+		return Install(args[0], args[1])
+	case name == "image" && len(args) == 1:
+		return Image(args[0])
 	case name == "unpack" && len(args) == 1:
 		return Unpack(os.Stdin, args[0])
 	case len(args) > 0:
@@ -62,5 +68,5 @@ func run(args []string) error {
 	case name == "tidy":
 		return Tidy(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, await and tidy", name, len(args))
+	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, install DIR ORDER, image FILE, await and tidy", name, len(args))
 }

@@ -10,6 +10,8 @@ import (
 	"context"
 	"io"
 
+	"github.com/containerd/errdefs"
+
 	"gitlab-sysbox-executor/executor/agent"
 )
 
@@ -30,6 +32,15 @@ type Stream interface {
 	// Close drops the connection; the process sees the end of its input.
 	Close()
 }
+
+// EndedError is an error of Stream.Ended or Container.Exec: the container has ended for a reason that the backend knows. It
+// is a not-found error of containerd/errdefs, too.
+type EndedError struct{ Err error }
+
+func (e *EndedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason and the class.
+func (e *EndedError) Unwrap() []error { return []error{e.Err, errdefs.ErrNotFound} }
 
 // Container is a container in which an agent can be started.
 type Container struct {

@@ -46,6 +46,14 @@ func checkInspectResponse(o agent.InspectRequest, r *agent.InspectResponse) erro
 	if !slices.Contains([]agent.EntrypointState{agent.EntrypointNone, agent.EntrypointReady, agent.EntrypointExited, agent.EntrypointIgnores}, r.Entrypoint) {
 		return fmt.Errorf("entrypoint %s", fault.Quote(string(r.Entrypoint)))
 	}
+	switch {
+	case (r.Image == nil) != (o.Facts == ""):
+		return fmt.Errorf("the facts of the image")
+	case r.Image != nil:
+		if err := r.Image.Check(); err != nil {
+			return err
+		}
+	}
 	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID {
 		return fmt.Errorf("user %d:%d", r.UID, r.GID)
 	}

@@ -165,3 +165,25 @@ func TestReportedVersions(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// The facts about an image are those that were asked for, and possible.
+func TestHostileImageFacts(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked string
+		got   *agent.ImageFacts
+		ok    bool
+	}{
+		"none":          {"", nil, true},
+		"asked":         {"/facts", &agent.ImageFacts{User: "1000:50", WorkingDir: "/srv"}, true},
+		"missing":       {"/facts", nil, false},
+		"not asked":     {"", &agent.ImageFacts{User: "0", WorkingDir: "/"}, false},
+		"a name":        {"/facts", &agent.ImageFacts{User: "root", WorkingDir: "/"}, false},
+		"a folder":      {"/facts", &agent.ImageFacts{User: "0", WorkingDir: "srv"}, false},
+		"a long folder": {"/facts", &agent.ImageFacts{User: "0", WorkingDir: "/" + strings.Repeat("x", 5000)}, false},
+	} {
+		r := agent.InspectResponse{Entrypoint: agent.EntrypointNone, Image: c.got}
+		if err := checkInspectResponse(agent.InspectRequest{Facts: c.asked}, &r); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

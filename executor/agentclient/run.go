@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -106,7 +107,10 @@ func (c Container) lost(ctx context.Context, e Stream, stage string, copyErr err
 		return &ScriptError{Stage: stage, Code: 137, Signal: "SIGKILL", Stopped: true}
 	}
 	ended, code, err := e.Ended(ctx)
+	why, known := errors.AsType[*EndedError](err)
 	switch {
+	case known:
+		return fmt.Errorf("%s: %s ended while the script ran: %w", stage, c.Name, why.Err)
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("%s: %s ended while the script ran", stage, c.Name)
 	case err != nil:

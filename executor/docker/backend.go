@@ -75,13 +75,13 @@ func (b *Backend) Ends(ctx context.Context, id string, within time.Duration) boo
 	return err == nil || engine.IsNotFound(err)
 }
 
+// WhyEnded is nil: the engine ends no container on its own account.
+func (b *Backend) WhyEnded(context.Context, string) error { return nil }
+
 // EndedByItself reports whether a container has ended although nobody asked the engine for that.
 func (b *Backend) EndedByItself(ctx context.Context, id string) bool {
 	return b.Engine.EndedByItself(ctx, id)
 }
-
-// JobContainer is the name of the job container in messages.
-const JobContainer = "the job's container"
 
 // Service returns the state of a service's container.
 func (b *Backend) Service(ctx context.Context, id string) (servicelog.State, error) {

@@ -7,6 +7,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/removal"
@@ -99,7 +100,7 @@ func (k containers) unmountInside(ctx context.Context, id string, rec removal.Re
 	if ok, err := rec.Facts(&e); err != nil || !ok || e.Init {
 		return
 	}
-	report, err := k.Inside(id, owner.Process{}, JobContainer).Unmount(ctx, agent.UnmountRequest{Below: []string{storage.Mountpoint, storage.ShortMountpoint, e.TMPDIR}})
+	report, err := k.Inside(id, owner.Process{}, jobcontainer.Name).Unmount(ctx, agent.UnmountRequest{Below: []string{storage.Mountpoint, storage.ShortMountpoint, e.TMPDIR}})
 	if err != nil {
 		k.Log.Debugf("unmounting from inside: %v", err)
 		return

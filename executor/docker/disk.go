@@ -11,6 +11,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/removal"
 	"gitlab-sysbox-executor/executor/storage"
@@ -81,7 +82,7 @@ func (b *Backend) settleDisk(ctx context.Context, m *made, s started, settled st
 		m.disk.Driver = settled.Driver
 		return nil
 	}
-	inside := b.Inside(s.id, s.agent(), JobContainer)
+	inside := b.Inside(s.id, s.agent(), jobcontainer.Name)
 	versions, err := inside.Versions(ctx, agent.VersionsRequest{User: s.setup.User, Init: !systemdRuns(s.asked)})
 	if err != nil {
 		return err

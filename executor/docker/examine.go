@@ -2,21 +2,17 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/owner"
-	"gitlab-sysbox-executor/executor/servicelog"
-	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
@@ -45,94 +41,23 @@ func wantedMounts(c engine.Container) []agent.Mount {
 	return all
 }
 
-// reportMounts warns of mounts that were found at another path, and refuses a container
-// that lacks a mount.
-func (b *Backend) reportMounts(container string, faults []agent.MountFault) error {
-	var missing []string
-	for _, f := range faults {
-		switch {
-		case f.Restored:
-			b.Log.Warnf("The mount at %s in %s was not visible: %s. It was mounted there again; what was started before finds it at %s.", f.Target, container, f.Reason, f.Moved)
-		case f.Moved != "":
-			b.Log.Warnf("The mount at %s in %s is not visible: %s. Its content is at %s.", f.Target, container, f.Reason, f.Moved)
-		default:
-			missing = append(missing, f.Target+": "+f.Reason)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return fault.Jobf("a mount of %s is not visible in it: %s; something in the image mounts over it (findmnt shows what)", container, strings.Join(missing, "; "))
-}
-
-// examination is one inspection of a container from inside.
-type examination struct {
-	container string        // its name in messages
-	image     string        // whose fault a job's fault is
-	service   string        // the service's image; empty for the job's own containers
-	systemd   time.Duration // time that systemd has to boot
-}
-
-// examine handles what the inspections of all containers have in common: it reports
-// systemd's state and moved mounts, and returns an error if no job can run in the
-// container.
-func (b *Backend) examine(e examination, r agent.InspectResponse, err error) error {
-	switch {
-	case err != nil:
-		return fmt.Errorf("inspecting %s: %w", e.container, err)
-	case r.Error != "" && r.JobFault:
-		return fault.Jobf("image %s: %s", e.image, r.Error)
-	case r.Error != "":
-		return fmt.Errorf("inspecting %s: %s", e.container, r.Error)
-	}
-	b.reportSystemd(e.service, e.systemd, r.Systemd)
-	return b.reportMounts(e.container, r.MountFaults)
-}
-
 // examineJob inspects the job container.
 func (b *Backend) examineJob(ctx context.Context, m *made, s started) (agent.InspectResponse, error) {
-	request := agent.InspectRequest{
-		Setup: s.setup, Init: true, EntrypointTimeout: m.EntrypointTimeout, Mounts: wantedMounts(s.asked),
-		Timeout: m.InspectTimeout * 3 / 4, // leaves time to report a timeout
-		Volume:  storage.Mountpoint, ProbeOverlay: m.Volume.Overlay,
-		Tools: &agent.Tools{Settings: s.storage, Stores: m.generation.Stores()}, Emulate: m.Emulate,
-	}
-	if m.Folders.Temp != "" {
-		request.ClearIn, request.Clear = m.Folders.Builds, strings.TrimPrefix(m.Folders.Temp, m.Folders.Builds+"/")
-	}
+	tools := agent.Tools{Settings: s.storage, Stores: m.generation.Stores()}
+	request := jobcontainer.InspectRequest(m.Plan, s.setup, tools, wantedMounts(s.asked))
 	if systemdRuns(s.asked) {
 		request.Init, request.SystemdTimeout = false, m.SystemdTimeout
 	}
-	r, err := b.Inside(s.id, s.agent(), JobContainer).Inspect(ctx, request, m.InspectTimeout)
+	r, err := b.Inside(s.id, s.agent(), jobcontainer.Name).Inspect(ctx, request, m.InspectTimeout)
 	if err == nil && r.Error == "" {
-		if r.Shell == "" {
-			return r, fault.Jobf("image %s has no shell: a job's script needs bash or sh in it", m.Image.Reference)
+		if err := jobcontainer.CheckShell(m.Plan, r); err != nil {
+			return r, err
 		}
-		b.reportEntrypoint(ctx, s.id, m.EntrypointTimeout, r)
+		jobcontainer.ReportEntrypoint(b.Log, m.EntrypointTimeout, r, func() (string, error) { return b.Engine.Logs(ctx, s.id, 100) })
 		b.reportEmulators(m.Emulate, r.EmulateFault)
 	}
-	return r, b.examine(examination{container: JobContainer, image: m.Image.Reference, systemd: m.SystemdTimeout}, r, err)
-}
-
-// reportEntrypoint logs the output of the image's entrypoint, and warns if the entrypoint
-// did not run the command that it was given.
-func (b *Backend) reportEntrypoint(ctx context.Context, id string, timeout time.Duration, r agent.InspectResponse) {
-	if r.Entrypoint == agent.EntrypointNone {
-		return
-	}
-	if text, err := b.Engine.Logs(ctx, id, 100); err == nil {
-		for line := range strings.Lines(text) {
-			b.Log.WithField(servicelog.Verbatim, true).Info(strings.TrimRight(line, "\r\n"))
-		}
-	}
-	switch {
-	case r.EntrypointFault != "":
-		b.Log.Warnf("The image's entrypoint could not be started: %s; the job goes on without it. To skip the entrypoint, set image: entrypoint: [\"\"].", fault.Brief(r.EntrypointFault))
-	case r.Entrypoint == agent.EntrypointExited:
-		b.Log.Warnf("The image's entrypoint ended with exit code %d without running the command behind it; the job goes on without it. To skip the entrypoint, set image: entrypoint: [\"\"].", r.EntrypointCode)
-	case r.Entrypoint == agent.EntrypointIgnores:
-		b.Log.Warnf("The image's entrypoint has not run the command behind it within %s; the job goes on beside it. To skip the entrypoint, set image: entrypoint: [\"\"].", timeout)
-	}
+	e := jobcontainer.Examination{Container: jobcontainer.Name, Image: m.Image.Reference, Systemd: m.SystemdTimeout, Log: b.Log}
+	return r, e.Check(r, err)
 }
 
 // examineServices inspects the services' containers once they are ready, as examineJob
@@ -157,12 +82,12 @@ func (b *Backend) examineServices(ctx context.Context, m *made, services []runni
 const endTime = 2 * time.Second
 
 func (b *Backend) examineService(ctx context.Context, m *made, s runningService) error {
-	e := examination{container: "the container of service " + s.Image, image: s.Image, service: s.Image, systemd: m.SystemdTimeout}
+	e := jobcontainer.Examination{Container: "the container of service " + s.Image, Image: s.Image, Service: s.Image, Systemd: m.SystemdTimeout, Log: b.Log}
 	request := agent.LookRequest{Mounts: wantedMounts(s.asked), Emulate: m.Emulate}
 	if systemdRuns(s.asked) {
 		request.SystemdTimeout = m.SystemdTimeout
 	}
-	r, err := b.Inside(s.ID, owner.Process{}, e.container).Look(ctx, request, m.InspectTimeout)
+	r, err := b.Inside(s.ID, owner.Process{}, e.Container).Look(ctx, request, m.InspectTimeout)
 	if err != nil && b.Ends(ctx, s.ID, endTime) {
 		return nil
 	}
@@ -172,5 +97,5 @@ func (b *Backend) examineService(ctx context.Context, m *made, s runningService)
 	if r.EmulateFault != "" { // the job's own container has reported it
 		b.Log.Debugf("Service %s: programs for other architectures do not run: %s.", s.Image, r.EmulateFault)
 	}
-	return b.examine(e, agent.InspectResponse{Error: r.Error, Systemd: r.Systemd, MountFaults: r.MountFaults}, err)
+	return e.Check(agent.InspectResponse{Error: r.Error, Systemd: r.Systemd, MountFaults: r.MountFaults}, err)
 }

@@ -8,6 +8,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/spec"
 )
@@ -76,20 +77,20 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 	s.setup = agent.Setup{
 		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
 		Folders: []agent.Folder{
-			tmpdir(m.Storage),
+			jobcontainer.TMPDIR(m.Storage),
 			{Path: helperHome, Mode: 0o700, Owned: true},
 		},
 	}
-	request, err := requestWord(agent.InitRequest{Setup: s.setup})
+	request, err := jobcontainer.RequestWord(agent.InitRequest{Setup: s.setup})
 	if err != nil {
 		return s, err
 	}
 	name := m.Identity.Name() + "-helper"
-	files, err := b.writeSettings(m.Identity, name, main.storage, certainLimits(m.Resources))
+	files, err := b.writeSettings(m.Identity, name, main.storage, jobcontainer.CertainLimits(m.Resources))
 	if err != nil {
 		return s, err
 	}
-	c := m.container(name, m.Runtime, job.RoleHelper, img, append(withStorage(m.Environment, main.storage), "HOME="+helperHome), files)
+	c := m.container(name, m.Runtime, job.RoleHelper, img, append(jobcontainer.WithStorage(m.Environment, main.storage), "HOME="+helperHome), files)
 	spec.RunAgent(&c, request, "/")
 	c.Hostname, c.Resources = m.Hostname, spec.Resources(m.Resources)
 	c.Rights, err = spec.ServiceRights(m.Hardening)
@@ -99,17 +100,17 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 
 // examineHelper inspects the helper container, and refuses one without a shell or git.
 func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.InspectResponse, error) {
-	e := examination{container: "the helper's container", image: m.Helper.Image.Reference}
+	e := jobcontainer.Examination{Container: "the helper's container", Image: m.Helper.Image.Reference, Log: b.Log}
 	request := agent.InspectRequest{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
-	r, err := b.Inside(s.id, s.agent(), e.container).Inspect(ctx, request, m.InspectTimeout)
-	if err := b.examine(e, r, err); err != nil {
+	r, err := b.Inside(s.id, s.agent(), e.Container).Inspect(ctx, request, m.InspectTimeout)
+	if err := e.Check(r, err); err != nil {
 		return r, err
 	}
 	switch {
 	case r.Shell == "":
-		return r, fmt.Errorf("image %s has no shell; name another as helper.image", e.image)
+		return r, fmt.Errorf("image %s has no shell; name another as helper.image", e.Image)
 	case m.Helper.NeedsGit && !r.Git:
-		return r, fmt.Errorf("image %s has no git; name another as helper.image", e.image)
+		return r, fmt.Errorf("image %s has no git; name another as helper.image", e.Image)
 	}
 	return r, nil
 }

@@ -1,21 +1,17 @@
 package docker
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"strings"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/owner"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/executor/storage"
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // started is a running container.
@@ -64,17 +60,18 @@ func (b *Backend) startJob(ctx context.Context, m *made, img engine.Image) (star
 func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error) {
 	name, user := m.Identity.Name(), cmp.Or(m.User, img.User)
 	settings := m.storageFor(user)
-	files, err := b.writeSettings(m.Identity, name, settings, certainLimits(m.Resources))
+	files, err := b.writeSettings(m.Identity, name, settings, jobcontainer.CertainLimits(m.Resources))
 	if err != nil {
 		return s, err
 	}
-	env := withToolDefaults(withStorage(m.Environment, settings), user)
+	var defaults []string
 	if m.disk != nil {
-		env = withDefaults(env, layers)
+		defaults = append(defaults, layers)
 	}
+	env := jobcontainer.Environment(m.Environment, settings, user, defaults...)
 	c := m.container(name, m.Runtime, job.RoleBuild, img, env, files)
-	o := initRequest(m.Plan, img, c.Mounts, m.taken.CacheMounts != "")
-	request, err := requestWord(o)
+	o := jobcontainer.InitRequest(m.Plan, first(m.Plan, img, c.Mounts, m.taken.CacheMounts != ""))
+	request, err := jobcontainer.RequestWord(o)
 	if err != nil {
 		return s, err
 	}
@@ -89,51 +86,13 @@ func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error)
 	return started{asked: c, setup: o.Setup, storage: settings}, err
 }
 
-// initRequest is the request to the agent that is PID 1 of the job container. The container
-// has these mounts.
-func initRequest(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts bool) agent.InitRequest {
-	setup := agent.Setup{
-		User: cmp.Or(p.User, img.User),
-		Folders: []agent.Folder{
-			{Path: storage.RootlessStores, Mode: 0o1777},
-			{Path: p.Folders.Builds, Mode: 0o777, Owned: true},
-			{Path: p.Folders.Cache, Mode: 0o777, Owned: true},
-			tmpdir(p.Storage), // it may be below one of the others
-		},
-	}
-	if cacheMounts {
-		setup.CacheMounts = &agent.CacheMounts{Folder: storage.CacheMounts, TMPDIR: p.Storage.TMPDIR}
-	}
-	return agent.InitRequest{
-		Setup: setup, Entrypoint: entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
-		Binds: engineFolders(p, mounts), IDs: sysbox.NamespaceSize,
+// first describes the job container's first process, in a container with these mounts.
+func first(p job.Plan, img engine.Image, mounts []engine.Mount, cacheMounts bool) jobcontainer.First {
+	return jobcontainer.First{
+		User: cmp.Or(p.User, img.User), Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, img.Entrypoint), WorkingDir: img.WorkingDir,
+		Targets: spec.Targets(mounts), CacheMounts: cacheMounts,
 	}
 }
 
-// entrypoint is the job's entrypoint, or else the image's.
-func entrypoint(job, img []string) []string {
-	if len(job) == 0 { // GitLab's Docker executor also treats an empty list as none
-		job = img
-	}
-	if len(job) == 1 && job[0] == "" {
-		return nil
-	}
-	return job
-}
-
-// requestWord encodes o as an argument of the agent. Linux limits the length of an
-// argument. If it is too long, the job is at fault: only its entrypoint and its TMPDIR
-// can be long.
-func requestWord(o agent.InitRequest) (string, error) {
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // escaping turns one character into six
-	if err := e.Encode(o); err != nil {
-		return "", err
-	}
-	word := strings.TrimSuffix(text.String(), "\n")
-	if len(word) > agent.LongestWord {
-		return "", fault.Jobf("the image's entrypoint or the TMPDIR is too long: as JSON, with the other settings of the container's first process, they have %d bytes, and %d are allowed; put a long entrypoint into a file in the image", len(word), agent.LongestWord)
-	}
-	return word, nil
-}
+// layers makes Buildah use the layers of earlier builds, which is not its default.
+const layers = "BUILDAH_LAYERS=true"

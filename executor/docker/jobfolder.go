@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/containerdir"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 	"gitlab-sysbox-executor/executor/toolconf"
@@ -49,7 +50,7 @@ func (b *Backend) makeFolder(p job.Plan) (err error) {
 	if err := agentprogram.Write(shared, agentFile); err != nil {
 		return err
 	}
-	if err := shared.WriteFile(runcFile, runcText, 0o755); err != nil {
+	if err := shared.WriteFile(jobcontainer.RuncFile, jobcontainer.RuncText, 0o755); err != nil {
 		return err
 	}
 	if err := addEmulators(shared, p); err != nil {
@@ -79,7 +80,7 @@ func (b *Backend) writeSettings(i job.Identity, container string, s storage.Sett
 	}
 	defer dir.Close()
 	files := toolconf.Files(s, limits)
-	for _, f := range append(files, storage.File{Name: systemdFile, Text: string(sysbox.SystemdConfig(toolDefaults("")))}) {
+	for _, f := range append(files, storage.File{Name: systemdFile, Text: string(sysbox.SystemdConfig(jobcontainer.ToolDefaults("")))}) {
 		if err := dir.WriteFile(f.Name, []byte(f.Text), 0o644); err != nil {
 			return nil, fmt.Errorf("the settings of container %s: %w", container, err)
 		}

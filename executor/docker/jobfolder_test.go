@@ -16,6 +16,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/statedir"
@@ -73,7 +74,7 @@ func TestHostilePlantedLinkIsNotFollowed(t *testing.T) {
 	if err := os.Symlink(outside, b.settingsPath(p.Identity, "job")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.writeSettings(p.Identity, "job", p.Storage, certainLimits(p.Resources)); !errors.Is(err, fs.ErrExist) {
+	if _, err := b.writeSettings(p.Identity, "job", p.Storage, jobcontainer.CertainLimits(p.Resources)); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("through a link: %v", err)
 	}
 	if err := b.makeFolder(p); !errors.Is(err, fs.ErrExist) {
@@ -94,7 +95,7 @@ func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, container := range []string{"job", "service"} {
-		mounts, err := b.writeSettings(m.Identity, container, m.Storage, certainLimits(config.Resources{}))
+		mounts, err := b.writeSettings(m.Identity, container, m.Storage, jobcontainer.CertainLimits(config.Resources{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +114,7 @@ func TestHostileServicesKeepTheirSettings(t *testing.T) {
 	if len(before) <= len(seen) {
 		t.Errorf("%d files, of which %d are mounted one by one", len(before), len(seen))
 	}
-	s := b.settled(m, agent.InspectResponse{})
+	s := jobcontainer.Settled(m.Plan, agent.InspectResponse{}, m.generation.Stores(), nil)
 	if err := b.noteVolume(m, s.Driver, agent.InspectResponse{}); err != nil || s.Driver != "overlay" || s.Enforced()["STORAGE_DRIVER"] != "overlay" {
 		t.Errorf("%+v %v", s, err)
 	}

@@ -1,45 +1,24 @@
 package docker
 
 import (
-	"encoding/json"
 	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
-	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/kept"
 	"gitlab-sysbox-executor/executor/shared"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/storage"
 )
-
-// The request is one argument on a command line, whose length Linux limits.
-func TestInitOrderFitsOneWord(t *testing.T) {
-	for character, ok := range map[string]bool{"&": true, "<": true, "ü": true, "\u2028": false, "\x01": false} {
-		given := agent.InitRequest{Entrypoint: []string{strings.Repeat(character, 100_000/len(character))}}
-		text, err := requestWord(given)
-		if !ok {
-			if err == nil || fault.ClassOf(err) != fault.Job || len(err.Error()) > 500 {
-				t.Errorf("%q: %.600v", character, err)
-			}
-			continue
-		}
-		var got agent.InitRequest
-		if err != nil || len(text) > agent.LongestWord || json.Unmarshal([]byte(text), &got) != nil || !slices.Equal(got.Entrypoint, given.Entrypoint) {
-			t.Errorf("%q: %d bytes, %v", character, len(text), err)
-		}
-	}
-}
 
 // A configured volume at one of our mount points would make every job fail.
 func TestOurMountsAreReserved(t *testing.T) {
@@ -51,7 +30,7 @@ func TestOurMountsAreReserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	yes := true
-	settings, err := b.writeSettings(m.Identity, "job", m.Storage, certainLimits(m.Resources))
+	settings, err := b.writeSettings(m.Identity, "job", m.Storage, jobcontainer.CertainLimits(m.Resources))
 	if err != nil {
 		t.Fatal(err)
 	}

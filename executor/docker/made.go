@@ -122,11 +122,9 @@ func (m *made) shares(images []engine.Image, agent engine.Mount) (mounts []engin
 
 // labels combines the configured labels with those of the job's identity.
 func labels(p job.Plan, role job.Role) map[string]string {
-	all := spec.Pairs(p.Container.Labels)
+	all := config.Pairs(p.Container.Labels)
 	maps.Copy(all, p.Identity.Labels(role))
-	if p.Keep > 0 {
-		all[job.LabelKeep] = p.Keep.String()
-	}
+	maps.Copy(all, p.KeepLabel())
 	return all
 }
 
@@ -149,11 +147,4 @@ func (m *made) storageFor(user string) storage.Settings {
 // watch is what the agent monitors while a script runs.
 func (m *made) watch() agent.Watch {
 	return agent.Watch{Volume: storage.Mountpoint, TMPDIR: m.Storage.TMPDIR, Hard: m.backend.Hard()}
-}
-
-// tmpdir is the job's TMPDIR as the agent has to make it. Root makes it where the
-// administrator chose the path, and on the storage volume, because there the job cannot
-// put a symbolic link into the path.
-func tmpdir(s storage.Settings) agent.Folder {
-	return agent.Folder{Path: s.TMPDIR, Mode: 0o1777, ByUser: s.JobsTMPDIR && !storage.OnVolume(s.TMPDIR)}
 }

@@ -1,49 +1,17 @@
 package docker
 
 import (
-	_ "embed"
 	"path"
 	"slices"
 	"strings"
 
 	"gitlab-sysbox-executor/config"
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/job"
-	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/jobcontainer"
+	"gitlab-sysbox-executor/executor/spec"
 	"gitlab-sysbox-executor/lazyregexp"
 )
-
-// Requirements of container engines inside a job.
-
-// runcFile is the program that BuildKit uses as runc: in the job's folder on the host,
-// and below agent.Dir in the containers.
-const runcFile = "runc"
-
-//go:embed runc.sh
-var runcText []byte
-
-// engineFolders puts the data of Docker and BuildKit on the job's storage volume. There
-// it is limited in size, is removed with the job, and works with overlay. The folder that
-// Sysbox mounts by default has no size limit. Mounts of the administrator stay.
-func engineFolders(p job.Plan, mounts []engine.Mount) []agent.Bind {
-	var binds []agent.Bind
-	for _, name := range []string{"docker", "buildkit"} {
-		if target := path.Join("/var/lib", name); !occupied(p, mounts, target) {
-			binds = append(binds, agent.Bind{From: path.Join(storage.Mountpoint, name), To: target})
-		}
-	}
-	return binds
-}
-
-// occupied reports whether a mount is at, below or above target.
-func occupied(p job.Plan, mounts []engine.Mount, target string) bool {
-	return slices.ContainsFunc(mounts, func(m engine.Mount) bool { return config.Overlap(m.Target, target) }) ||
-		slices.ContainsFunc(p.Container.Tmpfs, func(text string) bool {
-			at, _ := config.ParseTmpfs(text)
-			return config.Overlap(at, target)
-		})
-}
 
 var plainPath = lazyregexp.New(`^(/[A-Za-z0-9._-]+)+$`)
 
@@ -58,7 +26,7 @@ func certificates(p job.Plan, images []engine.Image, mounts []engine.Mount) (tar
 		}
 		// A folder that overlaps a mount is already shared, or is the administrator's.
 		overlaps := func(other string) bool { return config.Overlap(other, target) }
-		if place, _ := config.Reserved(target); place != "" || occupied(p, mounts, target) || slices.ContainsFunc(targets, overlaps) {
+		if place, _ := config.Reserved(target); place != "" || jobcontainer.Occupied(p, spec.Targets(mounts), target) || slices.ContainsFunc(targets, overlaps) {
 			continue
 		}
 		targets = append(targets, target)

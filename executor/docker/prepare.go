@@ -11,6 +11,7 @@ import (
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/imagepull"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/servicelog"
@@ -66,7 +67,7 @@ func (b *Backend) pull(ctx context.Context, p job.Plan, a *admitted) (images []e
 	}
 	observe.Image(ctx, p.Image.Reference, cmp.Or(imagepull.Digest(images[0], p.Image.Reference), images[0].ID))
 	// Refuse an impossible request now, before there are resources to remove.
-	if _, err = requestWord(initRequest(p, images[0], nil, false)); err == nil {
+	if _, err = jobcontainer.RequestWord(jobcontainer.InitRequest(p, first(p, images[0], nil, false))); err == nil {
 		err = a.again(ctx)
 	}
 	if err != nil {
@@ -93,14 +94,14 @@ func (b *Backend) start(ctx context.Context, m *made, images []engine.Image) (ma
 // settle waits until the job's containers are ready, inspects them, and starts the helper
 // container.
 func (b *Backend) settle(ctx context.Context, m *made, main started, services []runningService, log *servicelog.Log) (none job.Environment, err error) {
-	if err := b.awaitServices(ctx, main, m, running(services), log); err != nil {
+	if err := b.waiter(main, m).Await(ctx, running(services), log); err != nil {
 		return none, err
 	}
 	found, err := b.inspect(ctx, m, main, services)
 	if err != nil {
 		return none, err
 	}
-	settled := b.settled(m, found)
+	settled := jobcontainer.Settled(m.Plan, found, m.generation.Stores(), b.Log)
 	if err := b.settleDisk(ctx, m, main, settled); err != nil {
 		return none, err
 	}
@@ -110,7 +111,7 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 	}
 	e := job.Environment{
 		Container: main.id, First: main.agent(), Image: m.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting, User: main.setup.User,
-		WorkingDir: main.asked.WorkingDir, Init: !systemdRuns(main.asked), NoFile: softNoFile(m.Resources),
+		WorkingDir: main.asked.WorkingDir, Init: !systemdRuns(main.asked), NoFile: jobcontainer.SoftNoFile(m.Resources),
 		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR, Watch: m.watch(), Limits: main.limits(m),
 		Disk: m.disk, MostKept: m.Volume.MostKept, Builds: m.taken.Builds, Tools: toolsPath(m.Helper), EngineFolder: m.engineFolder, Services: running(services),
 	}

@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/service"
 	"gitlab-sysbox-executor/executor/spec"
 )
@@ -92,11 +93,11 @@ func (b *Backend) serviceContainer(m *made, s job.Service, img engine.Image, nam
 	b.Log.Infof("Starting service %s...", r.Image)
 	user := cmp.Or(s.User, img.User)
 	settings := m.storageFor(user)
-	files, err := b.writeSettings(m.Identity, name, settings, certainLimits(s.Resources))
+	files, err := b.writeSettings(m.Identity, name, settings, jobcontainer.CertainLimits(s.Resources))
 	if err != nil {
 		return r, err
 	}
-	env := withToolDefaults(withStorage(s.Environment, settings), user)
+	env := jobcontainer.Environment(s.Environment, settings, user)
 	ports, asked, err := service.Ports(append(img.Env[:len(img.Env):len(img.Env)], env...), img.Ports)
 	if err != nil {
 		return r, err

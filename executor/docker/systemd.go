@@ -6,12 +6,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
@@ -32,16 +31,7 @@ type firstProcess struct {
 }
 
 // message prefixes text with the service's name.
-func (f firstProcess) message(text string) string { return aboutService(f.Name) + text }
-
-// aboutService is the prefix of messages about a service's container; empty for the job
-// container.
-func aboutService(name string) string {
-	if name == "" {
-		return ""
-	}
-	return "Service " + name + ": "
-}
+func (f firstProcess) message(text string) string { return jobcontainer.AboutService(f.Name) + text }
 
 // systemdArgs decides whether systemd is the first process, and returns its arguments.
 // The setting of the job or service comes first, then the image's label, then the command.
@@ -50,7 +40,7 @@ func (b *Backend) systemdArgs(f firstProcess, img engine.Image) (args []string, 
 	if f.Entrypoint == nil && len(command) == 0 { // an entrypoint replaces the image's entrypoint and command
 		command = img.Cmd
 	}
-	entry := entrypoint(f.Entrypoint, img.Entrypoint)
+	entry := jobcontainer.Entrypoint(f.Entrypoint, img.Entrypoint)
 	found := sysbox.Recognise(entry, command)
 	label := img.Labels[job.LabelSystemd]
 	switch {
@@ -78,7 +68,7 @@ func (b *Backend) arrangeSystemd(p job.Plan, f firstProcess, img engine.Image, c
 	}
 	if p.SystemdRefused != "" {
 		return fault.Jobf("%ssystemd as the first process runs as root, which this runner does not allow: %s; set EXECUTOR_SYSTEMD to \"false\", or take an image that starts another program",
-			aboutService(f.Name), p.SystemdRefused)
+			jobcontainer.AboutService(f.Name), p.SystemdRefused)
 	}
 	b.Log.Info(f.message("Booting systemd as the container's first process ..."))
 	c.Entrypoint, c.Cmd, c.StopSignal, c.User = sysbox.InitArgs(args), nil, sysbox.StopSignal, "0:0"
@@ -111,21 +101,4 @@ func explainSystemd(image string, c engine.Container, err error) error {
 		return fault.Jobf("image %s has no %s, which systemd as the first process needs: install systemd-sysv (or your distribution's package with it) in the image, or remove EXECUTOR_SYSTEMD=true", image, sysbox.Init)
 	}
 	return err
-}
-
-// reportSystemd logs systemd's state and the units that failed or are still starting.
-func (b *Backend) reportSystemd(service string, timeout time.Duration, s *agent.Systemd) {
-	if s == nil {
-		return
-	}
-	about, took := aboutService(service), s.Took.Round(100*time.Millisecond)
-	switch {
-	case len(s.Waiting) > 0:
-		b.Log.Warnf("%ssystemd is still %s after %s, waiting for %s; the job goes on.", about, s.State, timeout, strings.Join(s.Waiting, ", "))
-	case len(s.Failed) == 0:
-		b.Log.Infof("%ssystemd is %s after %s.", about, s.State, took)
-	}
-	if len(s.Failed) > 0 {
-		b.Log.Warnf("%ssystemd is %s after %s; failed units: %s. (systemctl status shows why.)", about, s.State, took, strings.Join(s.Failed, ", "))
-	}
 }

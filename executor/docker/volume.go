@@ -13,6 +13,7 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
 	"gitlab-sysbox-executor/executor/observe"
 	"gitlab-sysbox-executor/executor/storage"
@@ -153,16 +154,6 @@ func (b *Backend) claim(ctx context.Context, p job.Plan, volumes storage.Backend
 	return state.Write(b.Dir.Job(p.Identity.Name()))
 }
 
-// settled are the settings of the job container after its inspection: native overlay
-// if it was requested and its trial succeeded. The agent has written the same settings
-// in the container. Services keep the settings that they were started with.
-func (b *Backend) settled(m *made, r agent.InspectResponse) storage.Settings {
-	if m.Volume.Overlay && r.OverlayFault != "" {
-		b.Log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
-	}
-	return m.Storage.Settle(m.Volume.Overlay && r.OverlayFault == "", r.UID, m.generation.Stores())
-}
-
 // noteVolume records what the inspection of the job container found about its volume.
 func (b *Backend) noteVolume(m *made, driver string, r agent.InspectResponse) error {
 	s := m.state
@@ -187,7 +178,7 @@ func (b *Backend) noteVolume(m *made, driver string, r agent.InspectResponse) er
 // runs as another user, and does not change one that exists.
 func (b *Backend) makeFolders(ctx context.Context, id string, m *made, c engine.Container, user string) error {
 	paths := slices.Sorted(maps.Keys(c.Tmpfs))
-	if t := tmpdir(m.Storage); !t.ByUser {
+	if t := jobcontainer.TMPDIR(m.Storage); !t.ByUser {
 		paths = append(paths, t.Path)
 	} else if job.IsRoot(user) {
 		there, err := b.Engine.HasPath(ctx, id, t.Path)
@@ -209,7 +200,7 @@ func (b *Backend) makeFolders(ctx context.Context, id string, m *made, c engine.
 // remakeTMPDIR makes TMPDIR again in a service that has just been started: if the volume
 // is a tmpfs, the first one is lost at the start.
 func (b *Backend) remakeTMPDIR(ctx context.Context, id string, m *made) error {
-	if m.backend.Name() != storage.Tmpfs || tmpdir(m.Storage).ByUser {
+	if m.backend.Name() != storage.Tmpfs || jobcontainer.TMPDIR(m.Storage).ByUser {
 		return nil
 	}
 	return b.Engine.MakeFolder(ctx, id, m.Storage.TMPDIR, 0o1777)

@@ -1,10 +1,9 @@
 package engine
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
+	"gitlab-sysbox-executor/executor/logline"
 	"io"
 	"strings"
 	"time"
@@ -60,39 +59,8 @@ func (e *Engine) EachLog(ctx context.Context, id string, since time.Time, follow
 		writer.CloseWithError(err)
 	}()
 	defer reader.Close()
-	if err := eachLine(reader, each); ctx.Err() == nil || !follow {
+	if err := logline.Each(reader, each); ctx.Err() == nil || !follow {
 		return e.wrap("reading the log of container "+id, err)
 	}
 	return nil
-}
-
-// longestLine is the limit for one log line, in bytes, including its time.
-const longestLine = 32 << 10
-
-// eachLine calls each for every line that begins with a time. If the engine has stored a
-// line in several parts, the line also contains the times of the later parts.
-func eachLine(r io.Reader, each func(at time.Time, line string)) error {
-	for lines := bufio.NewReaderSize(r, longestLine); ; {
-		text, err := readLine(lines)
-		if stamp, line, ok := strings.Cut(text, " "); ok {
-			if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
-				each(at, line)
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-// readLine reads a line and keeps what fits into the reader's buffer.
-func readLine(r *bufio.Reader) (string, error) {
-	part, err := r.ReadSlice('\n')
-	text := strings.TrimRight(string(part), "\r\n")
-	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = r.ReadSlice('\n')
-	}
-	return text, err
 }

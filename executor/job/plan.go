@@ -57,6 +57,14 @@ type Plan struct {
 	ServiceTimeout time.Duration // for all services together; do not wait unless positive
 }
 
+// KeepLabel is the label that says how long a person wants to look at the job; nil if nobody does.
+func (p Plan) KeepLabel() map[string]string {
+	if p.Keep <= 0 {
+		return nil
+	}
+	return map[string]string{LabelKeep: p.Keep.String()}
+}
+
 // Images are the images that the job needs: its own first, then those of its services.
 func (p Plan) Images() []image.Request {
 	all := []image.Request{p.Image}

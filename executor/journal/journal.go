@@ -43,6 +43,7 @@ const (
 	Loop   Kind = "loop" // Detail is the file behind the loop device
 	Folder Kind = "folder"
 	Disk   Kind = "disk" // the folder with the image of a kept storage volume
+	Pod    Kind = "pod"  // Detail is its UID
 )
 
 // Resource is a resource of a job on this machine.

@@ -31,7 +31,7 @@ import (
 type Reader struct {
 	Dir     statedir.Dir
 	Removal *removal.Engine
-	Kept    *kept.Store
+	Kept    *kept.Store // nil if the backend keeps no volumes
 	Log     logrus.FieldLogger
 }
 
@@ -257,8 +257,10 @@ func (r *Reader) Host(ctx context.Context, folder string, sizes bool) (h HostSta
 			h.Claimed += c.Open()
 		}
 	}
-	if h.Kept, err = r.Kept.List(ctx); err != nil {
-		return h, err
+	if r.Kept != nil {
+		if h.Kept, err = r.Kept.List(ctx); err != nil {
+			return h, err
+		}
 	}
 	if sizes && len(h.Kept) > 0 {
 		if err := r.Kept.Measure(ctx, h.Kept, true); err != nil {

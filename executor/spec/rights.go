@@ -18,7 +18,7 @@ func JobRights(h config.Hardening, c config.Container) (engine.Rights, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Sysctls, r.GPUs = Pairs(h.Sysctls), c.GPUs
+	r.Sysctls, r.GPUs = config.Pairs(h.Sysctls), c.GPUs
 	for _, text := range c.Devices {
 		d, _ := config.ParseDevice(text)
 		r.Devices = append(r.Devices, engine.Device(d))

@@ -4,7 +4,6 @@ package spec
 
 import (
 	"path/filepath"
-	"strings"
 
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/engine"
@@ -27,12 +26,11 @@ func Mounts(volumes []string, own func(n int) string) (all []engine.Mount) {
 	return all
 }
 
-// Pairs converts a list of NAME=value to a map.
-func Pairs(list []string) map[string]string {
-	all := map[string]string{}
-	for _, text := range list {
-		name, value, _ := strings.Cut(text, "=")
-		all[name] = value
+// Targets are the mount points of mounts.
+func Targets(mounts []engine.Mount) []string {
+	all := make([]string, len(mounts))
+	for n, m := range mounts {
+		all[n] = m.Target
 	}
 	return all
 }
@@ -67,5 +65,5 @@ func LogOptions(c config.Container, driver string) map[string]string {
 	if c.DefaultLog() && driver != engine.JSONFile {
 		return nil
 	}
-	return Pairs(c.LogOptions)
+	return config.Pairs(c.LogOptions)
 }

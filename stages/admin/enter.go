@@ -41,7 +41,7 @@ terminal.`,
 			if len(args) > 1 && c.ArgsLenAtDash() != 1 {
 				return fmt.Errorf("enter: write -- between the job and the command: enter %s -- %s", args[0], args[1])
 			}
-			return withJob(c, a, args[0], func(p *app.Parts, s overview.JobState) error {
+			return withJob(c, a, args[0], func(p *app.Jobs, s overview.JobState) error {
 				return enter(c.Context(), p.Door, s, args[1:], c.ErrOrStderr())
 			})
 		},
@@ -58,7 +58,7 @@ cancel it in GitLab. JOB is the number that ps prints, or the name that
 ps --json prints.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return withJob(c, a, args[0], func(p *app.Parts, s overview.JobState) error {
+			return withJob(c, a, args[0], func(p *app.Jobs, s overview.JobState) error {
 				return p.Executor.Remove(c.Context(), s.Identity)
 			})
 		},
@@ -66,11 +66,11 @@ ps --json prints.`,
 }
 
 // withJob calls do with the state of a job.
-func withJob(c *cobra.Command, a *app.App, wanted string, do func(*app.Parts, overview.JobState) error) error {
+func withJob(c *cobra.Command, a *app.App, wanted string, do func(*app.Jobs, overview.JobState) error) error {
 	if err := a.Load(c.ErrOrStderr()); err != nil {
 		return err
 	}
-	return a.With(func(p *app.Parts) error {
+	return a.WithJobs(func(p *app.Jobs) error {
 		s, err := p.Overview.Find(c.Context(), wanted)
 		if err != nil {
 			return err

@@ -46,7 +46,7 @@ alone, such as 9253 or :9253, is on the loopback interface only; write
 				return errors.New("metrics: --listen and --output exclude each other")
 			}
 			o.folder, o.minFree = a.Config.VolumeFolder(), int64(a.Config.Storage.MinFree)
-			return a.With(func(p *app.Parts) error {
+			return a.WithJobs(func(p *app.Jobs) error {
 				if listen != "" {
 					return serve(c.Context(), listen, exporter{p, o, a.Log})
 				}
@@ -82,7 +82,7 @@ type metricsOptions struct {
 }
 
 // metrics prints all metrics. If the engine does not answer, it prints nothing and returns the error.
-func metrics(ctx context.Context, p *app.Parts, o metricsOptions, out io.Writer) error {
+func metrics(ctx context.Context, p *app.Jobs, o metricsOptions, out io.Writer) error {
 	h, err := p.Overview.Host(ctx, o.folder, o.sizes)
 	if err != nil {
 		return err

@@ -33,7 +33,10 @@ volumes that wait for the next job of their project instead. Nothing is changed.
 			if err := a.LoadForOperator(c.ErrOrStderr()); err != nil {
 				return err
 			}
-			return a.With(func(p *app.Parts) error {
+			return a.WithJobs(func(p *app.Jobs) error {
+				if keptOnly && p.Overview.Kept == nil {
+					return errors.New("ps --kept: the backend of the configuration keeps no volumes")
+				}
 				if keptOnly {
 					return psKept(c.Context(), p.Overview.Kept, asJSON, c.OutOrStdout())
 				}

@@ -26,7 +26,7 @@ const scrapeTime = 9 * time.Second
 
 // exporter serves the metrics over HTTP.
 type exporter struct {
-	parts   *app.Parts
+	parts   *app.Jobs
 	options metricsOptions
 	log     *logrus.Logger
 }

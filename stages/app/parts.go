@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -21,14 +22,19 @@ import (
 	"gitlab-sysbox-executor/executor/visit"
 )
 
-// Parts are the parts of the program that commands use, connected to one engine.
-type Parts struct {
+// Jobs are the parts of the program that are about jobs, on every backend.
+type Jobs struct {
 	Executor *executor.Executor
 	Overview *overview.Reader
-	Images   *sharedfill.Filler
 	Accounts *accounting.Book
-	Engine   *engine.Engine
 	Door     visit.Door
+}
+
+// Parts are the parts of the program that commands use, connected to one Docker Engine.
+type Parts struct {
+	Jobs
+	Images *sharedfill.Filler
+	Engine *engine.Engine
 
 	kept   *kept.Store
 	pulled *pulled.Store
@@ -59,8 +65,14 @@ func (p *Parts) RemoveUnused(ctx context.Context, dryRun bool) ([]removal.Collec
 	return all, ctx.Err()
 }
 
-// With connects to the engine and calls do.
+// errNoEngine is the error of commands that need a Docker Engine.
+var errNoEngine = errors.New("this command is about a Docker Engine, and the configuration has backend = \"kubernetes\": docs/kubernetes.md says what takes its place")
+
+// With connects to the engine and calls do. It fails if the configuration names another backend.
 func (a *App) With(do func(*Parts) error) error {
+	if a.Config.Backend != config.BackendDocker {
+		return errNoEngine
+	}
 	where := a.Config.Engine
 	e, err := engine.New(where.Host, time.Duration(where.Timeout), engine.TLS{CA: where.TLSCA, Cert: where.TLSCert, Key: where.TLSKey})
 	if err != nil {
@@ -75,9 +87,17 @@ func (a *App) WithImages(do func(*sharedfill.Filler) error) error {
 	return a.With(func(p *Parts) error { return do(p.Images) })
 }
 
-// WithExecutor is With for commands that need only the executor.
+// WithJobs is With for commands that need only the jobs. It works with every backend.
+func (a *App) WithJobs(do func(*Jobs) error) error {
+	if a.Config.Backend == config.BackendKubernetes {
+		return a.withPods(do)
+	}
+	return a.With(func(p *Parts) error { return do(&p.Jobs) })
+}
+
+// WithExecutor is WithJobs for commands that need only the executor.
 func (a *App) WithExecutor(do func(*executor.Executor) error) error {
-	return a.With(func(p *Parts) error { return do(p.Executor) })
+	return a.WithJobs(func(j *Jobs) error { return do(j.Executor) })
 }
 
 func (a *App) parts(e *engine.Engine) *Parts {
@@ -88,30 +108,40 @@ func (a *App) parts(e *engine.Engine) *Parts {
 	s := &shared.Store{State: dir, Engine: e, Host: e.Host(), Kept: k, Log: a.Log}
 	r := &room.Keeper{State: dir, Engine: e, Local: local, Pulled: images, Kept: k, MinFree: int64(c.Storage.MinFree), Log: a.Log}
 	backend := &docker.Backend{Engine: e, Dir: dir, Kept: k, Pulled: images, Shared: s, Room: r, ServiceGrace: time.Duration(c.Services.StopGrace), Log: a.Log}
-	accounts := &accounting.Book{Dir: dir, Ended: a.jobEnded, Log: a.Log}
-	x := &executor.Executor{
-		Backend:        backend,
-		Dir:            dir,
-		Kept:           k,
-		Room:           r,
-		Collects:       []executor.Collect{k.Collect, k.CollectCacheMounts, s.Collect, images.Collect, r.Collect},
-		DropImages:     s.DropOld,
-		KillGrace:      time.Duration(c.Run.KillGrace),
-		CleanupTimeout: time.Duration(c.Cleanup.Timeout),
-		GCInterval:     time.Duration(c.GC.Interval),
-		Accounts:       accounts,
-		Log:            a.Log,
-	}
+	x := a.executor(dir, backend)
+	x.Kept, x.Room = k, r
+	x.Collects = []executor.Collect{k.Collect, k.CollectCacheMounts, s.Collect, images.Collect, r.Collect}
+	x.DropImages = s.DropOld
 	r.GC = x.GC // if disk space is low, the collector removes whatever no job needs
 	return &Parts{
-		Engine: e, Executor: x, Accounts: accounts,
-		kept:     k,
-		pulled:   images,
-		Overview: &overview.Reader{Dir: dir, Removal: x.Removal(), Kept: k, Log: a.Log},
-		Door:     visit.Door{Dir: dir, Inside: backend.Inside},
+		Engine: e, Jobs: a.jobs(x, k),
+		kept:   k,
+		pulled: images,
 		Images: &sharedfill.Filler{
 			Shared: s, Engine: e, Inside: backend.Inside, KillGrace: x.KillGrace, CleanupTimeout: x.CleanupTimeout, Log: a.Log,
 		},
+	}
+}
+
+// executor returns the executor for a backend, without what outlives jobs.
+func (a *App) executor(dir statedir.Dir, backend executor.Backend) *executor.Executor {
+	c := a.Config
+	return &executor.Executor{
+		Backend: backend, Dir: dir,
+		KillGrace:      time.Duration(c.Run.KillGrace),
+		CleanupTimeout: time.Duration(c.Cleanup.Timeout),
+		GCInterval:     time.Duration(c.GC.Interval),
+		Accounts:       &accounting.Book{Dir: dir, Ended: a.jobEnded, Log: a.Log},
+		Log:            a.Log,
+	}
+}
+
+// jobs returns the parts around an executor. The store is nil if the backend keeps no volumes.
+func (a *App) jobs(x *executor.Executor, k *kept.Store) Jobs {
+	return Jobs{
+		Executor: x, Accounts: x.Accounts,
+		Overview: &overview.Reader{Dir: x.Dir, Removal: x.Removal(), Kept: k, Log: a.Log},
+		Door:     visit.Door{Dir: x.Dir, Inside: x.Backend.Inside},
 	}
 }
 

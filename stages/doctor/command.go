@@ -113,6 +113,9 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 	if a.ConfigPath != "" {
 		a.ConfigPath = path // the trial jobs run in another process
 	}
+	if a.Config.Backend != config.BackendDocker {
+		return r, errors.New("doctor knows only machines with a Docker Engine, and the configuration has backend = \"kubernetes\": `gitlab-sysbox-executor try` runs a job in the cluster")
+	}
 	a.Log = app.NewLog(errOut, "warn")
 	if o.image != "" {
 		if faulty != nil {

@@ -110,7 +110,7 @@ func (f *flags) run(c *cobra.Command, a *app.App, args []string) (err error) {
 			return err
 		}
 	}
-	return a.With(func(p *app.Parts) error { return j.run(c.Context(), p.Door, a.Config.Job.BuildsDir, f.keep) })
+	return a.WithJobs(func(p *app.Jobs) error { return j.run(c.Context(), p.Door, a.Config.Job.BuildsDir, f.keep) })
 }
 
 // timing is the duration of one stage.

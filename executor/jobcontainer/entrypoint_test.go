@@ -1,4 +1,4 @@
-package docker
+package jobcontainer
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func TestEntrypoint(t *testing.T) {
 		{"none", nil, nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := strings.Join(entrypoint(tc.job, tc.img), " "); got != tc.want {
+			if got := strings.Join(Entrypoint(tc.job, tc.img), " "); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

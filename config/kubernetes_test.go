@@ -1,0 +1,83 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// refusals are the messages about a file, without the file's name; none if it is fine.
+func refusals(t *testing.T, data string) []string {
+	t.Helper()
+	_, err := read("c.toml", data, func(string) string { return "" })
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+const pods = "backend = \"kubernetes\"\nkubernetes.agent_image = \"agent:1\"\n"
+
+func TestKubernetes(t *testing.T) {
+	for name, c := range map[string]struct{ data, want string }{
+		"the least":           {pods, ""},
+		"no image":            {"backend = \"kubernetes\"\n", `kubernetes.agent_image: "" is not the name of an image`},
+		"an unknown backend":  {"backend = \"podman\"\n", `backend: "podman" is not possible; write one of "docker", "kubernetes"`},
+		"everything":          {pods + "[kubernetes]\n", ""},
+		"a class":             {pods + "storage.class = \"xfs\"\n", ""},
+		"ephemeral":           {pods + "storage.backend = \"ephemeral\"\n", `storage.class: storage.backend = "ephemeral" needs`},
+		"a class too many":    {pods + "storage.backend = \"tmpfs\"\nstorage.class = \"xfs\"\n", `storage.class: "xfs" is only for`},
+		"an engine":           {pods + "engine.host = \"unix:///x\"\n", "engine.host: the backend kubernetes does not have this: it has no Docker Engine"},
+		"a runtime":           {pods + "runtime = \"runc\"\n", "runtime: the backend kubernetes does not have this"},
+		"a default":           {pods + "engine.timeout = \"2m\"\n", ""},
+		"kept builds":         {pods + "builds.keep = true\n", "builds.keep: the backend kubernetes does not have this: kept volumes"},
+		"no kept builds":      {pods + "builds.keep = false\ncache.keep = false\n", ""},
+		"a disk":              {pods + "storage.backend = \"xfs-loop\"\n", `storage.backend: the backend kubernetes does not have this: write "ephemeral"`},
+		"two policies":        {pods + "job.pull_policy = [\"always\", \"never\"]\n", "job.pull_policy: the backend kubernetes does not have this"},
+		"a namespace":         {pods + "kubernetes.namespace = \"A\"\n", `kubernetes.namespace: "A" is not the name of an object`},
+		"our label":           {pods + "kubernetes.labels = [\"io.gitlab-sysbox-executor.name=x\"]\n", "kubernetes.labels: io.gitlab-sysbox-executor.name has a part of the executor's own labels"},
+		"a label's value":     {pods + "kubernetes.labels = [\"a=b c\"]\n", "kubernetes.labels: a has a value that no label can have"},
+		"an annotation":       {pods + "kubernetes.annotations = [\"a=b c\"]\n", ""},
+		"a toleration":        {pods + "kubernetes.tolerations = [\"a\", \"a:NoExecute\", \"a=b:NoSchedule\"]\n", ""},
+		"no toleration":       {pods + "kubernetes.tolerations = [\"a:Never\"]\n", `kubernetes.tolerations: "a:Never" is not key`},
+		"no time":             {pods + "kubernetes.deadline = \"0s\"\n", "kubernetes.deadline: must be greater than zero"},
+		"services":            {pods + "services.limit = 3\nservices.resources.memory = \"1GiB\"\n", ""},
+		"a runtime of them":   {pods + "services.runtime = \"runc\"\n", "services.runtime: the backend kubernetes does not have this"},
+		"a profile":           {pods + "hardening.security_opt = [\"seccomp=/etc/x.json\"]\n", "hardening.security_opt: the backend kubernetes does not have this"},
+		"docker with a class": {"storage.class = \"xfs\"\n", "storage.class: the backend docker does not have this"},
+		"docker with pods":    {"kubernetes.namespace = \"a\"\n", "kubernetes.namespace: the backend docker does not have this"},
+		"docker in emptydir":  {"storage.backend = \"emptydir\"\n", "storage.backend: the backend docker does not have this"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := refusals(t, c.data)
+			if c.want == "" && len(got) > 0 || c.want != "" && !slices.ContainsFunc(got, func(m string) bool { return strings.Contains(m, c.want) }) || len(got) > 1 {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Every key of the tables exists. A key that the backend does not have is either refused or has its default.
+func TestLacksNameKeys(t *testing.T) {
+	keys := keysOf(reflect.TypeFor[Config]())
+	for _, l := range slices.Concat(kubernetesLacks, dockerLacks) {
+		if !slices.ContainsFunc(keys, func(k string) bool { return k == l.key || strings.HasSuffix(l.key, ".") && strings.HasPrefix(k, l.key) }) {
+			t.Errorf("there is no key %s", l.key)
+		}
+	}
+}
+
+// What the file leaves out has a value that the backend has.
+func TestKubernetesDefaults(t *testing.T) {
+	c, err := read("c.toml", pods+"storage.class = \"xfs\"\n", func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Storage.Backend != "ephemeral" || c.Builds.Keep || c.Cache.Keep || c.Images.Offer || c.Helper.Mode != "job" || c.Resources.PidsLimit != 0 {
+		t.Errorf("%+v", c)
+	}
+	if c, err = read("c.toml", pods, func(string) string { return "" }); err != nil || c.Storage.Backend != "emptydir" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

@@ -1,0 +1,110 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
+	"gitlab-sysbox-executor/lazyregexp"
+)
+
+// secret describes a secret that the pod owns.
+func (b *Backend) secret(i job.Identity, name string, pod *corev1.Pod) *corev1.Secret {
+	yes := true
+	s := &corev1.Secret{ObjectMeta: b.meta(i, name, job.RoleBuild), Immutable: &yes}
+	s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}
+	return s
+}
+
+// secretKey matches the keys that a secret can have. Every variable of GitLab is one.
+var secretKey = lazyregexp.New(`^[-._a-zA-Z0-9]{1,253}$`)
+
+// environments are the secrets with the environments of the job container and the services.
+func (b *Backend) environments(p job.Plan, pod *corev1.Pod) []*corev1.Secret {
+	own := jobcontainer.Environment(p.Environment, p.Storage, p.User)
+	all := []*corev1.Secret{b.environment(p, environmentSecret(p.Identity), own, pod)}
+	for n := range p.Services {
+		all = append(all, b.environment(p, serviceSecret(p.Identity, n), serviceEnvironment(p, n), pod))
+	}
+	return all
+}
+
+// environment is the secret with the environment of a container. Variables whose names a secret cannot have are
+// left out; the Runner's scripts set the job's variables in any case.
+func (b *Backend) environment(p job.Plan, name string, environment []string, pod *corev1.Pod) *corev1.Secret {
+	s := b.secret(p.Identity, name, pod)
+	s.Data = map[string][]byte{}
+	for _, kv := range environment {
+		name, value, _ := strings.Cut(kv, "=")
+		if !secretKey().MatchString(name) || name == "." || name == ".." {
+			b.Log.Debugf("The container's environment does not have the variable %s, whose name a secret cannot have.", fault.Quote(name))
+			continue
+		}
+		s.Data[name] = []byte(value)
+	}
+	return s
+}
+
+// mostSecret is the size of the largest secret, in bytes.
+const mostSecret = corev1.MaxSecretSize
+
+// checkSize refuses an environment that no secret can have.
+func checkSize(s *corev1.Secret) error {
+	size := 0
+	for name, value := range s.Data {
+		size += len(name) + len(value)
+	}
+	if size > mostSecret {
+		return fault.Jobf("the job's variables have %d bytes; a pod of Kubernetes can have %d: shorten them, or use variables of type file", size, mostSecret)
+	}
+	return nil
+}
+
+// registry is the secret with the job's credentials for its image's registry; nil if there are none.
+func (b *Backend) registry(p job.Plan, found image.Found, pod *corev1.Pod) (*corev1.Secret, error) {
+	if found.Source == "" {
+		return nil, nil
+	}
+	host := registryOf(p.Image.Reference)
+	if host == "docker.io" {
+		host = "https://index.docker.io/v1/" // the kubelet's name for it
+	}
+	text, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{
+		"username": found.Username, "password": found.Password,
+		"auth": base64.StdEncoding.EncodeToString([]byte(found.Username + ":" + found.Password)),
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	s := b.secret(p.Identity, registrySecret(p.Identity), pod)
+	s.Type, s.Data = corev1.SecretTypeDockerConfigJson, map[string][]byte{corev1.DockerConfigJsonKey: text}
+	return s, nil
+}
+
+// registryOf is the registry of an image.
+func registryOf(reference string) string {
+	host, _, _ := strings.Cut(image.Path(reference), "/")
+	return host
+}
+
+// credentials are the job's own for its image. A kubelet knows no tokens.
+func (b *Backend) credentials(ctx context.Context, p job.Plan) (image.Found, error) {
+	found, err := p.Image.Credentials.Find(ctx, p.Image.Reference, b.Log)
+	if err != nil {
+		return found, fmt.Errorf("image %s: %w", p.Image.Reference, err)
+	}
+	if found.Source != "" && found.Username+found.Password == "" {
+		b.Log.Warnf("Credentials from %s are a token, which a pod of Kubernetes cannot use: write a user name with a password, or use kubernetes.image_pull_secrets.", found.Source)
+		return image.Found{}, nil
+	}
+	return found, nil
+}
