@@ -81,7 +81,7 @@ test-layers: packages ## Kill drivers in 200 builds with kept storage volumes, a
 test-package: packages ## Test the packages: first job by the README alone, upgrade while a job runs, removal
 	GSX_PACKAGE=1 GO=$(GO) $(GO) test -count=1 -timeout 60m -v ./integration/packages
 
-# The cluster's programs are built from Go modules the first time: 17 minutes of processor time.
+# The cluster's programs are built from Go modules the first time: 8 to 17 minutes of processor time.
 test-kubernetes: ## Test the backend for Kubernetes on a cluster of one node
 	scripts/packages.sh race kubernetes
 	GSX_KUBERNETES=1 GO=$(GO) $(GO) test -race -count=1 -timeout 60m -v ./integration/kubernetes

@@ -6,7 +6,7 @@
 #                              CTR (the command that imports images) as shell assignments
 #   kubernetes.sh stop DIR     end everything that it started, and remove DIR
 #   kubernetes.sh place        print the DIR that this checkout's tests use
-#   kubernetes.sh programs     build its programs (17 minutes of processor time, once), and print their folder
+#   kubernetes.sh programs     build its programs (8 to 17 minutes of processor time, once), and print their folder
 #
 # Its programs come from the Go module proxy, at the versions of scripts/kubernetes/*/go.mod: etcd and Kubernetes as one
 # program, containerd, the CNI plugins, and runc. They are in ${GSX_CACHE_DIR:-.cache}/kubernetes-VERSION.
