@@ -174,11 +174,12 @@ func (k disks) Remove(ctx context.Context, r removal.Resource, _ removal.Recorde
 	if open {
 		k.Log.Warnf("The storage volume of %s is not kept for the project's next job: it is not known how its container ended.", r.Job)
 	}
-	if !whole {
+	image, err := storage.ImageAt(k.Kept.Disks.Image(r.Job)) // the job's folder, which names it too, may be gone
+	if !whole || err != nil {
 		return k.Kept.Disks.Drop(r.Job)
 	}
-	err := teardown.RetryAs(ctx, untilReleased, func(ctx context.Context) error {
-		device, _, err := storage.AwaitRelease(ctx, k.Dir.Job(r.Job))
+	err = teardown.RetryAs(ctx, untilReleased, func(context.Context) error {
+		device, err := storage.LoopDevice(image)
 		if err == nil && device != "" {
 			err = fmt.Errorf("its image is still attached to %s", device)
 		}

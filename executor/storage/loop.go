@@ -40,6 +40,15 @@ func imageOf(image, device *os.File) (Image, error) {
 	return i, nil
 }
 
+// ImageAt identifies an image by its path, without the device to which it may be attached.
+func ImageAt(path string) (Image, error) {
+	var s unix.Stat_t
+	if err := unix.Stat(path, &s); err != nil {
+		return Image{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return Image{Device: uint64(s.Dev), Inode: s.Ino}, nil
+}
+
 // attachment is the diskseq of a loop device; 0 if it is unknown.
 func attachment(loop int) uint64 {
 	text, err := os.ReadFile(fmt.Sprintf("/sys/block/loop%d/diskseq", loop))

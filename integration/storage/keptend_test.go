@@ -40,8 +40,17 @@ func TestKeptWhenItsDeviceIsReleased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(8*time.Second, func() { device.Close() })
+	held := make(chan struct{})
+	time.AfterFunc(8*time.Second, func() {
+		close(held)
+		device.Close()
+	})
 	harness.WantCleanup(t, s)
+	select {
+	case <-held:
+	default:
+		t.Error("kept while its device is in use")
+	}
 	harness.WantLines(t, p.Succeed(t, counted(t, project)), "storage 2")
 }
 
