@@ -68,7 +68,7 @@ func TestLacksNameKeys(t *testing.T) {
 	}
 }
 
-// What the file leaves out has a value that the backend has.
+// A key that the file leaves out has a value that the backend supports.
 func TestKubernetesDefaults(t *testing.T) {
 	c, err := read("c.toml", pods+"storage.class = \"xfs\"\n", func(string) string { return "" })
 	if err != nil {

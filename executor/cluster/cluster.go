@@ -126,7 +126,7 @@ func (c *Client) Pods(ctx context.Context, selector string) ([]corev1.Pod, error
 }
 
 // WatchPod calls each for the pod as it is and for every change of it, until each returns true or an error, or ctx ends.
-// Each gets nil when the pod is gone. A watch that the API server ends is begun again.
+// Each gets nil when the pod is gone. If the API server ends the watch, a new one begins.
 func (c *Client) WatchPod(ctx context.Context, name string, each func(*corev1.Pod) (done bool, err error)) error {
 	for {
 		p, err := c.Pod(ctx, name)

@@ -111,7 +111,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// A watch that the API server ends is begun again. The end of the pod is told apart from the end of the watch.
+// If the API server ends a watch, the client begins a new one. It does not take the end of the watch for the end of the
+// pod.
 func TestWatchPod(t *testing.T) {
 	watches := 0
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {

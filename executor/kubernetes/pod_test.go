@@ -110,8 +110,8 @@ func TestPullPolicies(t *testing.T) {
 // reference is what the kubelet replaces in a command (k8s.io/kubernetes, third_party/forked/golang/expansion).
 var reference = regexp.MustCompile(`\$\$|\$\([^)]*\)`)
 
-// What the job's author writes reaches the agent as it is. The kubelet would replace $(NAME) by a variable, which may be
-// a secret, in what every user of the cluster can read.
+// The agent gets the text of the job's author unchanged. In a command the kubelet replaces $(NAME) by the value of a
+// variable. That value may be a secret, and every user of the cluster can read the command.
 func TestHostileCommandsAreLiteral(t *testing.T) {
 	b, _ := inMemory(t)
 	p := aPlan()

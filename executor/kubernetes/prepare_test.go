@@ -64,7 +64,7 @@ func failed(reason, message string) func(*corev1.Pod) {
 	}
 }
 
-// Each reason why a pod does not start is told in one line, as the job's or the system's fault.
+// If a pod does not start, one line says why, and whether the job or the system is at fault.
 func TestPodsThatDoNotStart(t *testing.T) {
 	lasting := condition(corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available"})
 	for name, c := range map[string]struct {

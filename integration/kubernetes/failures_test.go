@@ -10,7 +10,7 @@ import (
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// Each reason why a job cannot run is told in one line, as the fault of the one who can change it.
+// If a job cannot run, one line says why, and whether the job or the system is at fault.
 func TestFailures(t *testing.T) {
 	quota := func(t *testing.T) {
 		path := jobs("resourcequotas")
@@ -56,7 +56,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// What the backend does not have is refused when the configuration is read, with the key.
+// A key that the backend does not support is an error when the configuration is read. The error names the key.
 func TestConfigurationIsRefused(t *testing.T) {
 	for _, line := range []string{
 		`runtime = "runc"`, `engine.host = "unix:///x"`, `builds.keep = true`, `services.runtime = "runc"`, `helper.mode = "container"`, `storage.backend = "xfs-loop"`,

@@ -35,7 +35,7 @@ func newPlace(t testing.TB, further ...string) *place {
 		fmt.Sprintf("kubernetes.agent_image = %q", world.env["AGENT_IMAGE"]),
 		`kubernetes.start_timeout = "1m"`,
 		`job.pull_policy = ["if-not-present"]`,
-		// What Sysbox gives in a user namespace of its own, runc needs here for mounts.
+		// Mounts need this capability under runc. Sysbox gives it to each container, in the user namespace.
 		`hardening.cap_add = ["SYS_ADMIN"]`, `hardening.allow_unsafe = true`,
 		`storage.size = "4GiB"`,
 	}
