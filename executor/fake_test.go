@@ -43,6 +43,8 @@ func (b *memory) Meaning(err error) teardown.Meaning {
 	return teardown.Failed
 }
 
+func (b *memory) Ahead(context.Context) {}
+
 func (b *memory) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (e job.Environment, err error) {
 	name := p.Identity.Name()
 	if err := j.Intend(journal.Resource{Kind: journal.Network, Name: name}); err != nil {

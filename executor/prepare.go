@@ -14,6 +14,7 @@ import (
 // Prepare makes the job's environment. If it fails or is killed, Cleanup removes what was made. Another
 // attempt may follow at once.
 func (x *Executor) Prepare(ctx context.Context, p job.Plan) error {
+	x.Backend.Ahead(ctx)
 	j, err := x.begin(ctx, p.Identity)
 	if err != nil {
 		return err

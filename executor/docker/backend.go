@@ -22,7 +22,7 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// Backend uses one Docker Engine. It is safe for concurrent use.
+// Backend uses one Docker Engine. It is safe for concurrent use, except that it prepares one job.
 type Backend struct {
 	Engine *engine.Engine
 	Dir    statedir.Dir
@@ -33,6 +33,8 @@ type Backend struct {
 	// ServiceGrace is the time for a service to end before it is removed; 0 kills it.
 	ServiceGrace time.Duration
 	Log          logrus.FieldLogger
+
+	info func() (engine.Info, error) // what the engine says about itself; nil before Ahead
 }
 
 // Host is the engine's address.

@@ -17,11 +17,21 @@ import (
 	"gitlab-sysbox-executor/executor/servicelog"
 )
 
+// Ahead asks the engine about itself. Engine 20.10 starts two programs to find its answer.
+func (b *Backend) Ahead(ctx context.Context) {
+	if b.info != nil {
+		return
+	}
+	b.info = sync.OnceValues(func() (engine.Info, error) { return b.Engine.Info(ctx) })
+	go b.info()
+}
+
 // Prepare makes the resources of a job, and returns what later stages need. Each resource
 // is in the journal before it is requested. After an error the caller removes what was
 // made.
 func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (job.Environment, error) {
-	info, err := b.Engine.Info(ctx)
+	b.Ahead(ctx)
+	info, err := b.info()
 	if err != nil {
 		return job.Environment{}, err
 	}

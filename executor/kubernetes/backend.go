@@ -150,3 +150,6 @@ func (b *Backend) EndedByItself(ctx context.Context, id string) bool {
 	p, err := b.API.Pod(ctx, pod)
 	return err == nil && p.DeletionTimestamp == nil && p.Status.Reason == "" && terminated(p, container) != nil
 }
+
+// Ahead implements executor.Backend: all requests of Prepare depend on the job.
+func (*Backend) Ahead(context.Context) {}

@@ -61,9 +61,10 @@ func peakMemory(pid string) (int64, error) {
 		return 0, err
 	}
 	for line := range bytes.Lines(text) {
-		var kib int64
-		if n, _ := fmt.Sscanf(string(line), "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10, nil
+		// Not by fmt.Sscanf on each line: many jobs at a time would spend a tenth of the processor here.
+		if value, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+			kib, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(value), []byte("kB")))), 10, 64)
+			return kib << 10, err
 		}
 	}
 	return 0, fmt.Errorf("process %s has no memory", pid)
