@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"time"
 
@@ -59,6 +60,10 @@ func (o InspectRequest) report() InspectResponse {
 			return InspectResponse{Error: fmt.Sprintf("kept cache mounts: %v", err)}
 		}
 	}
+	env := os.Environ()
+	if h.State == EntrypointReady {
+		env = h.Env
+	}
 	r.UID, r.GID = a.UID, a.GID
 	if r.Shell == "" {
 		return r
@@ -102,8 +107,16 @@ func (o InspectRequest) report() InspectResponse {
 		}
 	}
 	if o.Tools != nil {
-		if err := o.Tools.settle(o.ProbeOverlay && r.OverlayFault == "", r.UID, r.Limits); err != nil {
+		settings := o.Tools.Settings.Settle(o.ProbeOverlay && r.OverlayFault == "", r.UID, o.Tools.Stores)
+		if err := settle(settings, r.Limits); err != nil {
 			return InspectResponse{Error: err.Error()}
+		}
+		if settings.TryIsolation != "" { // with the settings of the job's scripts
+			latest := time.Now().Add(isolationTime)
+			if deadline.Before(latest) {
+				latest = deadline
+			}
+			r.setIsolation(settings, a, env, latest)
 		}
 	}
 	return r
