@@ -57,6 +57,8 @@ func (r *InspectResponse) setIsolation(s storage.Settings, a account, env []stri
 		s.Isolation = s.TryIsolation
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		defer cancel()
+		ctx, cancel = context.WithTimeout(ctx, isolationTime)
+		defer cancel()
 		if err := tryIsolation(ctx, tool, s, a, env); err != nil {
 			fault = err.Error()
 		} else {

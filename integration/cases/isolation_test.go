@@ -17,7 +17,7 @@ func TestIsolationOfBuilds(t *testing.T) {
 		`[ "$(find /var/lib/containers -maxdepth 1 -name '.run-*')" ] || echo nothing is left`,
 	}
 	const kept = "Builds use isolation chroot, which may lose the output of RUN lines, because rootless does not work here: "
-	for name, c := range harness.SomeOf(3, map[string]struct {
+	for name, c := range harness.SomeOf(4, map[string]struct {
 		user, configured string
 		entrypoint       []string
 		variables        []runner.Variable
