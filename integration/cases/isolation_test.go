@@ -3,6 +3,7 @@ package cases
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab-sysbox-executor/integration/harness"
 	"gitlab-sysbox-executor/integration/harness/runner"
@@ -57,20 +58,20 @@ func TestRunLinesOfRoot(t *testing.T) {
 			j := harness.Job(t, image, `echo "isolation $BUILDAH_ISOLATION"`,
 				"echo hunter2 >token", "until getent hosts web >/dev/null; do sleep 0.1; done",
 				harness.BusyboxContext(
-					"RUN echo 'me:x:1234:1234::/:/bin/sh' >/etc/passwd",
+					"COPY address /address",
+					`RUN echo "limit $(ulimit -Sn) $(ulimit -Hn)"; echo "services $(nslookup web | grep -c "$(cat /address)")"; echo 'me:x:1234:1234::/:/bin/sh' >/etc/passwd`,
+					`RUN --mount=type=secret,id=token echo "secret of $(wc -c </run/secrets/token) bytes"`,
 					"ARG TURN",
 					`RUN --mount=type=cache,target=/cache echo "cache of $TURN: $(cat /cache/mark 2>/dev/null || echo empty)"; echo marked >/cache/mark`,
-					`RUN --mount=type=secret,id=token echo "secret of $(wc -c </run/secrets/token) bytes"`,
-					`RUN echo "limit $(ulimit -Sn) $(ulimit -Hn)"`,
-					`RUN echo "services $(nslookup web | grep -c "$(cat /address)")"`,
 					"USER me",
 					`RUN echo "user $(id -u)"`),
-				`sed -i '/^ARG TURN/i COPY address /address' context/Dockerfile && getent hosts web | cut -d' ' -f1 >context/address`,
-				`for turn in first second; do buildah build --secret id=token,src=token --build-arg TURN=$turn --tag built context; done`,
+				"getent hosts web | cut -d' ' -f1 >context/address",
+				`for turn in first second; do buildah build --layers --secret id=token,src=token --build-arg TURN=$turn --tag built context; done`,
 				`[ "$(buildah run --network none "$(buildah from built)" ip -o link | grep -c eth0)" = 0 ] && echo no network`,
 				`buildah run --network host "$(buildah from built)" ip -o link | grep -q eth0 && echo the network of the job`,
 				"podman build --tag again --build-arg TURN=third --secret id=token,src=token context >podman.log 2>&1 && grep '^user ' podman.log | sed 's/^/podman: /'",
 			)
+			j.Timeout = 15 * time.Minute // it has many RUN lines, and the machine may be busy
 			j.Services = []runner.Image{harness.ShellService(t, "web", harness.Stay)}
 			p := harness.NewPlace(t, harness.Settings{Other: "[resources]\nulimits = [\"nofile=5000:6000\"]\n"})
 			harness.WantLines(t, p.Succeed(t, j), "isolation rootless", "cache of first: empty", "cache of second: marked", "secret of 8 bytes",
