@@ -102,7 +102,7 @@ fuzz: ## Run every fuzz target of the repository
 test-lies: packages ## Test every fault of a lying engine at every call
 	GSX_ALL_LIES=1 $(GO) test -count=1 -timeout 80m -v -run TestLyingEngine ./integration/removal
 
-# `make test` runs 3, and a reader that is slow. The benchmark counts what each isolation loses, in hours.
+# `make test` runs as many as a minute suffices for, and a reader that is slow. The benchmark counts what each isolation loses, in hours.
 test-output: packages ## Run `buildah run` 2,000 times beside two busy loops: no output may be lost
 	GSX_WHOLE=1 GSX_OUTPUT_RUNS=2000 $(GO) test -count=1 -parallel 1 -timeout 6h -v -run TestBuildahLosesNoOutput ./integration/cases
 

@@ -28,7 +28,8 @@ type Storage struct {
 	DriverConflict string `toml:"driver_conflict"`
 	// TmpDir is the job's TMPDIR, an absolute path in the job container.
 	TmpDir string `toml:"tmpdir"`
-	// Isolation is the job's BUILDAH_ISOLATION; "" leaves it unset.
+	// Isolation is the job's BUILDAH_ISOLATION; "" leaves it unset. "auto" is "rootless" if a trial in the job's
+	// container succeeds, otherwise "chroot".
 	Isolation string `toml:"isolation"`
 	// CacheMounts decides which jobs share the cache mounts of image builds.
 	CacheMounts string `toml:"cache_mounts"`
@@ -50,7 +51,7 @@ func defaultStorage() Storage {
 		Driver:         "vfs",
 		DriverConflict: "override",
 		TmpDir:         "/gsx/tmp",
-		Isolation:      "chroot",
+		Isolation:      "auto",
 
 		CacheMounts:     "job",
 		CacheMountsSize: 10 * units.GiB,
@@ -83,7 +84,7 @@ func (s *Storage) check(k *checker) {
 	if k.absolute("storage.tmpdir", s.TmpDir, "/gsx/tmp") && (Overlap(s.TmpDir, "/proc") || Overlap(s.TmpDir, "/sys")) {
 		k.bad("storage.tmpdir", `%q belongs to the kernel; write for example "/gsx/tmp"`, s.TmpDir)
 	}
-	k.oneOf("storage.isolation", s.Isolation, []string{"chroot", "oci", "rootless", ""})
+	k.oneOf("storage.isolation", s.Isolation, []string{"auto", "chroot", "oci", "rootless", ""})
 	k.oneOf("storage.cache_mounts", s.CacheMounts, []string{"job", "project"})
 	k.limited("storage.cache_mounts_size", s.CacheMountsSize, "10GiB")
 	k.oneOf("storage.keep", s.Keep, []string{"never", "project"})

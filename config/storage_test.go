@@ -3,7 +3,7 @@ package config
 import "testing"
 
 func TestStorage(t *testing.T) {
-	for _, isolation := range []string{"chroot", "oci", "rootless", ""} {
+	for _, isolation := range []string{"auto", "chroot", "oci", "rootless", ""} {
 		wantErrors(t, `storage = { driver = "vfs", tmpdir = "/builds/tmp", isolation = "`+isolation+`" }`)
 	}
 	for _, backend := range []string{"auto", "xfs-loop", "volume", "tmpfs"} {
@@ -23,7 +23,7 @@ overcommit = 0.5
 driver_conflict = "ask"`,
 		`c.toml:3: storage.driver: "btrfs" is not possible; write one of "vfs", "overlay"`,
 		`c.toml:4: storage.tmpdir: "tmp" is not an absolute path; write for example "/gsx/tmp"`,
-		`c.toml:5: storage.isolation: "none" is not possible; write one of "chroot", "oci", "rootless", ""`,
+		`c.toml:5: storage.isolation: "none" is not possible; write one of "auto", "chroot", "oci", "rootless", ""`,
 		`c.toml:6: storage.backend: "zfs" is not possible; write one of "auto", "xfs-loop", "volume", "ephemeral", "emptydir", "tmpfs"`,
 		`c.toml:7: storage.dir: "volumes" is not an absolute path; write for example "/var/lib/gitlab-sysbox-executor/volumes"`,
 		`c.toml:8: storage.size: unlimited is less than a storage volume needs, 512MiB; write for example "20GiB"`,

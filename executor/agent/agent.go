@@ -146,6 +146,10 @@ type InspectResponse struct {
 	EntrypointFault string `json:"entrypoint_fault,omitempty"`
 	// OverlayFault is why native overlay does not work; empty if it does.
 	OverlayFault string `json:"overlay_fault,omitempty"`
+	// Isolation is that of RUN lines whose trial succeeded; empty if none did or nobody asked.
+	Isolation string `json:"isolation,omitempty"`
+	// IsolationFault is why the trial failed or was not needed; empty in images that build no images, too.
+	IsolationFault string `json:"isolation_fault,omitempty"`
 	// EmulateFault is why programs for other architectures do not run; empty if they do or nobody asked.
 	EmulateFault string `json:"emulate_fault,omitempty"`
 	// VolumeUsed is the used space of the storage volume's file system, in bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"time"
 
@@ -59,6 +60,10 @@ func (o InspectRequest) report() InspectResponse {
 			return InspectResponse{Error: fmt.Sprintf("kept cache mounts: %v", err)}
 		}
 	}
+	env := os.Environ()
+	if h.State == EntrypointReady {
+		env = h.Env
+	}
 	r.UID, r.GID = a.UID, a.GID
 	if r.Shell == "" {
 		return r
@@ -96,15 +101,28 @@ func (o InspectRequest) report() InspectResponse {
 		}
 		r.VolumeUsed = s.used
 	}
+	if err := o.settle(&r, a, env, deadline); err != nil {
+		return InspectResponse{Error: err.Error()}
+	}
+	return r
+}
+
+// settle tries what the settings of container tools depend on, and adapts their files.
+func (o InspectRequest) settle(r *InspectResponse, a account, env []string, deadline time.Time) error {
 	if o.ProbeOverlay {
 		if err := ProbeOverlay(o.Volume); err != nil {
 			r.OverlayFault = err.Error()
 		}
 	}
-	if o.Tools != nil {
-		if err := o.Tools.settle(o.ProbeOverlay && r.OverlayFault == "", r.UID, r.Limits); err != nil {
-			return InspectResponse{Error: err.Error()}
-		}
+	if o.Tools == nil {
+		return nil
 	}
-	return r
+	settings := o.Tools.Settings.Settle(o.ProbeOverlay && r.OverlayFault == "", r.UID, o.Tools.Stores)
+	if err := writeSettings(settings, r.Limits); err != nil {
+		return err
+	}
+	if settings.TryIsolation != "" { // now that it has the settings of the job's scripts
+		r.setIsolation(settings, a, env, deadline)
+	}
+	return nil
 }

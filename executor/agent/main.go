@@ -50,6 +50,9 @@ func run(args []string) error {
 		return Install(args[0], args[1])
 	case name == "image" && len(args) == 1:
 		return Image(args[0])
+	case name == "print" && len(args) == 1:
+		_, err := fmt.Println(args[0])
+		return err
 	case name == "unpack" && len(args) == 1:
 		return Unpack(os.Stdin, args[0])
 	case len(args) > 0:
@@ -68,5 +71,5 @@ func run(args []string) error {
 	case name == "tidy":
 		return Tidy(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, install DIR ORDER, image FILE, await and tidy", name, len(args))
+	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, install DIR ORDER, image FILE, print TEXT, await and tidy", name, len(args))
 }

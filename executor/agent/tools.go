@@ -21,10 +21,10 @@ type Tools struct {
 	Stores storage.Stores `json:"stores"`
 }
 
-// settle adapts the settings files to the result of the inspection. It does not change the
+// writeSettings adapts the settings files to the result of the inspection. It does not change the
 // host's files, from which the container was created.
-func (t Tools) settle(overlay bool, uid int, limits sysbox.Limits) error {
-	for _, f := range toolconf.Files(t.Settings.Settle(overlay, uid, t.Stores), limits) {
+func writeSettings(s storage.Settings, limits sysbox.Limits) error {
+	for _, f := range toolconf.Files(s, limits) {
 		// A hidden file is reported with the other mounts.
 		if err := cover(coverDir, f.Path, f.Text); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("the settings in %s: %w", f.Path, err)

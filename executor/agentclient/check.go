@@ -57,6 +57,10 @@ func checkInspectResponse(o agent.InspectRequest, r *agent.InspectResponse) erro
 	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID {
 		return fmt.Errorf("user %d:%d", r.UID, r.GID)
 	}
+	if r.Isolation != "" && (o.Tools == nil || r.Isolation != o.Tools.Settings.TryIsolation) {
+		return fmt.Errorf("isolation %s", fault.Quote(r.Isolation))
+	}
+	r.IsolationFault = fault.Brief(r.IsolationFault)
 	r.EntrypointCode = between(0, r.EntrypointCode, 255)
 	r.EntrypointFault, r.OverlayFault, r.EmulateFault = fault.Brief(r.EntrypointFault), fault.Brief(r.OverlayFault), fault.Brief(r.EmulateFault)
 	r.VolumeUsed = between(0, r.VolumeUsed, mostBytes)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/storage"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
 
@@ -18,8 +19,8 @@ var (
 // What an agent reports arrives as far as it is possible.
 func TestReports(t *testing.T) {
 	request := agent.InspectRequest{
-		SystemdTimeout: time.Minute,
-		Mounts:         []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c", Spare: "/spare/c"}},
+		SystemdTimeout: time.Minute, Tools: &agent.Tools{Settings: storage.Settings{TryIsolation: "rootless"}},
+		Mounts: []agent.Mount{{Target: "/a"}, {Target: "/run/b", Spare: "/spare/run/b"}, {Target: "/c", Spare: "/spare/c"}},
 	}
 	for name, c := range map[string]struct {
 		reported, want agent.InspectResponse
@@ -51,18 +52,20 @@ func TestReports(t *testing.T) {
 		},
 		"texts and lists": {
 			reported: agent.InspectResponse{
-				Entrypoint: "none", EntrypointFault: longText, OverlayFault: longText,
+				Entrypoint: "none", EntrypointFault: longText, OverlayFault: longText, IsolationFault: longText,
 				Systemd:     &agent.Systemd{State: longText, Failed: make([]string, 5000), Waiting: []string{longText}},
 				MountFaults: []agent.MountFault{{Target: "/other"}, {Target: "/a", Reason: longText, Moved: "/other", Restored: true}, {Target: "/a"}, {Target: "/c", Restored: true}},
 			},
 			want: agent.InspectResponse{
-				Entrypoint: "none", EntrypointFault: longCut, OverlayFault: longCut,
+				Entrypoint: "none", EntrypointFault: longCut, OverlayFault: longCut, IsolationFault: longCut,
 				Systemd:     &agent.Systemd{State: longCut, Failed: make([]string, agent.MostUnits), Waiting: []string{longCut}},
 				MountFaults: []agent.MountFault{{Target: "/a", Reason: longCut}, {Target: "/c"}},
 			},
 		},
 		"another shell":      {reported: agent.InspectResponse{Entrypoint: "none", Shell: "/bin/sh\n--evil"}, fails: `shell "/bin/sh\n--evil"`},
 		"another entrypoint": {reported: agent.InspectResponse{Entrypoint: "\x1b[1m"}, fails: `entrypoint "\x1b[1m"`},
+		"an isolation":       {reported: agent.InspectResponse{Entrypoint: "none", Isolation: "rootless"}, want: agent.InspectResponse{Entrypoint: "none", Isolation: "rootless"}},
+		"another isolation":  {reported: agent.InspectResponse{Entrypoint: "none", Isolation: "chroot"}, fails: `isolation "chroot"`},
 		"no user":            {reported: agent.InspectResponse{Entrypoint: "none", UID: -1}, fails: "user -1:0"},
 		"no group":           {reported: agent.InspectResponse{Entrypoint: "none", GID: mostID + 1}, fails: "user 0:2147483648"},
 	} {

@@ -100,7 +100,7 @@ func checkInspectAnswer(t *testing.T, text []byte) {
 		wantBrief(t, err.Error())
 		return
 	}
-	wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.Shell, string(r.Entrypoint))
+	wantBrief(t, r.Error, r.EntrypointFault, r.OverlayFault, r.IsolationFault, r.Shell, string(r.Entrypoint))
 	wantSystemd(t, r.Systemd, request.SystemdTimeout)
 	wantMounts(t, r.MountFaults)
 	if r.UID < 0 || r.UID > mostID || r.GID < 0 || r.GID > mostID || r.EntrypointCode < 0 || r.EntrypointCode > 255 || r.VolumeUsed < 0 || r.VolumeUsed > mostBytes ||

@@ -122,7 +122,7 @@ func (b *Backend) settle(ctx context.Context, m *made, main started, services []
 	e := job.Environment{
 		Container: main.id, First: main.agent(), Image: m.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting, User: main.setup.User,
 		WorkingDir: main.asked.WorkingDir, Init: !systemdRuns(main.asked), NoFile: jobcontainer.SoftNoFile(m.Resources),
-		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR, Watch: m.watch(), Limits: main.limits(m),
+		Enforced: jobcontainer.Set(m.Plan, settled), TMPDIR: settled.TMPDIR, Watch: m.watch(), Limits: main.limits(m),
 		Disk: m.disk, MostKept: m.Volume.MostKept, Builds: m.taken.Builds, Tools: toolsPath(m.Helper), EngineFolder: m.engineFolder, Services: running(services),
 	}
 	if e.Helper, err = b.startHelper(ctx, m, main, found); err != nil {

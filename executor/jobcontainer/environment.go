@@ -62,14 +62,32 @@ func WithStorage(environment []string, s storage.Settings) []string {
 	return append(all, settings...)
 }
 
-// Settled are the settings of the job container after its inspection: native overlay
-// if it was requested and its trial succeeded. The agent has written the same settings
-// in the container. Services keep the settings that they were started with.
+// Settled are the settings of the job's scripts after the inspection of the job container:
+// native overlay and another isolation if they were requested and their trials succeeded. The
+// agent has written the same settings in the container, except for the isolation. Services keep
+// the settings that they were started with.
 func Settled(p job.Plan, r agent.InspectResponse, stores storage.Stores, log logrus.FieldLogger) storage.Settings {
 	if p.Volume.Overlay && r.OverlayFault != "" {
 		log.Warnf("Storage driver vfs is used: native overlay does not work in this container: %s.", r.OverlayFault)
 	}
-	return p.Storage.Settle(p.Volume.Overlay && r.OverlayFault == "", r.UID, stores)
+	s := p.Storage.Settle(p.Volume.Overlay && r.OverlayFault == "", r.UID, stores)
+	switch {
+	case r.Isolation != "":
+		s.Isolation = r.Isolation
+	case r.IsolationFault != "":
+		log.Infof("Builds use isolation %s, which may lose the output of RUN lines, because %s does not work here: %s.", s.Isolation, s.TryIsolation, r.IsolationFault)
+	}
+	return s
+}
+
+// Set are the variables that a job's scripts get, whatever the environment of the container is: the enforced
+// ones, and the isolation if it was not known when the container was made.
+func Set(p job.Plan, settled storage.Settings) map[string]string {
+	all := settled.Enforced()
+	if settled.Isolation != p.Storage.Isolation {
+		all["BUILDAH_ISOLATION"] = settled.Isolation
+	}
+	return all
 }
 
 // names are the variables of an environment.

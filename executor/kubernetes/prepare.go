@@ -115,7 +115,7 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 	e := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting,
 		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: true,
-		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
+		Enforced: jobcontainer.Set(p, settled), TMPDIR: settled.TMPDIR,
 		Watch:  agent.Watch{Volume: storage.Mountpoint, TMPDIR: settled.TMPDIR, Hard: hard(p.Volume.Backend)},
 		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: beside,
 	}

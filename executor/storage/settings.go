@@ -31,6 +31,9 @@ type Settings struct {
 	// JobsTMPDIR is true if the job chose TMPDIR.
 	JobsTMPDIR bool   `json:"jobs_tmpdir,omitempty"`
 	Isolation  string `json:"isolation,omitempty"` // of Buildah's RUN steps; empty leaves it to Buildah
+	// TryIsolation replaces Isolation in the job's scripts if a trial in the job container succeeds; empty asks for none.
+	// Other processes keep Isolation: services, and those without the variables of the scripts, of any user.
+	TryIsolation string `json:"try_isolation,omitempty"`
 	// ImageStore is an additional store in the container with images that the user can read;
 	// empty if there is none.
 	ImageStore string `json:"image_store,omitempty"`

@@ -89,6 +89,12 @@ func Make(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (job.Pla
 func storageSettings(c *contract.Call, cfg *config.Config, log logrus.FieldLogger) (storage.Settings, error) {
 	// Overlay is used only after a successful test in the job's container.
 	s := storage.Settings{Driver: "vfs", TMPDIR: cfg.Storage.TmpDir, Isolation: cfg.Storage.Isolation}
+	if s.Isolation == "auto" {
+		s.Isolation = "chroot" // works everywhere
+		if _, chosen := c.Variables["BUILDAH_ISOLATION"]; !chosen {
+			s.TryIsolation = "rootless"
+		}
+	}
 	if dir := c.Variables["TMPDIR"]; dir != "" {
 		if !path.IsAbs(dir) {
 			return s, fault.Jobf("the job variable TMPDIR=%s is not an absolute path: write one, or remove it to use %s", fault.Quote(dir), s.TMPDIR)

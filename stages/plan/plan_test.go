@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +141,38 @@ func TestPlanTMPDIR(t *testing.T) {
 				if strings.HasPrefix(kv, "TMPDIR=") {
 					t.Errorf("%q beats the storage settings", kv)
 				}
+			}
+		})
+	}
+}
+
+// The job's own BUILDAH_ISOLATION and the configured one are not tried.
+func TestPlanIsolation(t *testing.T) {
+	for name, tc := range map[string]struct {
+		configured string
+		vars       map[string]string
+		want, try  string
+	}{
+		"default":       {"auto", nil, "chroot", "rootless"},
+		"job's":         {"auto", map[string]string{"BUILDAH_ISOLATION": "oci"}, "chroot", ""},
+		"job's, empty":  {"auto", map[string]string{"BUILDAH_ISOLATION": ""}, "chroot", ""},
+		"configured":    {"chroot", nil, "chroot", ""},
+		"left unset":    {"", nil, "", ""},
+		"another one's": {"oci", map[string]string{"BUILDAH_ISOLATION": "chroot"}, "oci", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := config.Default()
+			if cfg.Storage.Isolation != "auto" {
+				t.Errorf("default %q", cfg.Storage.Isolation)
+			}
+			cfg.Storage.Isolation = tc.configured
+			vars := maps.Clone(tc.vars)
+			if vars == nil {
+				vars = map[string]string{}
+			}
+			p, _, err := planOf(t, cfg, vars)
+			if err != nil || p.Storage.Isolation != tc.want || p.Storage.TryIsolation != tc.try {
+				t.Errorf("%q, %q, %v", p.Storage.Isolation, p.Storage.TryIsolation, err)
 			}
 		})
 	}
