@@ -105,6 +105,7 @@ func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out i
 			Shell: e.Shell, User: e.User, WorkingDir: e.WorkingDir, Path: e.Tools, TMPDIR: e.TMPDIR, Init: e.Init, NoFile: e.NoFile,
 			Grace: x.KillGrace, Watch: e.Watch,
 		},
+		Reconnect: x.Reconnect, Tell: func(text string) { x.Log.Warn(text) },
 	}, out)
 	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.Backend.Ends(ctx, e.Container, stopTime) {
 		if why := x.Backend.WhyEnded(ctx, e.Container); why != nil {
