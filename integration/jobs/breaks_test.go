@@ -49,12 +49,12 @@ func TestConnectionBreaks(t *testing.T) {
 	j := harness.Job(t, "bookworm", script, "exit 3")
 	j.AfterScript = []string{"echo after"}
 	play := p.Runner.Start(j)
-	if _, err := play.Log.WaitFor("line 1000 of", time.Minute); err != nil {
+	if _, err := play.Log.WaitFor("line 1000 of the script", time.Minute); err != nil {
 		play.Abort()
 		t.Fatal(err, play.Wait())
 	}
 	b.Cut()
-	if _, err := play.Log.WaitFor("line 3000 of", time.Minute); err != nil {
+	if _, err := play.Log.WaitFor("line 3000 of the script", time.Minute); err != nil {
 		play.Abort()
 		t.Fatal(err, play.Wait())
 	}
