@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,16 +12,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gitlab-sysbox-executor/executor/proc"
 )
 
 // Keep asks for a script that goes on while the connection to the driver is broken. The driver then starts exec again, with
@@ -324,133 +319,5 @@ func (d *driver) close(s *spool) {
 	if d.socket != nil {
 		_, _ = d.socket.Write([]byte{handedBack})
 		d.socket.Close()
-	}
-}
-
-// What the process that runs the script tells the one that has handed over its streams, in one byte each.
-const (
-	taken      = 't' // it has taken them
-	handedBack = 'b' // it does not need them any more
-)
-
-// handOver is the request of a process that hands its streams over.
-type handOver struct {
-	Nonce string `json:"nonce"`
-	Got   int64  `json:"got"`
-	Input []byte `json:"input,omitempty"` // what it has read of the driver's messages
-}
-
-// longestHandOver bounds a handOver as JSON, in bytes. The input is at most what a bufio.Reader has.
-const longestHandOver = 16 << 10
-
-// serve takes over the streams of a process that knows the nonce. It must be in this container, and of the agent's user.
-func (s *stage) serve(c *net.UnixConn) {
-	if ofAgent(c) != nil {
-		c.Close()
-		return
-	}
-	var o handOver
-	files, err := receive(c, &o, longestHandOver, 3)
-	if err != nil || len(files) != 3 || o.Nonce != s.Nonce {
-		closeAll(files)
-		c.Close()
-		return
-	}
-	in := bufio.NewReader(io.MultiReader(bytes.NewReader(o.Input), files[0]))
-	d := &driver{in: in, out: files[1], err: files[2], socket: c, files: files}
-	_, _ = c.Write([]byte{taken}) // before the first byte of the output: on failure the connection ends soon
-	if !s.attach(d, o.Got) {
-		d.close(s.spool)
-	}
-}
-
-// ofAgent reports whether the other end is a process of this container and of this process's user.
-func ofAgent(c *net.UnixConn) error {
-	p, err := PeerOf(c)
-	switch {
-	case err != nil:
-		return err
-	case p.Pid == 0 || int(p.Uid) != os.Geteuid():
-		return fmt.Errorf("process %d of user %d has its socket", p.Pid, p.Uid)
-	}
-	return nil
-}
-
-// join hands this process's streams to the process that runs the script, and waits until it needs them no more. It returns
-// the exit code.
-func (o ExecRequest) join(in *bufio.Reader) (int, error) {
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: stageSocket(o.Nonce), Net: "unix"})
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	if err := ofAgent(c); err != nil {
-		return 0, err
-	}
-	input, _ := in.Peek(in.Buffered())
-	text, err := json.Marshal(handOver{o.Nonce, o.Keep.Got, input})
-	if err != nil {
-		return 0, err
-	}
-	_ = c.SetDeadline(time.Now().Add(joinTime))
-	if _, _, err := c.WriteMsgUnix(append(text, '\n'), unix.UnixRights(0, 1, 2), nil); err != nil {
-		return 0, err
-	}
-	var said [1]byte
-	if _, err := io.ReadFull(c, said[:]); err != nil {
-		return 0, err
-	}
-	_ = c.SetDeadline(time.Time{})
-	if _, err := io.ReadFull(c, said[:]); err != nil { // killed
-		return 128 + int(syscall.SIGKILL), nil
-	}
-	return 0, nil
-}
-
-// The names that a process which runs a script gives itself (proc_pid_comm(5)), so that later ones recognise it.
-const (
-	withDriver    = "stage"
-	withoutDriver = "stage-alone"
-)
-
-// setName sets the name of this process. Without it a later stage does not end this one, which then ends by itself.
-func setName(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }
-
-// nameOf is the name of a process.
-func nameOf(pid int) string {
-	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return strings.TrimSpace(string(name))
-}
-
-// noticeTime is how long a stage may take to notice that its driver is gone.
-const noticeTime = 200 * time.Millisecond
-
-// endAbandoned ends scripts of earlier stages that wait for a driver: a new stage means that none comes back. It waits
-// until their processes have ended.
-func endAbandoned() {
-	mine, err := os.ReadFile("/proc/self/cmdline")
-	self, selfErr := os.Stat("/proc/self/exe")
-	if err != nil || selfErr != nil {
-		return
-	}
-	pids, _ := proc.List() // on failure these are as many as it could read
-	var others []int
-	for _, pid := range pids {
-		if pid == os.Getpid() || !strings.HasPrefix(nameOf(pid), withDriver) {
-			continue
-		}
-		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		exe, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
-		if err == nil && bytes.Equal(command, mine) && os.SameFile(exe, self) && syscall.Kill(pid, superseded) == nil {
-			others = append(others, pid)
-		}
-	}
-	begun := time.Now()
-	for len(others) > 0 && time.Since(begun) < hasteGrace+killTime+signalledTime {
-		time.Sleep(5 * time.Millisecond)
-		others = slices.DeleteFunc(others, func(pid int) bool {
-			p, err := proc.ReadStat(pid)
-			return err != nil || p.Dead() || time.Since(begun) > noticeTime && nameOf(pid) != withoutDriver
-		})
 	}
 }

@@ -102,6 +102,8 @@ type report struct {
 	Severity doctor.Severity  `json:"severity"` // the highest of all findings
 	Fixes    []doctor.Fix     `json:"fixes,omitempty"`
 	Findings []doctor.Finding `json:"findings"`
+
+	inCluster bool
 }
 
 // examine does all that the flags ask for.
@@ -120,6 +122,7 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 	}
 	a.Log = app.NewLog(errOut, "warn")
 	inCluster := a.Config.Backend == config.BackendKubernetes
+	r.inCluster = inCluster
 	switch {
 	case inCluster && o.image != "":
 		return r, errors.New("doctor --image needs a Docker Engine, and the configuration has backend = \"kubernetes\": `gitlab-sysbox-executor try --image IMAGE` runs a job in the cluster")
