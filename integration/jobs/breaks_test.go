@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,32 +19,12 @@ func remotely(t *testing.T, s harness.Settings) (*harness.Place, *harness.Breaks
 	return p.Under("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", `"$@"; exit $?`, "sh"), b
 }
 
-// counted is a script that writes numbered lines for some seconds, and what it writes.
-func counted(lines int) (script, want string) {
-	var all strings.Builder
-	for n := range lines {
-		fmt.Fprintf(&all, "line %d of the script\n", n)
-	}
-	return fmt.Sprintf(`n=0; while [ $n -lt %d ]; do echo "line $n of the script"; n=$((n + 1)); case $n in *00) sleep 0.1;; esac; done`, lines), all.String()
-}
-
-// linesOf are the lines of the script in a log.
-func linesOf(log string) string {
-	var all strings.Builder
-	for line := range strings.Lines(log) {
-		if strings.HasSuffix(line, " of the script\n") {
-			all.WriteString(line)
-		}
-	}
-	return all.String()
-}
-
 // A connection to a remote engine that breaks in the middle of a stage, twice, is not a failed job, and no line of the
 // output is lost or doubled.
 func TestConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	p, b := remotely(t, harness.Settings{})
-	script, want := counted(5000)
+	script, want := harness.Counted(5000)
 	j := harness.Job(t, "bookworm", script, "exit 3")
 	j.AfterScript = []string{"echo after"}
 	play := p.Runner.Start(j)
@@ -66,12 +45,7 @@ func TestConnectionBreaks(t *testing.T) {
 	if r.Outcome != runner.ScriptFailure || r.ExitCode != 3 || !r.Log.Has("after") {
 		t.Fatal(r)
 	}
-	if text := r.Log.String(); strings.Count(text, "The connection to build_script was lost") != 2 || strings.Count(text, "The connection to build_script is back") != 2 {
-		t.Error(r)
-	}
-	if got := linesOf(r.Call(runner.StageBuild).Output.Of(runner.Stdout)); got != want {
-		t.Errorf("%d lines, want %d", strings.Count(got, "\n"), strings.Count(want, "\n"))
-	}
+	harness.WantCounted(t, r, want, 2)
 }
 
 // If the driver of a stage is killed, the stage's processes end within run.reconnect, and at once when the next stage begins.

@@ -16,33 +16,13 @@ import (
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
-// counted is a script that writes numbered lines for half a minute, and the lines.
-func counted(lines int) (script, want string) {
-	var all strings.Builder
-	for n := range lines {
-		fmt.Fprintf(&all, "line %d of the script\n", n)
-	}
-	return fmt.Sprintf(`n=0; while [ $n -lt %d ]; do echo "line $n of the script"; n=$((n + 1)); case $n in *00) sleep 0.25;; esac; done`, lines), all.String()
-}
-
-// wantCounted wants the lines of counted, each once and in order, and so many breaks.
+// wantCounted is harness.WantCounted for a script that then ends with the exit code 3.
 func wantCounted(t *testing.T, r *runner.Result, want string, breaks int) {
 	t.Helper()
 	if r.Outcome != runner.ScriptFailure || r.ExitCode != 3 {
 		t.Fatal(r)
 	}
-	var got strings.Builder
-	for line := range strings.Lines(r.Call(runner.StageBuild).Output.Of(runner.Stdout)) {
-		if strings.HasSuffix(line, " of the script\n") {
-			got.WriteString(line)
-		}
-	}
-	if got.String() != want {
-		t.Errorf("%d lines, want %d", strings.Count(got.String(), "\n"), strings.Count(want, "\n"))
-	}
-	if text := r.Log.String(); strings.Count(text, "The connection to build_script was lost") < breaks || strings.Count(text, "The connection to build_script is back") < breaks {
-		t.Error(r)
-	}
+	harness.WantCounted(t, r, want, breaks)
 }
 
 // apiServer kills the API server, and returns what starts it again.
@@ -86,7 +66,7 @@ func apiServer(t *testing.T) (start func()) {
 // The API server is killed and started in the middle of a stage: no line of its output is lost or doubled.
 func TestAPIServerRestarts(t *testing.T) {
 	p := newPlace(t)
-	script, want := counted(10_000)
+	script, want := harness.Counted(10_000)
 	play := p.Start(job(script, "exit 3"))
 	if _, err := play.Log.WaitFor("line 2000 of the script", 2*time.Minute); err != nil {
 		play.Abort()
@@ -120,7 +100,7 @@ func throughBreaks(t *testing.T, further ...string) (*place, *harness.Breaks) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := harness.BreaksBefore(t, "tcp", server.Host)
+	b := harness.BreaksBefore(t, "127.0.0.1:0", "tcp", server.Host)
 	text, err := os.ReadFile(world.env["KUBECONFIG_EXECUTOR"])
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +115,7 @@ func throughBreaks(t *testing.T, further ...string) (*place, *harness.Breaks) {
 // A load balancer cuts the connections in the middle of a stage, and refuses new ones for a while.
 func TestConnectionBreaks(t *testing.T) {
 	p, b := throughBreaks(t)
-	script, want := counted(6_000)
+	script, want := harness.Counted(6_000)
 	play := p.Start(job(script, "exit 3"))
 	for _, line := range []string{"line 1000 of the script", "line 3000 of the script"} {
 		if _, err := play.Log.WaitFor(line, 2*time.Minute); err != nil {

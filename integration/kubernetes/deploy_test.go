@@ -281,26 +281,5 @@ func reachable(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort("10.94.0.1", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
-			if err != nil {
-				from.Close()
-				continue
-			}
-			for _, c := range [][2]net.Conn{{from, to}, {to, from}} {
-				go func() { _, _ = io.Copy(c[0], c[1]); c[0].Close() }()
-			}
-		}
-	}()
-	return l.Addr().String()
+	return harness.BreaksBefore(t, net.JoinHostPort("10.94.0.1", port), "tcp", net.JoinHostPort("127.0.0.1", port)).Address
 }
