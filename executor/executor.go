@@ -76,6 +76,8 @@ type Executor struct {
 	DropImages func(context.Context) ([]string, error)
 	// KillGrace is the time between TERM and KILL when a script has to end.
 	KillGrace time.Duration
+	// Reconnect is how long a script goes on while the connection to a remote container is broken.
+	Reconnect time.Duration
 	// CleanupTimeout limits the complete removal of a job.
 	CleanupTimeout time.Duration
 	// GCInterval is the minimum time between two gcs of prepares; they do none if it is not positive.

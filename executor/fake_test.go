@@ -29,6 +29,7 @@ type memory struct {
 	prepare func(context.Context) (job.Environment, error)
 	remove  func(removal.Resource) // called before each removal; may be nil
 	exec    agentclient.Stream     // the process in a container; nil if there is none
+	remote  bool                   // the connection to it may break
 	why     error                  // why it ended its containers
 }
 
@@ -73,7 +74,7 @@ func (b *memory) count() int {
 }
 
 func (b *memory) Inside(_ string, _ owner.Process, name string) agentclient.Container {
-	return agentclient.Container{Name: name, Exec: func(context.Context, []string) (agentclient.Stream, error) {
+	return agentclient.Container{Name: name, Remote: b.remote, Exec: func(context.Context, []string) (agentclient.Stream, error) {
 		if b.exec == nil {
 			return nil, errors.New("there is no process in it")
 		}

@@ -26,6 +26,10 @@ func (x *Executor) Prepare(ctx context.Context, p job.Plan) error {
 		_ = j.Flush() // the first error is more important
 		return err
 	}
+	environment.Keeps = true
+	if environment.Helper != nil {
+		environment.Helper.Keeps = true
+	}
 	return j.SetFacts(environment)
 }
 

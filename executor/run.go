@@ -99,12 +99,17 @@ func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s
 
 // runIn runs a script in one of the job's containers.
 func (x *Executor) runIn(ctx context.Context, e job.Environment, s Script, out io.Writer) (agent.Outcome, error) {
+	reconnect := x.Reconnect
+	if !e.Keeps {
+		reconnect = 0
+	}
 	o, err := x.Backend.Inside(e.Container, e.First, "the job's container").Run(ctx, agentclient.Script{
 		Stage: s.Stage, Text: s.Text,
 		Request: agent.ExecRequest{
 			Shell: e.Shell, User: e.User, WorkingDir: e.WorkingDir, Path: e.Tools, TMPDIR: e.TMPDIR, Init: e.Init, NoFile: e.NoFile,
 			Grace: x.KillGrace, Watch: e.Watch,
 		},
+		Reconnect: reconnect, Tell: func(text string) { x.Log.Warn(text) },
 	}, out)
 	if failed, ok := errors.AsType[*ScriptError](err); ok && failed.Stopped && ctx.Err() == nil && x.Backend.Ends(ctx, e.Container, stopTime) {
 		if why := x.Backend.WhyEnded(ctx, e.Container); why != nil {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync"
 	"testing"
+	"time"
 
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/fault"
@@ -47,4 +49,30 @@ func TestWhyTheContainerWasStopped(t *testing.T) {
 	if err := run(); fault.ClassOf(err) != fault.Job || err.Error() != "build_script: it wrote too much" {
 		t.Errorf("with a reason: %v", err)
 	}
+}
+
+// A job that an older version has prepared has an agent that knows nothing of broken connections.
+func TestJobOfAnOlderVersion(t *testing.T) {
+	x, b := inMemory(t)
+	x.Reconnect, b.remote = time.Minute, true
+	for _, keeps := range []bool{false, true} {
+		stream := &recorded{stopped: stopped{make(chan agent.ExecRequest, 1)}}
+		b.exec = stream
+		_ = x.Run(t.Context(), identity, job.Environment{Container: "c", Keeps: keeps}, Script{Stage: "build_script"}, io.Discard)
+		if got := bytes.Contains(stream.request, []byte(`"keep":`)); got != keeps {
+			t.Errorf("keeps %t, but asked for it: %t", keeps, got)
+		}
+	}
+}
+
+// recorded is stopped, and has what was written first.
+type recorded struct {
+	stopped
+	once    sync.Once
+	request []byte
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.once.Do(func() { r.request = bytes.Clone(p) })
+	return r.stopped.Write(p)
 }

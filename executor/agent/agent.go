@@ -175,6 +175,8 @@ type ExecRequest struct {
 	NoFile uint64        `json:"nofile,omitempty"`
 	Grace  time.Duration `json:"grace"` // between TERM and KILL
 	Watch  Watch         `json:"watch"`
+	// Keep is nil if the end of the input means that the driver is gone.
+	Keep *Keep `json:"keep,omitempty"`
 }
 
 // Outcome is the only line that Exec writes to its standard error. The script's output and
@@ -191,6 +193,8 @@ type Outcome struct {
 	// Survivors are processes that KILL did not end in time.
 	Survivors []int  `json:"survivors,omitempty"`
 	Usage     *Usage `json:"usage,omitempty"`
+	// Output is the length of the script's output, in bytes, if the request had Keep.
+	Output int64 `json:"output,omitempty"`
 }
 
 // Cancel is the byte after the script on the agent's standard input that asks to stop the

@@ -26,6 +26,9 @@ func Exec() int {
 	in := bufio.NewReader(os.Stdin)
 	var request ExecRequest
 	err := readRequest(in, &request)
+	if err == nil && request.Keep != nil {
+		return request.runKept(in)
+	}
 	return report(request.Nonce, err, func() (Outcome, error) { return request.run(in) })
 }
 
@@ -47,29 +50,58 @@ func report(nonce string, err error, run func() (Outcome, error)) int {
 	if err == nil {
 		o, err = run()
 	}
-	if err != nil {
-		o = Outcome{Error: err.Error(), Code: 126}
-	}
-	o.Nonce = nonce
+	o = outcomeOf(nonce, o, err)
 	_ = json.NewEncoder(os.Stderr).Encode(o)
 	return o.Code
 }
 
+// outcomeOf is the outcome with its nonce, or that of an error.
+func outcomeOf(nonce string, o Outcome, err error) Outcome {
+	if err != nil {
+		o = Outcome{Error: err.Error(), Code: 126}
+	}
+	o.Nonce = nonce
+	return o
+}
+
 // run runs the script that follows in the agent's input.
 func (o ExecRequest) run(in *bufio.Reader) (Outcome, error) {
-	// Orphans of the script's processes become children of this process, so that it finds all.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return Outcome{}, fmt.Errorf("becoming subreaper: %w", err)
+	script, err := o.read(in)
+	if err != nil {
+		return Outcome{}, err
 	}
-	// The script is in memory: it leaves no file in the container, and works with a
-	// read-only or full root file system.
+	stop := make(chan time.Duration, 2)
+	return o.supervise(script, streams{script: os.Stdout, notes: os.Stdout, watch: func() { watchDriver(in, o.Grace, stop) }, stop: stop})
+}
+
+// read reads the script into memory: it leaves no file in the container, and works with a read-only or full root
+// file system.
+func (o ExecRequest) read(in *bufio.Reader) (*os.File, error) {
 	fd, err := unix.MemfdCreate("script", unix.MFD_CLOEXEC)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("creating a file in memory for the script: %w", err)
+		return nil, fmt.Errorf("creating a file in memory for the script: %w", err)
 	}
 	script := os.NewFile(uintptr(fd), "script")
 	if _, err := io.CopyN(script, in, int64(o.Length)); err != nil {
-		return Outcome{}, fmt.Errorf("reading the script: %w", err)
+		script.Close()
+		return nil, fmt.Errorf("reading the script: %w", err)
+	}
+	return script, nil
+}
+
+// streams connect a script with the driver.
+type streams struct {
+	script *os.File // the script's output and errors
+	notes  io.Writer
+	watch  func()               // begins to send to stop
+	stop   <-chan time.Duration // asks to end the script: its values are the time between TERM and KILL
+}
+
+// supervise runs a script.
+func (o ExecRequest) supervise(script *os.File, s streams) (Outcome, error) {
+	// Orphans of the script's processes become children of this process, so that it finds all.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return Outcome{}, fmt.Errorf("becoming subreaper: %w", err)
 	}
 	a, env, err := identity(o.Init, o.User)
 	if err != nil {
@@ -84,14 +116,15 @@ func (o ExecRequest) run(in *bufio.Reader) (Outcome, error) {
 		return Outcome{}, err
 	}
 	var children reaper
-	ended, err := children.start(func() (int, error) { return o.start(script, a, env) })
+	ended, err := children.start(func() (int, error) { return o.start(script, s.script, a, env) })
 	_ = setNoFile(math.MaxUint64) // for this process only
 	if err != nil {
 		return Outcome{}, err
 	}
 	children.run()
-	measure := o.Watch.start(os.Stdout)
-	out := o.follow(in, ended, signals)
+	measure := o.Watch.start(s.notes)
+	go s.watch()
+	out := o.follow(ended, s.stop, signals)
 	if o.Watch.Volume != "" && !out.Stopped { // a stopped stage does not wait for the result
 		out.Usage = measure()
 	}
@@ -114,7 +147,7 @@ func identity(init bool, user string) (account, []string, error) {
 	return a, os.Environ(), err
 }
 
-func (o ExecRequest) start(script *os.File, a account, env []string) (int, error) {
+func (o ExecRequest) start(script, output *os.File, a account, env []string) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
@@ -124,7 +157,7 @@ func (o ExecRequest) start(script *os.File, a account, env []string) (int, error
 	for i := range files {
 		files[i] = ^uintptr(0) // closed
 	}
-	files[0], files[1], files[2] = null.Fd(), os.Stdout.Fd(), os.Stdout.Fd()
+	files[0], files[1], files[2] = null.Fd(), output.Fd(), output.Fd()
 	files[scriptFD] = script.Fd()
 	argv := []string{o.Shell, "/proc/self/fd/" + strconv.Itoa(scriptFD)}
 	return a.start(o.Shell, argv, o.WorkingDir, withPath(a.environ(env), o.Path), files)
@@ -150,11 +183,8 @@ func withPath(env []string, dir string) []string {
 // follow waits for the script to end, and stops it if the driver asks for it or is gone. It
 // then stops the processes that the script left running: no process of a stage outlives the
 // stage, as with GitLab's Docker executor.
-func (o ExecRequest) follow(in *bufio.Reader, ended <-chan syscall.WaitStatus, signals <-chan os.Signal) Outcome {
+func (o ExecRequest) follow(ended <-chan syscall.WaitStatus, stop <-chan time.Duration, signals <-chan os.Signal) Outcome {
 	below := tree{os.Getpid()}
-	stop := make(chan time.Duration, 2)
-	go watchDriver(in, o.Grace, stop)
-
 	var out Outcome
 	select {
 	case status := <-ended:

@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 	case "exec":
 		os.Unsetenv("AGENT_TEST_FACE")
 		os.Exit(Exec())
+	case "hand over":
+		os.Exit(offer())
 	case "":
 		os.Exit(m.Run())
 	}

@@ -102,12 +102,9 @@ func serveStart(c *net.UnixConn, children *reaper) {
 	if peer, err := PeerOf(c); err != nil || peer.Pid != 0 {
 		return
 	}
-	o, files, err := receiveStart(c)
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
+	var o StartRequest
+	files, err := receive(c, &o, longestStart, startFiles)
+	defer func() { closeAll(files) }()
 	if len(files) != startFiles {
 		return // there is nobody to respond to
 	}
@@ -116,9 +113,7 @@ func serveStart(c *net.UnixConn, children *reaper) {
 	if err == nil {
 		ended, err = o.start(files[:startFiles-1], children)
 	}
-	for _, f := range files[:startFiles-1] {
-		f.Close() // the process has them
-	}
+	closeAll(files[:startFiles-1]) // the process has them
 	if err != nil {
 		_ = responses.Encode(Started{Error: err.Error()}) // otherwise the driver sees the end of the pipe
 		return
@@ -139,30 +134,37 @@ func (o StartRequest) start(files []*os.File, children *reaper) (<-chan syscall.
 	return children.start(func() (int, error) { return syscall.ForkExec(o.Command[0], o.Command, &attr) })
 }
 
-// receiveStart reads a request and the descriptors that came with it.
-func receiveStart(c *net.UnixConn) (o StartRequest, files []*os.File, err error) {
-	text, rights := make([]byte, longestStart), make([]byte, unix.CmsgSpace(4*startFiles))
+// receive reads a request, which is one line of JSON of at most longest bytes, and up to most descriptors that came with it.
+// The caller closes them, also after an error.
+func receive(c *net.UnixConn, request any, longest, most int) (files []*os.File, err error) {
+	text, rights := make([]byte, longest), make([]byte, unix.CmsgSpace(4*most))
 	n, rightsLen, _, _, err := c.ReadMsgUnix(text, rights)
 	if err != nil {
-		return o, nil, err
+		return nil, err
 	}
 	messages, err := unix.ParseSocketControlMessage(rights[:rightsLen])
 	if err != nil {
-		return o, nil, err
+		return nil, err
 	}
 	for _, m := range messages {
 		fds, err := unix.ParseUnixRights(&m)
 		if err != nil {
-			return o, files, err
+			return files, err
 		}
 		for _, fd := range fds {
 			files = append(files, os.NewFile(uintptr(fd), "a stream of the driver"))
 		}
 	}
 	if !bytes.HasSuffix(text[:n], []byte("\n")) {
-		return o, files, fmt.Errorf("the request is longer than %d bytes", longestStart)
+		return files, fmt.Errorf("the request is longer than %d bytes", longest)
 	}
-	return o, files, json.Unmarshal(text[:n], &o)
+	return files, json.Unmarshal(text[:n], request)
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // PeerOf returns the process at the other end as the kernel reports it (SO_PEERCRED, unix(7)): the one that

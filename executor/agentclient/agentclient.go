@@ -49,6 +49,8 @@ type Container struct {
 	// Exec starts a command in it as root. If the container is gone or not running, its
 	// error is a not-found or conflict error of containerd/errdefs.
 	Exec func(ctx context.Context, command []string) (Stream, error)
+	// Remote means that the connection to a process in it may break while the process goes on.
+	Remote bool
 }
 
 func (c Container) start(ctx context.Context, subcommand string) (Stream, error) {

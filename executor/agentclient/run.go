@@ -20,7 +20,12 @@ import (
 type Script struct {
 	Stage   string // name for messages
 	Text    []byte
-	Request agent.ExecRequest // without Nonce and Length
+	Request agent.ExecRequest // without Nonce, Length and Keep
+	// Reconnect is how long the script goes on without a connection, and how long Run tries to get back to it. 0 means
+	// that the script ends with the connection. It applies to containers that are Remote.
+	Reconnect time.Duration
+	// Tell gets lines about a broken connection; nil for nobody.
+	Tell func(text string)
 }
 
 // ScriptError means that a script ran and failed.
@@ -50,6 +55,10 @@ const stopTime = 10 * time.Second
 // processes and returns. If the script fails, the error is a *ScriptError. The outcome is empty
 // if the agent reported none.
 func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outcome, error) {
+	s.Request.Nonce, s.Request.Length = rand.Text(), len(s.Text)
+	if c.Remote && s.Reconnect > 0 {
+		return c.runKept(ctx, s, out)
+	}
 	e, err := c.start(context.WithoutCancel(ctx), "exec")
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 		return agent.Outcome{}, fmt.Errorf("%s is gone: %w", c.Name, err)
@@ -57,8 +66,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 		return agent.Outcome{}, err
 	}
 	defer e.Close()
-	s.Request.Nonce, s.Request.Length = rand.Text(), len(s.Text)
-	request, err := json.Marshal(s.Request)
+	request, err := s.request()
 	if err != nil {
 		return agent.Outcome{}, err
 	}
@@ -67,7 +75,7 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	// This runs in parallel with the copying below: a script may be larger than the buffers
 	// on the way to the agent, and the agent may die before it has read it.
 	go func() {
-		_, _ = e.Write(append(append(request, '\n'), s.Text...))
+		_, _ = e.Write(request)
 		select {
 		case <-ctx.Done():
 			_, _ = e.Write([]byte{agent.Cancel})
@@ -86,6 +94,12 @@ func (c Container) Run(ctx context.Context, s Script, out io.Writer) (agent.Outc
 	o := *control.outcome
 	checkOutcome(s.Request, &o)
 	return o, failure(s.Stage, o)
+}
+
+// request is the request and the script as the agent reads them.
+func (s Script) request() ([]byte, error) {
+	line, err := json.Marshal(s.Request)
+	return append(append(line, '\n'), s.Text[:s.Request.Length]...), err
 }
 
 // failure is the error that an outcome is; nil if it is none.
@@ -107,6 +121,11 @@ func (c Container) lost(ctx context.Context, e Stream, stage string, copyErr err
 		return &ScriptError{Stage: stage, Code: 137, Signal: "SIGKILL", Stopped: true}
 	}
 	ended, code, err := e.Ended(ctx)
+	return c.lostAs(stage, ended, code, err, copyErr, said)
+}
+
+// lostAs is lost with what is known of the end of the process.
+func (c Container) lostAs(stage string, ended bool, code int, err, copyErr error, said []byte) error {
 	why, known := errors.AsType[*EndedError](err)
 	switch {
 	case known:

@@ -262,17 +262,20 @@ func TestOutputAfterTheEnd(t *testing.T) {
 	}
 	p := started(t, first(t, "agent"), "/bin/sh", "-c", "sleep 1000 & "+firstKey+"=large exec "+exe)
 	var out slow
-	if err := p.Copy(&out, io.Discard); err != nil || out.text.Len() != largestPipe {
+	if err := p.Copy(&out, io.Discard); err != nil || out.text.Len() != mostInPipe {
 		t.Errorf("%v after %d bytes", err, out.text.Len())
 	}
 }
 
+// mostInPipe is what unprivileged processes can make a pipe hold (fs.pipe-max-size, pipe(7)).
+const mostInPipe = 1 << 20
+
 // large writes as much as a pipe can have.
 func large() error {
-	if _, err := unix.FcntlInt(1, unix.F_SETPIPE_SZ, largestPipe); err != nil {
+	if _, err := unix.FcntlInt(1, unix.F_SETPIPE_SZ, mostInPipe); err != nil {
 		return err
 	}
-	_, err := os.Stdout.Write(make([]byte, largestPipe))
+	_, err := os.Stdout.Write(make([]byte, mostInPipe))
 	return err
 }
 

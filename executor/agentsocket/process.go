@@ -23,10 +23,6 @@ const (
 	endTime = 5 * time.Second
 )
 
-// largestPipe is the most that a pipe has, in bytes: unprivileged processes cannot make it larger
-// (fs.pipe-max-size, pipe(7)).
-const largestPipe = 1 << 20
-
 // streams are pipes to a process: this process's ends, and the others.
 type streams struct {
 	stdin, stdout, stderr *os.File
@@ -112,7 +108,7 @@ func (p *Process) Copy(stdout, stderr io.Writer) error {
 		from *os.File
 	}{{stdout, p.stdout}, {stderr, p.stderr}} {
 		copying.Go(func() {
-			if failed[n] = copyOutput(s.to, s.from); failed[n] != nil {
+			if failed[n] = agent.CopyPipe(s.to, s.from); failed[n] != nil {
 				p.closeOurs() // ends the other copy
 			}
 		})
@@ -122,32 +118,6 @@ func (p *Process) Copy(stdout, stderr io.Writer) error {
 		return failed[1]
 	}
 	return failed[0]
-}
-
-// copyOutput copies until from ends or the deadline of Finish is over.
-func copyOutput(to io.Writer, from *os.File) error {
-	_, err := io.Copy(to, from)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	// If the reader was slow, the pipe still has what the process wrote before its end.
-	raw, err := from.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		part := make([]byte, 64<<10)
-		for sum := 0; sum < largestPipe && failed == nil; {
-			n, err := unix.Read(int(fd), part) // does not block
-			if n <= 0 || err != nil {
-				return
-			}
-			sum += n
-			_, failed = to.Write(part[:n])
-		}
-	})
-	return errors.Join(err, failed)
 }
 
 // Finish limits the time for the rest of the output.

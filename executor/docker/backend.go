@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -50,7 +51,8 @@ func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 // first process, which is much faster; otherwise, and if it does not answer, the engine starts them. Messages call
 // the container name.
 func (b *Backend) Inside(id string, first owner.Process, name string) agentclient.Container {
-	return agentclient.Container{Name: name, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
+	remote := !strings.HasPrefix(b.Engine.Host(), "unix://")
+	return agentclient.Container{Name: name, Remote: remote, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
 		if first.PID != 0 {
 			p, err := agentsocket.Start(ctx, first, command)
 			if err == nil {

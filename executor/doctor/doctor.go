@@ -102,7 +102,11 @@ var checks = []check{
 // Examine runs all checks. A check without a finding is left out.
 func Examine(ctx context.Context, m *Machine) []Finding {
 	var all []Finding
-	for _, c := range checks {
+	table := checks
+	if m.Cluster != nil {
+		table = clusterChecks
+	}
+	for _, c := range table {
 		for _, f := range c.run(ctx, m) {
 			f.Check = c.name
 			all = append(all, f)

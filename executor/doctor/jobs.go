@@ -34,7 +34,7 @@ func checkJobs(ctx context.Context, m *Machine) []Finding {
 	if len(left) > 0 {
 		all = append(all, Finding{Severity: Warning, Text: fmt.Sprintf("%d leftovers of jobs: %s", len(left), few(left)), Next: "gitlab-sysbox-executor gc; it names what holds them", fix: m.gc})
 	}
-	switch _, engineErr := m.engineInfo(ctx); {
+	switch engineErr := m.reached(ctx); {
 	case err != nil && engineErr == nil: // otherwise reported by the check of the engine
 		all = append(all, Finding{Severity: Warning, Text: "the jobs on this machine cannot be listed: " + err.Error(), Next: "gitlab-sysbox-executor ps"})
 	case len(all) == 0 && engineErr == nil:

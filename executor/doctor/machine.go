@@ -28,6 +28,9 @@ type Machine struct {
 	Engine interface {
 		Info(ctx context.Context) (engine.Info, error)
 	}
+	// Cluster is the configured cluster with the executor's account, instead of Engine. Reader is the same with an account
+	// that may read nodes and classes, if there is one.
+	Cluster, Reader Cluster
 	// Self is the path of this program, and Version its version.
 	Self, Version string
 	// Volumes is the folder of file system images of jobs' volumes.
@@ -47,6 +50,7 @@ type Machine struct {
 
 	asked sync.Once
 	info  engine.Info
+	api   string // the API server's version
 	err   error
 
 	sysboxOnce sync.Once
@@ -77,6 +81,16 @@ func (m *Machine) engineInfo(ctx context.Context) (engine.Info, error) {
 		m.info, m.err = m.Engine.Info(ctx)
 	})
 	return m.info, m.err
+}
+
+// reached is why the engine or the API server does not answer; nil if it does.
+func (m *Machine) reached(ctx context.Context) (err error) {
+	if m.Cluster != nil {
+		_, err = m.apiVersion(ctx)
+	} else {
+		_, err = m.engineInfo(ctx)
+	}
+	return err
 }
 
 // local reports whether the engine runs on this machine.

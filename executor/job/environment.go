@@ -19,7 +19,9 @@ type Environment struct {
 	User        string        `json:"user"`
 	WorkingDir  string        `json:"working_dir"`
 	Init        bool          `json:"init"`
-	NoFile      uint64        `json:"nofile,omitempty"` // as in agent.ExecRequest
+	// Keeps means that the agent knows agent.Keep. An older version may have prepared the job.
+	Keeps  bool   `json:"keeps,omitempty"`
+	NoFile uint64 `json:"nofile,omitempty"` // as in agent.ExecRequest
 	// Enforced are the variables that a job's script cannot change.
 	Enforced map[string]string `json:"enforced"`
 	TMPDIR   string            `json:"tmpdir"`

@@ -72,7 +72,7 @@ func address(pod, container string) string { return pod + "/" + container }
 // name.
 func (b *Backend) Inside(id string, _ owner.Process, name string) agentclient.Container {
 	pod, container, _ := strings.Cut(id, "/")
-	return agentclient.Container{Name: name, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
+	return agentclient.Container{Name: name, Remote: true, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
 		s, err := b.Exec(ctx, pod, container, command)
 		if err != nil {
 			return nil, b.lost(ctx, pod, container, err)

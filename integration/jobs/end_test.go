@@ -58,35 +58,6 @@ func TestKilledRun(t *testing.T) {
 	}
 }
 
-// A whole job whose cancel button is pressed: the later stages see no process
-// of the script's.
-func TestRowCancel(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{Run: `kill_grace = "2s"`})
-	j := harness.Job(t, "bookworm", harness.Stubborn...)
-	j.AfterScript = append([]string{`echo "status $CI_JOB_STATUS"`}, harness.CountSleeps...)
-	play := p.Runner.Start(j)
-	if _, err := play.Log.WaitFor("ready", time.Minute); err != nil {
-		play.Abort()
-		t.Fatal(err, play.Wait())
-	}
-	play.Cancel()
-	r := play.Wait()
-	if r.Outcome != runner.Canceled || !r.Log.Has("status canceled") || !r.Log.Has("sleeping 0") || len(r.Abandoned) > 0 {
-		t.Error(r)
-	}
-}
-
-// What outlives a script that ended by itself does not hold up the stage.
-func TestBackgroundProcessDoesNotHoldTheStage(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{Run: `kill_grace = "2s"`})
-	r := p.Succeed(t, harness.Job(t, "bookworm", "sleep 3600 & echo started"))
-	if d := r.Call(runner.StageBuild).Duration; d > 20*time.Second {
-		t.Errorf("the stage took %s\n%s", d, r)
-	}
-}
-
 // A container that is stopped from outside is no failure of the job's.
 func TestContainerIsStopped(t *testing.T) {
 	t.Parallel()
@@ -113,17 +84,4 @@ func TestContainerIsStopped(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A script that stops its own container has failed: the system has not.
-func TestScriptStopsItsContainer(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	compare := p.Unchanged(t)
-	j := harness.Job(t, "bookworm", "kill -TERM 1; sleep 1000")
-	r := p.Runner.Play(j)
-	if call := r.Call(runner.StageBuild); r.Outcome != runner.ScriptFailure || call == nil || !strings.Contains(call.Output.String(), "A process of the job stopped the job's container") {
-		t.Error(r)
-	}
-	compare()
 }

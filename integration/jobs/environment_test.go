@@ -1,77 +1,12 @@
 package jobs
 
 import (
-	"cmp"
 	"strings"
 	"testing"
 
 	"gitlab-sysbox-executor/integration/harness"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
-
-// The storage driver stays vfs however the environment is lost or overridden.
-func TestStorageDriverIsEnforced(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.With(harness.Job(t, "buildah",
-		harness.BuildahDriver("plain", "buildah"),
-		harness.BuildahDriver("bare", "env -i /usr/bin/buildah"),
-		`echo "variable $STORAGE_DRIVER"`,
-		harness.BuildahDriver("options", "env STORAGE_OPTS= buildah"),
-	), runner.Var("STORAGE_DRIVER", "overlay"))
-	r := p.Succeed(t, j)
-	harness.WantLines(t, r, "plain vfs", "bare vfs", "variable vfs", "options vfs")
-}
-
-func TestRootlessStorageDriverIsEnforced(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.Job(t, "buildah", harness.BuildahDriver("plain", "buildah"), harness.BuildahDriver("bare", "env -i HOME=$HOME PATH=$PATH buildah"))
-	j.Image.User = "builder"
-	harness.WantLines(t, p.Succeed(t, j), "plain vfs", "bare vfs")
-}
-
-func TestStorageVolume(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	r := p.Succeed(t, harness.Job(t, "bookworm",
-		"echo mounted $(grep -c ' /var/lib/containers ' /proc/self/mounts)",
-		`[ $(stat -c %d "$TMPDIR") = $(stat -c %d /var/lib/containers) ] && echo one file system`,
-		`echo "mode $(stat -c %a "$TMPDIR")"`,
-		`echo "isolation $BUILDAH_ISOLATION"`))
-	harness.WantLines(t, r, "mounted 1", "one file system", "mode 1777", "isolation chroot")
-}
-
-// What a job's variable TMPDIR means; the Runner exports it in the script.
-func TestTMPDIR(t *testing.T) {
-	t.Parallel()
-	script := []string{
-		`echo "tmpdir [$TMPDIR]"`,
-		`file=$(mktemp) && echo "made in $(dirname "$file")"`,
-		`echo "mode $(stat -c %a "$TMPDIR")"`,
-	}
-	const ours = "/gsx/tmp"
-	for name, paths := range harness.SomeOf(2, map[string][]string{ // of root's, and of a user that may make no folder in the root
-		"no variable":        nil,
-		"empty":              {"", ""},
-		"a path":             {"/some/path", "/tmp/some/path"},
-		"a path with spaces": {"/some/other path", "/var/tmp/some/other path"},
-	}) {
-		for n, user := range []string{"0", "1000"} {
-			t.Run(name+" as "+user, func(t *testing.T) {
-				t.Parallel()
-				p := harness.NewPlace(t, harness.Settings{})
-				j := harness.Job(t, "bookworm", script...)
-				want := ours
-				if paths != nil {
-					j, want = harness.With(j, runner.Var("TMPDIR", paths[n])), cmp.Or(paths[n], ours)
-				}
-				j.Image.User = user
-				harness.WantLines(t, p.Succeed(t, j), "tmpdir ["+want+"]", "made in "+want, "mode 1777")
-			})
-		}
-	}
-}
 
 // Nothing of the host's environment reaches the container, by any way.
 func TestHostEnvironmentStaysOutside(t *testing.T) {
@@ -117,17 +52,6 @@ func TestSysboxVariablesStayOutOfTheContainer(t *testing.T) {
 			t.Errorf("in the container: %s", line)
 		}
 	}
-}
-
-// Variables arrive as they were written, files as paths, masked or not.
-func TestVariablesArriveAsWritten(t *testing.T) {
-	t.Parallel()
-	hostile := "it's \"quoted\" $(id) `id` \\ %s ü€ \t end"
-	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.With(harness.Job(t, "bookworm", `printf '%s\n' "$HOSTILE"`, `cat "$FILE"`, `stat -c 'kind %F' "$FILE"`),
-		runner.Variable{Key: "HOSTILE", Value: hostile, Raw: true, Masked: true},
-		runner.Variable{Key: "FILE", Value: "first\nsecond\n", File: true})
-	harness.WantLines(t, p.Succeed(t, j), hostile, "first", "second", "kind regular file")
 }
 
 func TestTheContainerIsWhatTheConfigurationSays(t *testing.T) {

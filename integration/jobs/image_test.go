@@ -99,17 +99,6 @@ func TestRowEntrypointLong(t *testing.T) {
 	}
 }
 
-// The reason is reported, and the job goes on as with any entrypoint that fails.
-func TestRowEntrypointThatIsNotThere(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.Job(t, "bookworm", "echo the job goes on")
-	j.Image.Entrypoint = []string{"/no/such"}
-	r := p.Succeed(t, j)
-	harness.WantLines(t, r, "the job goes on")
-	harness.WantTold(t, r.Call("prepare"), `The image's entrypoint could not be started: entrypoint "/no/such": `, "no such file or directory")
-}
-
 // An image with sh alone, with the escapes a Runner writes for bash and with
 // those it writes for sh.
 func TestShellWithoutBash(t *testing.T) {

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,57 +21,6 @@ func TestScriptsExitCode(t *testing.T) {
 	r := p.Runner.Play(j)
 	if r.Outcome != runner.ScriptFailure || r.ExitCode != 42 || r.Call(runner.StageBuild).Exit != 71 {
 		t.Errorf("%s", r)
-	}
-}
-
-func TestExitCodesOfSingleStages(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	s := p.Ready(t, harness.Job(t, "bookworm", "true"))
-	codeFile := func() string {
-		text, err := os.ReadFile(s.CodeFile())
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	for _, c := range []struct {
-		script string
-		code   int
-	}{
-		{"exit 42", 42},
-		{"exit 0", 0}, // the code of the stage before must be gone
-		{"exit 1", 1},
-		{"exit 255", 255},
-		{"kill -KILL $$", 137},
-		{"set -e; false; true", 1},
-		{"/nonexistent", 127},
-	} {
-		call := s.RunScript(t.Context(), runner.StageBuild, "#!/usr/bin/env bash\n"+c.script+"\n")
-		wantExit, wantFile := 0, ""
-		if c.code != 0 {
-			wantExit, wantFile = 1, strconv.Itoa(c.code)
-		}
-		first, _, _ := strings.Cut(codeFile(), "\n")
-		if call.Exit != wantExit || first != wantFile {
-			t.Errorf("%s: exit %d and code %q, want %d and %q\n%s", c.script, call.Exit, first, wantExit, wantFile, call)
-		}
-	}
-}
-
-// The code of a failed stage is no other stage's.
-func TestNoStaleCode(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	s := p.Ready(t, harness.Job(t, "bookworm", "true"))
-	if err := os.WriteFile(s.CodeFile(), []byte("99\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if call := s.Run(t.Context(), runner.StageBuild); call.Err != nil {
-		t.Fatal(call)
-	}
-	if text, err := os.ReadFile(s.CodeFile()); !os.IsNotExist(err) {
-		t.Errorf("a stale code is still there: %q %v", text, err)
 	}
 }
 
@@ -122,55 +70,4 @@ func TestOutputIsStreamed(t *testing.T) {
 	if delays[53] > 100*time.Millisecond {
 		t.Errorf("nine of ten lines took up to %s", delays[53])
 	}
-}
-
-// Both streams arrive, whole, and a last line without its end, too.
-func TestOutputIsComplete(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	r := p.Succeed(t, harness.Job(t, "bookworm",
-		"seq 200000", "echo to stderr >&2", "printf 'no end'"))
-	output := r.Call(runner.StageBuild).Output
-	if !output.Has("to stderr") || !output.Has("no end") {
-		t.Errorf("a line is missing of %d", len(output.Lines()))
-	}
-	next := 1
-	for _, line := range output.Lines() {
-		if line.Text == strconv.Itoa(next) {
-			next++
-		}
-	}
-	if next != 200001 {
-		t.Errorf("lines are missing or out of order from %d on", next)
-	}
-}
-
-// The script's standard input is empty, not the driver's.
-func TestStandardInputIsEmpty(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	harness.WantLines(t, p.Succeed(t, harness.Job(t, "bookworm", `echo "read [$(cat)]"`)), "read []")
-}
-
-// A script's processes end at a broken pipe, as they do everywhere else.
-func TestBrokenPipeEndsAProcess(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	harness.WantLines(t, p.Succeed(t, harness.Job(t, "bookworm", `set +e +o pipefail; yes | head -n 1 >/dev/null; echo "pipe ${PIPESTATUS[0]}"`)), "pipe 141")
-}
-
-// Whoever the job runs as can open its standard output and error by their names.
-func TestStandardOutputCanBeOpened(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	r := p.Succeed(t, harness.Job(t, "user1000", "echo out >/dev/stdout", "echo err >/dev/stderr", "echo both | tee /dev/stderr >/dev/null"))
-	harness.WantLines(t, r, "out", "err", "both")
-}
-
-// What the job's GODEBUG makes the agent say is not taken for a script's end.
-func TestScriptWithGODEBUG(t *testing.T) {
-	t.Parallel()
-	p := harness.NewPlace(t, harness.Settings{})
-	j := harness.With(harness.Job(t, "bookworm", "sleep 7; echo done"), runner.Var("GODEBUG", "inittrace=1"))
-	harness.WantLines(t, p.Succeed(t, j), "done")
 }

@@ -69,7 +69,7 @@ func TestConfigurationIsRefused(t *testing.T) {
 		}
 	}
 	p := newPlace(t)
-	for _, command := range [][]string{{"doctor"}, {"images", "list"}, {"ps", "--kept"}} {
+	for _, command := range [][]string{{"doctor", "--image", "x"}, {"images", "list"}, {"ps", "--kept"}} {
 		if out, err := p.try(command...); err == nil || !strings.Contains(out, "backend") {
 			t.Errorf("%q: %v %s", command, err, out)
 		}

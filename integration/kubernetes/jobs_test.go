@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"gitlab-sysbox-executor/integration/harness"
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
@@ -46,27 +45,6 @@ func TestJob(t *testing.T) {
 	p.wantNothing(t)
 }
 
-// The exit code of the script is that of the job. Output without an end of line is complete.
-func TestExitCodes(t *testing.T) {
-	p := newPlace(t)
-	r := p.Play(job("printf unfinished", "exit 7"))
-	if r.Outcome != runner.ScriptFailure || r.ExitCode != 7 || !strings.Contains(r.Log.String(), "unfinished") {
-		t.Error(r)
-	}
-	r = p.Play(job("kill -KILL $$"))
-	if r.Outcome != runner.ScriptFailure {
-		t.Error(r)
-	}
-	p.wantNothing(t)
-}
-
-func TestBuildahBuilds(t *testing.T) {
-	p := newPlace(t)
-	r := p.succeed(t, job(harness.BuildScript()...))
-	harness.WantBuilt(t, r.Log.String())
-	p.wantNothing(t)
-}
-
 // The image's own user and folder are found out from inside. The image's entrypoint does not run; the job's does.
 func TestUsersAndEntrypoints(t *testing.T) {
 	p := newPlace(t)
@@ -86,20 +64,6 @@ func TestUsersAndEntrypoints(t *testing.T) {
 		if !strings.Contains(r.Log.String(), want) {
 			t.Errorf("no %q in\n%s", want, r.Log)
 		}
-	}
-	p.wantNothing(t)
-}
-
-// A cancelled script ends with all of its processes; after_script then runs in the same container.
-func TestCancel(t *testing.T) {
-	p := newPlace(t)
-	j := job("sleep 4711 & setsid sleep 4711 & echo begun; sleep 4711")
-	j.AfterScript = []string{"sleep 1; echo sleeping $(ps -eo args= | grep -c '^sleep 4711')"}
-	play := p.Start(j)
-	await(t, "the script", func() bool { return strings.Contains(play.Log.String(), "begun") })
-	play.Cancel()
-	if r := play.Wait(); r.Outcome != runner.Canceled || !strings.Contains(r.Log.String(), "sleeping 0") {
-		t.Error(r)
 	}
 	p.wantNothing(t)
 }
@@ -181,28 +145,6 @@ func TestCommandsForPeople(t *testing.T) {
 	}
 	if call := s.Cleanup(); call.Err != nil {
 		t.Error(call)
-	}
-	p.wantNothing(t)
-}
-
-// All of a long output arrives, in its order, and so does a long script.
-func TestLongOutputAndScript(t *testing.T) {
-	p := newPlace(t)
-	const lines = 200_000
-	j := job("seq 1 "+strconv.Itoa(lines), "echo ${#LONG}")
-	j.Variables = append(j.Variables, runner.Var("LONG", strings.Repeat("x", 100_000)))
-	for n := range 10 { // all variables are in the script of each stage
-		j.Variables = append(j.Variables, runner.Var("LONG"+strconv.Itoa(n), strings.Repeat("y", 50_000)))
-	}
-	r := p.succeed(t, j)
-	next := 1
-	for line := range strings.Lines(r.Call("build_script").Output.Of(runner.Stdout)) {
-		if strings.TrimSpace(line) == strconv.Itoa(next) {
-			next++
-		}
-	}
-	if next <= lines || !strings.Contains(r.Log.String(), "\n100000\n") {
-		t.Errorf("line %d is missing of %d", next, lines)
 	}
 	p.wantNothing(t)
 }

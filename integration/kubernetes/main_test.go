@@ -136,21 +136,27 @@ const (
 	buildahImage = "docker.io/gsx-test/buildah:latest"
 	// builderImage is the same with a user and a folder of its own.
 	builderImage = "docker.io/gsx-test/builder:latest"
+	// plainImage has neither Buildah nor a user.
+	plainImage = "docker.io/gsx-test/bookworm:latest"
 )
 
 func images() error {
-	out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), "buildah")
-	if err != nil {
-		return err
-	}
-	tarball := strings.TrimSpace(string(out))
-	for name, flags := range map[string][]string{
-		buildahImage: nil,
-		builderImage: {"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"},
+	for name, c := range map[string]struct {
+		recipe string
+		flags  []string
+	}{
+		buildahImage: {"buildah", nil},
+		builderImage: {"buildah", []string{"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"}},
+		plainImage:   {"bookworm", nil},
 	} {
+		out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), c.recipe)
+		if err != nil {
+			return err
+		}
+		tarball := strings.TrimSpace(string(out))
 		// Beside the tarball, whose name has a hash of its recipe.
 		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(tarball, ".tar.gz"), path.Base(strings.TrimSuffix(name, ":latest")))
-		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", name}, flags...)
+		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", name}, c.flags...)
 		if _, err := harness.Command(10*time.Minute, cmp.Or(os.Getenv("GO"), "go"), append(pack, tarball, archive)...); err != nil {
 			return err
 		}

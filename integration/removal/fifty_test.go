@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gitlab-sysbox-executor/integration/harness"
-	"gitlab-sysbox-executor/integration/harness/runner"
 )
 
 // Fifty jobs, or half as many, ten at a time, of which some are cancelled, some time
@@ -32,7 +31,7 @@ func TestFiftyJobs(t *testing.T) {
 		wg.Go(func() {
 			for n := range queue {
 				end := ends[n%len(ends)]
-				r := endAs(t, p, end, template, long)
+				r := harness.EndAs(t, &p.Runner, end, template, long)
 				mu.Lock()
 				for _, c := range r.Calls {
 					if c.Stage == "cleanup" {
@@ -53,42 +52,4 @@ func TestFiftyJobs(t *testing.T) {
 	slices.Sort(cleanups)
 	fmt.Printf("%d jobs, ten at a time: %.1f jobs a minute; cleanup median %s, worst %s\n", jobs, float64(jobs)/took.Minutes(),
 		cleanups[len(cleanups)/2].Round(time.Millisecond), cleanups[len(cleanups)-1].Round(time.Millisecond))
-}
-
-// endAs plays a job to the end named, and wants that end.
-func endAs(t *testing.T, p *harness.Place, end string, short, long runner.Job) *runner.Result {
-	j, want := short, runner.Success
-	switch end {
-	case "failure":
-		j.Script, want = []string{"exit 3"}, runner.ScriptFailure
-	case "timeout":
-		j, want = long, runner.TimedOut
-		j.Variables = append(slices.Clone(j.Variables), runner.Var("RUNNER_SCRIPT_TIMEOUT", "3s"))
-	case "cancel", "abort":
-		j, want = long, runner.Canceled
-	case "kill":
-		j, want = long, runner.SystemFailure
-	}
-	play := p.Runner.Start(j)
-	if end == "cancel" || end == "abort" || end == "kill" {
-		if _, err := play.Log.WaitFor("ready", 2*time.Minute); err != nil {
-			t.Error(err)
-		}
-	}
-	switch end {
-	case "cancel":
-		play.Cancel()
-	case "abort":
-		play.Abort()
-	case "kill":
-		all := play.Session().Processes()
-		if err := all[len(all)-1].Kill(); err != nil {
-			t.Error(err)
-		}
-	}
-	r := play.Wait()
-	if r.Outcome != want {
-		t.Errorf("%s: want %v\n%s", end, want, r)
-	}
-	return r
 }

@@ -129,6 +129,7 @@ func (a *App) executor(dir statedir.Dir, backend executor.Backend) *executor.Exe
 	return &executor.Executor{
 		Backend: backend, Dir: dir,
 		KillGrace:      time.Duration(c.Run.KillGrace),
+		Reconnect:      time.Duration(c.Run.Reconnect),
 		CleanupTimeout: time.Duration(c.Cleanup.Timeout),
 		GCInterval:     time.Duration(c.GC.Interval),
 		Accounts:       &accounting.Book{Dir: dir, Ended: a.jobEnded, Log: a.Log},

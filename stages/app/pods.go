@@ -11,6 +11,11 @@ import (
 
 // withPods is WithJobs for the backend kubernetes.
 func (a *App) withPods(do func(*Jobs) error) error {
+	return a.WithCluster(func(_ *cluster.Client, j *Jobs) error { return do(j) })
+}
+
+// WithCluster connects to the cluster and calls do. The configuration must name the backend kubernetes.
+func (a *App) WithCluster(do func(*cluster.Client, *Jobs) error) error {
 	c := a.Config
 	client, err := cluster.New(c.Kubernetes.Kubeconfig, c.Kubernetes.Namespace)
 	if err != nil {
@@ -32,5 +37,5 @@ func (a *App) withPods(do func(*Jobs) error) error {
 	x.Kept, x.Room = kubernetes.Nothing{}, kubernetes.Nothing{}
 	x.DropImages = func(context.Context) ([]string, error) { return nil, nil }
 	j := a.jobs(x, nil)
-	return do(&j)
+	return do(client, &j)
 }

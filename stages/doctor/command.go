@@ -33,6 +33,7 @@ type options struct {
 	noJob, json, fix, verbose bool
 	image                     string
 	runnerConfig              string
+	kubeconfig                string
 }
 
 // Command returns the command doctor. Version is that of this program.
@@ -44,6 +45,9 @@ func Command(a *app.App, version string) *cobra.Command {
 		Long: `Check this machine: the engine, Sysbox, the kernel, disks, GitLab Runner's
 configuration, the executor's files and what jobs have left. Then run a real job in
 an image made of this program alone, once for each kind of storage volume.
+
+With backend = "kubernetes", check the cluster instead of an engine: the API server,
+the account's rights, the runtime class, the nodes and the storage class. No job is run.
 
 With --image, check a job's image instead: run a job in it, and say what it has.
 
@@ -75,6 +79,7 @@ with errors.`,
 	c.Flags().BoolVar(&o.verbose, "verbose", false, "print the log of the trial jobs, too")
 	c.Flags().StringVar(&o.image, "image", "", "check this image of a job instead")
 	c.Flags().StringVar(&o.runnerConfig, "runner-config", runnerconfig.DefaultPath, "GitLab Runner's configuration file")
+	c.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "with backend = \"kubernetes\": read nodes and classes with this file, an administrator's")
 	c.AddCommand(jobsCommand(a), insideCommand())
 	return c
 }
@@ -97,6 +102,8 @@ type report struct {
 	Severity doctor.Severity  `json:"severity"` // the highest of all findings
 	Fixes    []doctor.Fix     `json:"fixes,omitempty"`
 	Findings []doctor.Finding `json:"findings"`
+
+	inCluster bool
 }
 
 // examine does all that the flags ask for.
@@ -113,10 +120,15 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 	if a.ConfigPath != "" {
 		a.ConfigPath = path // the trial jobs run in another process
 	}
-	if a.Config.Backend != config.BackendDocker {
-		return r, errors.New("doctor knows only machines with a Docker Engine, and the configuration has backend = \"kubernetes\": `gitlab-sysbox-executor try` runs a job in the cluster")
-	}
 	a.Log = app.NewLog(errOut, "warn")
+	inCluster := a.Config.Backend == config.BackendKubernetes
+	r.inCluster = inCluster
+	switch {
+	case inCluster && o.image != "":
+		return r, errors.New("doctor --image needs a Docker Engine, and the configuration has backend = \"kubernetes\": `gitlab-sysbox-executor try --image IMAGE` runs a job in the cluster")
+	case !inCluster && o.kubeconfig != "":
+		return r, errors.New("doctor --kubeconfig is about a cluster, and the configuration has not backend = \"kubernetes\"")
+	}
 	if o.image != "" {
 		if faulty != nil {
 			return r, faulty
@@ -128,6 +140,9 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 	look := func() (all []doctor.Finding) {
 		m := machine(a, version, o.runnerConfig)
 		m.ConfigPath, m.ConfigErr = path, faulty
+		if inCluster {
+			return examineCluster(ctx, a, m, o.kubeconfig)
+		}
 		err := a.With(func(p *app.Parts) error {
 			m.Engine, m.Jobs = p.Engine, p.Overview
 			m.Collect = func(ctx context.Context, o removal.Options) ([]removal.Collected, error) {
@@ -149,7 +164,9 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 			r.Findings = look()
 		}
 	}
-	if !o.noJob && ctx.Err() == nil {
+	if inCluster {
+		r.Findings = append(r.Findings, doctor.Finding{Check: jobCheck, Severity: doctor.Note, Text: "no real job was run", Next: "gitlab-sysbox-executor try --image IMAGE -- true"})
+	} else if !o.noJob && ctx.Err() == nil {
 		if blocked := doctor.Blocked(r.Findings); blocked != "" {
 			r.Findings = append(r.Findings, doctor.Finding{Check: jobCheck, Severity: doctor.Note, Text: "no real job was run", Next: "first correct the error above: " + blocked})
 		} else if found, err := inChild(ctx, a, o, errOut); err != nil {

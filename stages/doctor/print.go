@@ -74,8 +74,11 @@ func (r report) print(out io.Writer, t terminal) error {
 		}
 	}
 	what := "This machine can run jobs"
-	if r.Image != "" {
+	switch {
+	case r.Image != "":
 		what = "Jobs can run in " + clean(r.Image)
+	case r.inCluster:
+		what = "This cluster can run jobs"
 	}
 	switch r.Severity {
 	case doctor.Error:
