@@ -93,10 +93,8 @@ var kubernetesLacks = []lack{
 	{"storage.keep_size", "kept volumes are not possible yet", nil},
 	{"builds.keep", "kept volumes are not possible yet; each job has its own builds folder", func(c *Config) bool { return !c.Builds.Keep }},
 	{"cache.keep", "kept volumes are not possible yet; use the Runner's distributed cache", func(c *Config) bool { return !c.Cache.Keep }},
-	{"helper.mode", `helper containers are not possible yet; write "job"`, func(c *Config) bool { return c.Helper.Mode == "job" }},
-	{"helper.image", "helper containers are not possible yet", nil},
-	{"helper.pull_policy", "helper containers are not possible yet", nil},
-	{"helper.runner_binary", "the job's image must have gitlab-runner for caches and artifacts", nil},
+	{"helper.pull_policy", "a container has one policy", func(c *Config) bool { return len(c.Helper.PullPolicy) == 1 }},
+	{"helper.runner_binary", "a pod gets no program of this machine; the helper's image has one", nil},
 	{"services.runtime", "all containers of a pod have its runtime", nil},
 	{"services.stop_grace", "all containers of a pod have the same time to end", nil},
 	{"services.tmpfs", "volumes of services are not possible yet", nil},
@@ -144,7 +142,6 @@ func (c *Config) checkBackend(k *checker) {
 // fitKubernetes changes the defaults that are those of Docker.
 func (c *Config) fitKubernetes(k *checker) {
 	c.Builds.Keep, c.Cache.Keep, c.Images.Offer = false, false, false
-	c.Helper.Mode = "job"
 	c.Resources.PidsLimit = 0
 	if c.Storage.Backend == "auto" {
 		c.Storage.Backend = "emptydir"

@@ -35,6 +35,9 @@ func TestKubernetes(t *testing.T) {
 		"no kept builds":      {pods + "builds.keep = false\ncache.keep = false\n", ""},
 		"a disk":              {pods + "storage.backend = \"xfs-loop\"\n", `storage.backend: the backend kubernetes does not have this: write "ephemeral"`},
 		"two policies":        {pods + "job.pull_policy = [\"always\", \"never\"]\n", "job.pull_policy: the backend kubernetes does not have this"},
+		"a helper":            {pods + "helper.mode = \"container\"\nhelper.image = \"helper:1\"\nhelper.pull_policy = [\"always\"]\n", ""},
+		"its policies":        {pods + "helper.pull_policy = [\"always\", \"never\"]\n", "helper.pull_policy: the backend kubernetes does not have this"},
+		"its program":         {pods + "helper.runner_binary = \"/usr/bin/gitlab-runner\"\n", "helper.runner_binary: the backend kubernetes does not have this"},
 		"a namespace":         {pods + "kubernetes.namespace = \"A\"\n", `kubernetes.namespace: "A" is not the name of an object`},
 		"our label":           {pods + "kubernetes.labels = [\"io.gitlab-sysbox-executor.name=x\"]\n", "kubernetes.labels: io.gitlab-sysbox-executor.name has a part of the executor's own labels"},
 		"a label's value":     {pods + "kubernetes.labels = [\"a=b c\"]\n", "kubernetes.labels: a has a value that no label can have"},
@@ -74,7 +77,7 @@ func TestKubernetesDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Storage.Backend != "ephemeral" || c.Builds.Keep || c.Cache.Keep || c.Images.Offer || c.Helper.Mode != "job" || c.Resources.PidsLimit != 0 {
+	if c.Storage.Backend != "ephemeral" || c.Builds.Keep || c.Cache.Keep || c.Images.Offer || c.Helper.Mode != "auto" || c.Resources.PidsLimit != 0 {
 		t.Errorf("%+v", c)
 	}
 	if c, err = read("c.toml", pods, func(string) string { return "" }); err != nil || c.Storage.Backend != "emptydir" {

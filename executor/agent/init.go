@@ -32,9 +32,11 @@ func Init(request string) error {
 	stop := make(chan os.Signal, 1)
 	notifyStop(stop)
 	runtimes := mountIDs()
-	d, err := listen()
-	if err != nil {
-		return fmt.Errorf("agent init: %w", err)
+	d := newServer()
+	if !o.Unasked {
+		if err := d.listen(); err != nil {
+			return fmt.Errorf("agent init: %w", err)
+		}
 	}
 	var children reaper
 	if !o.Pod {

@@ -87,8 +87,7 @@ func (o InspectRequest) report() InspectResponse {
 	if r.ANSIQuoting, err = knowsANSIQuoting(r.Shell, a.attributes()); err != nil {
 		return InspectResponse{Error: fmt.Sprintf("the image's shell %s does not work: %v", r.Shell, err), JobFault: true}
 	}
-	_, err = exec.LookPath("git")
-	r.Git = err == nil
+	r.Git, r.ProgramMissing = has("git"), o.Program != "" && !has(o.Program)
 	if o.Volume != "" {
 		s, err := spaceAt(o.Volume)
 		if err != nil {
@@ -107,4 +106,10 @@ func (o InspectRequest) report() InspectResponse {
 		}
 	}
 	return r
+}
+
+// has reports whether a program is on the PATH.
+func has(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }

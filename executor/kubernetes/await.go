@@ -53,10 +53,10 @@ func (w *waiting) see(p *corev1.Pod) (done bool, err error) {
 		w.backend.Log.Infof("The pod is on node %s.", p.Spec.NodeName)
 	}
 	// A service may have ended already; the service log reports that. The agent waits for the container that finds out
-	// about the image.
+	// about the image. The helper may not be needed.
 	begun := 0
 	for _, s := range p.Status.ContainerStatuses {
-		if s.Name != imageContainer && (s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil) {
+		if s.Name != imageContainer && s.Name != helperContainer && (s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil) {
 			begun++
 		}
 	}
@@ -76,6 +76,9 @@ func unscheduled(p *corev1.Pod) string {
 // hopeless is why the pod will not run; nil if it may.
 func (w *waiting) hopeless(p *corev1.Pod) error {
 	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		if s.Name == helperContainer {
+			continue
+		}
 		if why := w.stuck(s); why != nil {
 			return why
 		}
@@ -111,6 +114,9 @@ var absent = []string{"not found", "manifest unknown", "name unknown", "denied",
 func (w *waiting) pullFailed(container, reason, text string) error {
 	if container == installContainer {
 		return fault.Systemf("the nodes cannot pull the agent's image %s: %s: push it there, or correct kubernetes.agent_image or kubernetes.image_pull_secrets", w.backend.Config.AgentImage, text)
+	}
+	if container == helperContainer {
+		return w.helperPullFailed(reason, text)
 	}
 	image := w.imageOf(container)
 	switch {

@@ -67,6 +67,13 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		}
 		containers = append(containers, c)
 	}
+	if p.Helper.Possible() {
+		c, err := helper(p)
+		if err != nil {
+			return nil, err
+		}
+		containers = append(containers, c)
+	}
 	no, deadline, grace := false, int64(time.Duration(b.Config.Deadline)/time.Second), int64(stopGrace/time.Second)
 	spec := corev1.PodSpec{
 		HostUsers: &no, RestartPolicy: corev1.RestartPolicyNever, EnableServiceLinks: &no,

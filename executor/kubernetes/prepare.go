@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/format"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
@@ -50,7 +51,7 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := b.pod(p, found.Source != "")
+	wanted, err := b.pod(p, len(found) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +124,9 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 		// The container was made before its user was known, with root's defaults.
 		maps.Copy(e.Enforced, rootless(p.Environment))
 	}
+	if e.Helper, err = b.startHelper(ctx, p, running, found, e); err != nil {
+		return none, fault.Systemf("the helper container: %w", err) // the administrator chose the image
+	}
 	return e, nil
 }
 
@@ -137,15 +141,22 @@ func rootless(environment []string) map[string]string {
 	return map[string]string{name: sysbox.RootlessContainersFile}
 }
 
+// wantedMounts are the mounts that the agent has to find in a container.
+func wantedMounts(all []corev1.VolumeMount) (wanted []agent.Mount) {
+	for _, m := range all {
+		wanted = append(wanted, agent.Mount{Target: m.MountPath})
+	}
+	return wanted
+}
+
 // inspect inspects the job container from inside.
 func (b *Backend) inspect(ctx context.Context, p job.Plan, id string) (agent.InspectResponse, error) {
 	defer observe.Begin(ctx, observe.Inspect)()
-	var wanted []agent.Mount
-	for _, m := range mounts(p) {
-		wanted = append(wanted, agent.Mount{Target: m.MountPath})
-	}
-	request := jobcontainer.InspectRequest(p, firstProcess(p).Setup, agent.Tools{Settings: p.Storage}, wanted)
+	request := jobcontainer.InspectRequest(p, firstProcess(p).Setup, agent.Tools{Settings: p.Storage}, wantedMounts(mounts(p)))
 	request.Facts = factsFile
+	if p.Helper.NeedsTool {
+		request.Program = p.Helper.ToolName
+	}
 	r, err := b.inside(id).Inspect(ctx, request, p.InspectTimeout)
 	if err == nil && r.Error == "" {
 		if err := jobcontainer.CheckShell(p, r); err != nil {

@@ -136,21 +136,27 @@ const (
 	buildahImage = "docker.io/gsx-test/buildah:latest"
 	// builderImage is the same with a user and a folder of its own.
 	builderImage = "docker.io/gsx-test/builder:latest"
+	// noGitImage lacks git.
+	noGitImage = "docker.io/gsx-test/no-git:latest"
 )
 
 func images() error {
-	out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), "buildah")
-	if err != nil {
-		return err
-	}
-	tarball := strings.TrimSpace(string(out))
-	for name, flags := range map[string][]string{
-		buildahImage: nil,
-		builderImage: {"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"},
+	for _, i := range []struct {
+		recipe, name string
+		flags        []string
+	}{
+		{"buildah", buildahImage, nil},
+		{"buildah", builderImage, []string{"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"}},
+		{"no-git", noGitImage, nil},
 	} {
+		out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), i.recipe)
+		if err != nil {
+			return err
+		}
+		tarball := strings.TrimSpace(string(out))
 		// Beside the tarball, whose name has a hash of its recipe.
-		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(tarball, ".tar.gz"), path.Base(strings.TrimSuffix(name, ":latest")))
-		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", name}, flags...)
+		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(tarball, ".tar.gz"), path.Base(strings.TrimSuffix(i.name, ":latest")))
+		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", i.name}, i.flags...)
 		if _, err := harness.Command(10*time.Minute, cmp.Or(os.Getenv("GO"), "go"), append(pack, tarball, archive)...); err != nil {
 			return err
 		}
