@@ -99,6 +99,8 @@ type InspectRequest struct {
 	// Emulate lists architectures (package emulator) whose programs the kernel is to run with the emulators in
 	// EmulatorsDir. The response says whether it does.
 	Emulate []string `json:"emulate,omitempty"`
+	// IDs is as in InitRequest, for a container that boots systemd.
+	IDs int `json:"ids,omitempty"`
 	// Program is searched for on the PATH, as git always is; it may be empty.
 	Program string `json:"program,omitempty"`
 }

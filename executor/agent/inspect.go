@@ -29,19 +29,14 @@ func (o InspectRequest) respond() InspectResponse {
 }
 
 func (o InspectRequest) report() InspectResponse {
-	var booted *Systemd
-	if o.SystemdTimeout > 0 {
-		s, err := awaitSystemd(o.SystemdTimeout)
-		if err != nil {
-			return InspectResponse{Error: err.Error(), JobFault: true}
-		}
-		booted = &s
+	booted, err := o.awaitBoot()
+	if err != nil {
+		return InspectResponse{Error: err.Error(), JobFault: true}
 	}
 	r := InspectResponse{Shell: findShell(), Entrypoint: EntrypointNone, Systemd: booted}
 	var h handover
 	if o.Init && r.Shell != "" {
 		// Before the rest: the first process may still be setting up the container.
-		var err error
 		if h, err = askHandover(o.EntrypointTimeout); err != nil {
 			return InspectResponse{Error: err.Error()}
 		}
@@ -112,4 +107,16 @@ func (o InspectRequest) report() InspectResponse {
 func has(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil
+}
+
+// awaitBoot waits until systemd has booted; nil if it does not run.
+func (o InspectRequest) awaitBoot() (*Systemd, error) {
+	if o.SystemdTimeout == 0 {
+		return nil, nil
+	}
+	s, err := awaitSystemd(o.SystemdTimeout)
+	if err == nil {
+		err = fitIDs(o.IDs)
+	}
+	return &s, err
 }

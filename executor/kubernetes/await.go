@@ -9,6 +9,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/observe"
 )
 
@@ -54,13 +55,17 @@ func (w *waiting) see(p *corev1.Pod) (done bool, err error) {
 	}
 	// A service may have ended already; the service log reports that. The agent waits for the container that finds out
 	// about the image. The helper may not be needed.
-	begun := 0
-	for _, s := range p.Status.ContainerStatuses {
-		if s.Name != imageContainer && s.Name != helperContainer && (s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil) {
-			begun++
+	needed := []string{jobContainer}
+	for n := range w.plan.Services {
+		needed = append(needed, serviceContainer(n))
+	}
+	for _, name := range needed {
+		s := statusOf(p, name)
+		if s == nil || s.State.Running == nil && (name == jobContainer || s.State.Terminated == nil) {
+			return false, nil
 		}
 	}
-	return begun == 1+len(w.plan.Services), nil
+	return true, nil
 }
 
 // unscheduled is the scheduler's reason why no node takes the pod; empty if one does, or if it has not tried.
@@ -83,8 +88,15 @@ func (w *waiting) hopeless(p *corev1.Pod) error {
 			return why
 		}
 	}
+	if t := terminated(p, jobContainer); t != nil && t.Reason == startError {
+		err := fault.Systemf("the first process of the job's container does not start: %s", fault.Brief(t.Message))
+		return jobcontainer.ExplainSystemd(w.plan.Image.Reference, err)
+	}
 	return fate(p, jobContainer)
 }
+
+// startError is the reason of a container whose first process could not be started (containerd, pkg/cri).
+const startError = "StartError"
 
 // stuck is why a container will not run; nil if it may. The reasons are the kubelet's
 // (pkg/kubelet/images, pkg/kubelet/kuberuntime).

@@ -22,7 +22,7 @@ const helperContainer = "helper"
 
 // helper describes the helper container. It has the job's limits and reserves nothing, because it works only while the
 // job container does not. The job container has the name of the agent's socket.
-func helper(p job.Plan) (corev1.Container, error) {
+func (b *Backend) helper(p job.Plan) (corev1.Container, error) {
 	request, err := jobcontainer.RequestWord(agent.InitRequest{Pod: true, Unasked: true})
 	if err != nil {
 		return corev1.Container{}, err
@@ -32,7 +32,7 @@ func helper(p job.Plan) (corev1.Container, error) {
 		Command: literal(append(agent.Command("init"), request)...), WorkingDir: "/",
 		EnvFrom:      fromSecret(environmentSecret(p.Identity)),
 		Env:          []corev1.EnvVar{{Name: "HOME", Value: jobcontainer.HelperHome}},
-		VolumeMounts: mounts(p), Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
+		VolumeMounts: b.mounts(p), Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
 	}
 	for name := range c.Resources.Limits {
 		c.Resources.Requests[name] = resource.Quantity{}
@@ -56,7 +56,7 @@ func (b *Backend) startHelper(ctx context.Context, p job.Plan, running *corev1.P
 		return nil, err
 	}
 	id, setup := address(running.Name, helperContainer), jobcontainer.HelperSetup(p, found)
-	request := agent.InspectRequest{Setup: setup, Mounts: wantedMounts(mounts(p))}
+	request := agent.InspectRequest{Setup: setup, Mounts: wantedMounts(containerOf(running, helperContainer))}
 	r, err := b.Inside(id, owner.Process{}, jobcontainer.HelperName).Inspect(ctx, request, p.InspectTimeout)
 	if err := jobcontainer.CheckHelper(b.Log, p.Helper, r, err); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 	"gitlab-sysbox-executor/executor/toolconf"
 )
 
@@ -68,7 +69,7 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		containers = append(containers, c)
 	}
 	if p.Helper.Possible() {
-		c, err := helper(p)
+		c, err := b.helper(p)
 		if err != nil {
 			return nil, err
 		}
@@ -85,9 +86,9 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		InitContainers: []corev1.Container{install}, Containers: containers, HostAliases: b.hostAliases(p),
 		Volumes: []corev1.Volume{emptyDir(agentVolume, nil), emptyDir(factsVolume, nil), b.storage(p), emptyDir(buildsVolume, nil), emptyDir(cacheVolume, nil)},
 	}
-	if b.Config.ServiceAccount != "" {
-		spec.AutomountServiceAccountToken = nil // the account decides
-	}
+	configured, _ := b.configured()
+	spec.Volumes = append(spec.Volumes, configured...)
+	b.addNetwork(p, &spec)
 	if b.Config.RuntimeClass != "" {
 		spec.RuntimeClassName = &b.Config.RuntimeClass
 	}
@@ -107,7 +108,8 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	}
 	meta := b.meta(p.Identity, p.Identity.Name(), job.RoleBuild)
 	maps.Copy(meta.Annotations, p.KeepLabel())
-	return &corev1.Pod{ObjectMeta: meta, Spec: spec}, nil
+	pod := &corev1.Pod{ObjectMeta: meta, Spec: spec}
+	return pod, b.addTemplate(pod)
 }
 
 // install is the container that puts the agent, and the settings of container tools, on a volume.
@@ -116,6 +118,8 @@ func (b *Backend) install(p job.Plan) (corev1.Container, error) {
 	for _, f := range settings(p) {
 		files = append(files, agent.InstallFile{Name: path.Join(settingsFolder, f.Name), Text: f.Text, Mode: 0o644})
 	}
+	units := sysbox.SystemdConfig(jobcontainer.ToolDefaults(""))
+	files = append(files, agent.InstallFile{Name: path.Join(settingsFolder, systemdFile), Text: string(units), Mode: 0o644})
 	request := agent.InstallRequest{Files: files}
 	if storage.OnVolume(p.Storage.TMPDIR) { // a service may need it before the job container has made it
 		request.Folders = []agent.Folder{jobcontainer.TMPDIR(p.Storage)}
@@ -154,7 +158,7 @@ func (b *Backend) imageFacts(p job.Plan) corev1.Container {
 var agentMount = corev1.VolumeMount{Name: agentVolume, MountPath: agent.Dir, ReadOnly: true}
 
 // mounts are those of the job container.
-func mounts(p job.Plan) []corev1.VolumeMount {
+func (b *Backend) mounts(p job.Plan) []corev1.VolumeMount {
 	all := []corev1.VolumeMount{
 		agentMount, {Name: factsVolume, MountPath: factsDir, ReadOnly: true},
 		{Name: storageVolume, MountPath: storage.Mountpoint}, {Name: storageVolume, MountPath: storage.ShortMountpoint},
@@ -163,7 +167,8 @@ func mounts(p job.Plan) []corev1.VolumeMount {
 	for _, f := range settings(p) {
 		all = append(all, corev1.VolumeMount{Name: agentVolume, SubPath: path.Join(settingsFolder, f.Name), MountPath: f.Path, ReadOnly: true})
 	}
-	return all
+	_, configured := b.configured()
+	return append(all, configured...)
 }
 
 // targets are the paths of mounts.
@@ -175,9 +180,9 @@ func targets(all []corev1.VolumeMount) (paths []string) {
 }
 
 // firstProcess is the request to the agent that is the first process of the job container.
-func firstProcess(p job.Plan) agent.InitRequest {
+func firstProcess(p job.Plan, mounts []corev1.VolumeMount) agent.InitRequest {
 	o := jobcontainer.InitRequest(p, jobcontainer.First{
-		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, nil), Targets: targets(mounts(p)),
+		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, nil), Targets: targets(mounts),
 	})
 	o.Facts, o.Pod = factsFile, true
 	// The kubelet lets everybody write to the root of a volume.
@@ -187,16 +192,18 @@ func firstProcess(p job.Plan) agent.InitRequest {
 
 // build is the job container.
 func (b *Backend) build(p job.Plan) (corev1.Container, error) {
-	request, err := jobcontainer.RequestWord(firstProcess(p))
+	mounts := b.mounts(p)
+	request, err := jobcontainer.RequestWord(firstProcess(p, mounts))
 	if err != nil {
 		return corev1.Container{}, err
 	}
-	return corev1.Container{
+	c := corev1.Container{
 		Name: jobContainer, Image: p.Image.Reference, ImagePullPolicy: pullPolicy(p.Image),
 		Command:      literal(append(agent.Command("init"), request)...),
 		EnvFrom:      fromSecret(environmentSecret(p.Identity)),
-		VolumeMounts: mounts(p), Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
-	}, nil
+		VolumeMounts: mounts, Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
+	}
+	return c, b.arrangeSystemd(p, jobcontainer.FirstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, jobcontainer.ImageProcess{}, &c)
 }
 
 // fromSecret is the environment in a secret.

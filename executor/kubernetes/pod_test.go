@@ -71,11 +71,6 @@ func TestPod(t *testing.T) {
 			t.Errorf("%s is %q", name, all[name])
 		}
 	}
-	if b.Config.ServiceAccount = "ci"; true {
-		if pod, err = b.pod(p, false); err != nil || pod.Spec.AutomountServiceAccountToken != nil || pod.Spec.ServiceAccountName != "ci" {
-			t.Errorf("with an account: %+v, %v", pod.Spec, err)
-		}
-	}
 }
 
 func TestStorageVolumes(t *testing.T) {

@@ -105,7 +105,10 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 	if err := b.awaitServices(ctx, p, beside, id); err != nil {
 		return none, err
 	}
-	found, err := b.inspect(ctx, p, id)
+	found, err := b.inspect(ctx, p, running)
+	if err == nil {
+		err = b.examineServices(ctx, p, running)
+	}
 	if err != nil {
 		return none, err
 	}
@@ -115,7 +118,7 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 	}
 	e := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting,
-		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: true,
+		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: !systemdRuns(containerOf(running, jobContainer)),
 		Enforced: settled.Enforced(), TMPDIR: settled.TMPDIR,
 		Watch:  agent.Watch{Volume: storage.Mountpoint, TMPDIR: settled.TMPDIR, Hard: hard(p.Volume.Backend)},
 		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: beside,
@@ -141,21 +144,17 @@ func rootless(environment []string) map[string]string {
 	return map[string]string{name: sysbox.RootlessContainersFile}
 }
 
-// wantedMounts are the mounts that the agent has to find in a container.
-func wantedMounts(all []corev1.VolumeMount) (wanted []agent.Mount) {
-	for _, m := range all {
-		wanted = append(wanted, agent.Mount{Target: m.MountPath})
-	}
-	return wanted
-}
-
 // inspect inspects the job container from inside.
-func (b *Backend) inspect(ctx context.Context, p job.Plan, id string) (agent.InspectResponse, error) {
+func (b *Backend) inspect(ctx context.Context, p job.Plan, pod *corev1.Pod) (agent.InspectResponse, error) {
 	defer observe.Begin(ctx, observe.Inspect)()
-	request := jobcontainer.InspectRequest(p, firstProcess(p).Setup, agent.Tools{Settings: p.Storage}, wantedMounts(mounts(p)))
+	id, c := address(pod.Name, jobContainer), containerOf(pod, jobContainer)
+	request := jobcontainer.InspectRequest(p, firstProcess(p, c.VolumeMounts).Setup, agent.Tools{Settings: p.Storage}, wantedMounts(c))
 	request.Facts = factsFile
 	if p.Helper.NeedsTool {
 		request.Program = p.Helper.ToolName
+	}
+	if systemdRuns(c) {
+		request.Init, request.SystemdTimeout, request.IDs = false, p.SystemdTimeout, sysbox.NamespaceSize
 	}
 	r, err := b.inside(id).Inspect(ctx, request, p.InspectTimeout)
 	if err == nil && r.Error == "" {
@@ -164,7 +163,7 @@ func (b *Backend) inspect(ctx context.Context, p job.Plan, id string) (agent.Ins
 		}
 		jobcontainer.ReportEntrypoint(b.Log, p.EntrypointTimeout, r, func() (string, error) { return b.Tail(ctx, id, 100) })
 	}
-	e := jobcontainer.Examination{Container: jobcontainer.Name, Image: p.Image.Reference, Log: b.Log}
+	e := jobcontainer.Examination{Container: jobcontainer.Name, Image: p.Image.Reference, Systemd: p.SystemdTimeout, Log: b.Log}
 	return r, e.Check(r, err)
 }
 

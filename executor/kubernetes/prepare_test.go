@@ -175,9 +175,8 @@ func TestJobsThatAreRefused(t *testing.T) {
 		change func(*job.Plan)
 		want   string
 	}{
-		"a service":    {func(p *job.Plan) { p.Services = []job.Service{{Image: aPlan().Image, Systemd: &yes}} }, "service debian:12: this runner runs jobs as pods"},
 		"its user":     {func(p *job.Plan) { p.Services = []job.Service{{Image: aPlan().Image, User: "postgres"}} }, `the user "postgres" is not a number`},
-		"systemd":      {func(p *job.Plan) { p.Systemd = &yes }, "do not boot systemd yet"},
+		"no root":      {func(p *job.Plan) { p.Systemd, p.SystemdRefused = &yes, "job.user is 1000" }, "which this runner does not allow: job.user is 1000"},
 		"a platform":   {func(p *job.Plan) { p.Image.Platform = "linux/arm64" }, "the platform of their node"},
 		"two policies": {func(p *job.Plan) { p.Image.Policies = []image.Policy{image.Always, image.Never} }, "write one instead of always, never"},
 	} {

@@ -45,13 +45,14 @@ func (b *Backend) service(p job.Plan, n int) (corev1.Container, error) {
 		Name: serviceContainer(n), Image: s.Image.Reference, ImagePullPolicy: pullPolicy(s.Image),
 		Command: literal(s.Entrypoint...), Args: literal(s.Command...),
 		EnvFrom:      fromSecret(serviceSecret(p.Identity, n)),
-		VolumeMounts: mounts(p), Resources: resourcesOf(s.Resources), SecurityContext: rights(p.Hardening, nil),
+		VolumeMounts: b.mounts(p), Resources: resourcesOf(s.Resources), SecurityContext: rights(p.Hardening, nil),
 	}
 	if len(s.Entrypoint) == 1 && s.Entrypoint[0] == "" { // as on Docker
 		c.Command = nil
 	}
 	c.SecurityContext.RunAsUser, c.SecurityContext.RunAsGroup = user.uid, user.gid
-	return c, nil
+	first := jobcontainer.FirstProcess{Name: service.Version(s.Image.Reference), Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}
+	return c, b.arrangeSystemd(p, first, jobcontainer.ImageProcess{}, &c)
 }
 
 // account is a user by numbers; nil leaves it to the image.
