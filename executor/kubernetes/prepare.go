@@ -36,6 +36,7 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err != nil {
 		return none, err
 	}
+	defer b.renew(ctx, made.Name, renewEvery)()
 	running, err := b.await(ctx, p, made)
 	if err != nil {
 		return none, err
@@ -80,6 +81,9 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 	}
 	if registry != nil {
 		secrets = append(secrets, registry)
+	}
+	if err := b.API.CreateLease(ctx, b.lease(p.Identity, made)); err != nil {
+		return nil, b.explain(err)
 	}
 	for _, s := range secrets {
 		if err := b.API.CreateSecret(ctx, s); err != nil {

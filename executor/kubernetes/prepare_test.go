@@ -149,7 +149,7 @@ func TestOrderOfRequests(t *testing.T) {
 	if _, err := b.Prepare(t.Context(), p, j); err == nil || !strings.Contains(err.Error(), "there is no process") {
 		t.Fatal(err)
 	}
-	if want := []string{"CreatePod", "CreateSecret", "CreateSecret", "OpenGates"}; !slices.Equal(m.calls[:4], want) {
+	if want := []string{"CreatePod", "CreateLease", "CreateSecret", "CreateSecret", "OpenGates"}; !slices.Equal(m.calls[:5], want) {
 		t.Errorf("%q", m.calls)
 	}
 	for _, s := range m.secrets {

@@ -22,8 +22,13 @@ import (
 func (b *Backend) secret(i job.Identity, name string, pod *corev1.Pod) *corev1.Secret {
 	yes := true
 	s := &corev1.Secret{ObjectMeta: b.meta(i, name, job.RoleBuild), Immutable: &yes}
-	s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}
+	s.OwnerReferences = ownedBy(pod)
 	return s
+}
+
+// ownedBy makes the cluster remove an object with the pod.
+func ownedBy(pod *corev1.Pod) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}
 }
 
 // secretKey matches the keys that a secret can have. Every variable of GitLab is one.

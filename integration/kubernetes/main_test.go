@@ -219,13 +219,17 @@ func pods(t testing.TB) []corev1.Pod {
 // objects are the names of all objects that jobs can have, by kind.
 func objects(t testing.TB) (all []string) {
 	t.Helper()
-	for _, kind := range []string{"pods", "secrets", "configmaps", "persistentvolumeclaims"} {
+	for _, kind := range []string{"pods", "secrets", "configmaps", "persistentvolumeclaims", "leases"} {
 		var list struct {
 			Items []struct {
 				Metadata struct{ Name string }
 			}
 		}
-		get(t, jobs(kind), &list)
+		path := jobs(kind)
+		if kind == "leases" {
+			path = strings.Replace(path, "/api/v1/", "/apis/coordination.k8s.io/v1/", 1)
+		}
+		get(t, path, &list)
 		for _, o := range list.Items {
 			if o.Metadata.Name != "kube-root-ca.crt" {
 				all = append(all, kind+" "+o.Metadata.Name)
