@@ -158,7 +158,7 @@ func (c *Config) checkTemplateContainer(k *checker, key string, o *corev1.Contai
 	}
 	if !own {
 		if o.Image == "" {
-			k.bad(key, "container %q is none of the executor's (build, image, helper, service-0, service-1 and so on, and the init container agent) and has no image", o.Name)
+			k.bad(key, "container %q is none of the executor's (agent, build, image, helper, service-0, service-1 and so on) and has no image", o.Name)
 		}
 		return
 	}

@@ -64,7 +64,7 @@ func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 
 // The containers of a pod.
 const (
-	installContainer = "agent" // copies the agent, and ends
+	installContainer = "agent" // copies the agent before the other containers start
 	imageContainer   = "image" // finds out what the job's image says about its processes, and ends
 	jobContainer     = "build"
 )

@@ -29,7 +29,7 @@ func TestHelperContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build, c := pod.Spec.Containers[0], pod.Spec.Containers[2]
+	build, c := containerOf(pod, jobContainer), containerOf(pod, helperContainer)
 	var first agent.InitRequest
 	if err := json.Unmarshal([]byte(c.Command[len(c.Command)-1]), &first); err != nil || !first.Unasked || !first.Pod {
 		t.Errorf("%q, %v", c.Command, err)
@@ -48,7 +48,7 @@ func TestHelperContainer(t *testing.T) {
 	}
 	for name, mode := range map[string]job.Helper{"job": {Mode: job.HelperJob, NeedsGit: true}, "not needed": {Mode: job.HelperAuto}} {
 		p.Helper = mode
-		if pod, err := b.pod(p, false); err != nil || len(pod.Spec.Containers) != 2 {
+		if pod, err := b.pod(p, false); err != nil || len(pod.Spec.Containers) != 3 {
 			t.Errorf("%s: %v, %+v", name, err, pod.Spec.Containers)
 		}
 	}

@@ -58,9 +58,10 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The job container is the first to start: it takes the names of its sockets. The one that finds out about the image is
-	// no init container: the kubelet would notice its end up to a second later.
-	containers := []corev1.Container{build, b.imageFacts(p)}
+	// The kubelet starts containers in their order, and ends the hook of one before it starts the next
+	// (pkg/kubelet/kuberuntime, SyncPod). The first two could be init containers, but it notices the end of one of those only
+	// when it looks, once a second. The job container comes before the others: it takes the names of its sockets.
+	containers := []corev1.Container{install, build, b.imageFacts(p)}
 	for n := range p.Services {
 		c, err := b.service(p, n)
 		if err != nil {
@@ -82,8 +83,8 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		SchedulingGates:    []corev1.PodSchedulingGate{{Name: gate}},
 		ServiceAccountName: b.Config.ServiceAccount, AutomountServiceAccountToken: &no,
 		NodeSelector: config.Pairs(b.Config.NodeSelector), PriorityClassName: b.Config.PriorityClass,
-		Hostname:       strings.ToLower(p.Hostname),
-		InitContainers: []corev1.Container{install}, Containers: containers, HostAliases: b.hostAliases(p),
+		Hostname:   strings.ToLower(p.Hostname),
+		Containers: containers, HostAliases: b.hostAliases(p),
 		Volumes: []corev1.Volume{emptyDir(agentVolume, nil), emptyDir(factsVolume, nil), b.storage(p), emptyDir(buildsVolume, nil), emptyDir(cacheVolume, nil)},
 	}
 	configured, _ := b.configured()
@@ -112,7 +113,8 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	return pod, b.addTemplate(pod)
 }
 
-// install is the container that puts the agent, and the settings of container tools, on a volume.
+// install is the container that puts the agent, and the settings of container tools, on a volume. Its hook ends when that
+// is done.
 func (b *Backend) install(p job.Plan) (corev1.Container, error) {
 	files := []agent.InstallFile{{Name: jobcontainer.RuncFile, Text: string(jobcontainer.RuncText), Mode: 0o755}}
 	for _, f := range settings(p) {
@@ -130,7 +132,10 @@ func (b *Backend) install(p job.Plan) (corev1.Container, error) {
 	}
 	return corev1.Container{
 		Name: installContainer, Image: b.Config.AgentImage, ImagePullPolicy: corev1.PullIfNotPresent,
-		Command: literal("/agent", "agent", "install", installDir, string(text)),
+		Command:   literal("/agent", "agent", "install", installDir, string(text)),
+		Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/agent", "agent", "installed", installDir}}}},
+		// The log says why it ended.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: agentVolume, MountPath: installDir}, {Name: storageVolume, MountPath: storage.Mountpoint}, {Name: storageVolume, MountPath: storage.ShortMountpoint},
 		},

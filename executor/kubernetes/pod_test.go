@@ -30,7 +30,7 @@ func TestPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := pod.Spec
-	build := s.Containers[0]
+	build := s.Containers[1]
 	for what, ok := range map[string]bool{
 		"a user namespace":      s.HostUsers != nil && !*s.HostUsers,
 		"the runtime class":     *s.RuntimeClassName == "sysbox-runc",
@@ -42,8 +42,8 @@ func TestPod(t *testing.T) {
 		"a node":                s.NodeSelector["kind"] == "ci",
 		"the credentials":       s.ImagePullSecrets[0].Name == pod.Name+"-registry",
 		"tolerations":           s.Tolerations[0].Value == "yes" && s.Tolerations[1].Operator == corev1.TolerationOpExists && s.Tolerations[1].Effect == "",
-		"the agent comes first": s.InitContainers[0].Image == "agent:1" && s.Containers[1].Image == "debian:12",
-		"the image's own user":  s.Containers[1].SecurityContext.RunAsUser == nil,
+		"the agent comes first": s.Containers[0].Image == "agent:1" && s.Containers[0].Lifecycle.PostStart.Exec.Command[2] == "installed" && build.Name == jobContainer && s.Containers[2].Image == "debian:12",
+		"the image's own user":  s.Containers[2].SecurityContext.RunAsUser == nil,
 		"root":                  *build.SecurityContext.RunAsUser == 0,
 		"rights":                build.SecurityContext.Capabilities.Add[0] == "SYS_ADMIN" && build.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined,
 		"limits":                build.Resources.Limits.Cpu().MilliValue() == 1500 && build.Resources.Limits.Memory().Value() == 1<<30,
@@ -116,7 +116,7 @@ func TestHostileCommandsAreLiteral(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := pod.Spec.Containers[0].Command
+	command := pod.Spec.Containers[1].Command
 	seen := reference.ReplaceAllStringFunc(command[len(command)-1], func(text string) string {
 		if text == "$$" {
 			return "$"
@@ -127,7 +127,7 @@ func TestHostileCommandsAreLiteral(t *testing.T) {
 	if err := json.Unmarshal([]byte(seen), &got); err != nil || !slices.Equal(got.Entrypoint, p.Entrypoint) {
 		t.Errorf("%q, %v", got.Entrypoint, err)
 	}
-	install := pod.Spec.InitContainers[0].Command
+	install := pod.Spec.Containers[0].Command
 	if seen := reference.FindAllString(strings.ReplaceAll(install[len(install)-1], "$$", ""), -1); len(seen) > 0 {
 		t.Errorf("%q", seen)
 	}

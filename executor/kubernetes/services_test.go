@@ -33,17 +33,17 @@ func TestServicesOfAPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := pod.Spec.Containers
-	if len(all) != 4 || all[0].Name != jobContainer {
+	if len(all) != 5 || all[1].Name != jobContainer {
 		t.Fatalf("%d containers, first %s", len(all), all[0].Name)
 	}
-	first, second := all[2], all[3]
+	first, second := all[3], all[4]
 	for what, ok := range map[string]bool{
 		"names":             slices.Equal(pod.Spec.HostAliases[0].Hostnames, []string{"build", pod.Name + "-s0", "postgres", pod.Name + "-s1", "redis"}),
 		"the image's entry": first.Command == nil && second.Command == nil,
 		"a literal command": slices.Equal(first.Args, []string{"-c", "x=$$(CI_JOB_TOKEN)"}),
 		"the user":          *first.SecurityContext.RunAsUser == 70 && *first.SecurityContext.RunAsGroup == 71 && second.SecurityContext.RunAsUser == nil,
 		"the policies":      first.ImagePullPolicy == corev1.PullIfNotPresent && second.ImagePullPolicy == corev1.PullAlways,
-		"the volumes":       len(first.VolumeMounts) == len(all[0].VolumeMounts),
+		"the volumes":       len(first.VolumeMounts) == len(all[1].VolumeMounts),
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, pod.Spec)

@@ -52,7 +52,7 @@ func TestSystemd(t *testing.T) {
 	if c := containerOf(pod, serviceContainer(1)); systemdRuns(c) || c.Lifecycle != nil || strings.Contains(c.VolumeMounts[0].MountPath, "systemd") {
 		t.Errorf("%+v", c)
 	}
-	installed := pod.Spec.InitContainers[0].Command
+	installed := pod.Spec.Containers[0].Command
 	if !strings.Contains(installed[len(installed)-1], `"settings/systemd.conf"`) {
 		t.Error(installed)
 	}

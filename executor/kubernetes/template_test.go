@@ -58,7 +58,7 @@ spec:
 		"security":          *s.SecurityContext.FSGroup == 1000 && *build.SecurityContext.RunAsUser == 0,
 		"the volume":        len(s.Volumes) == len(plain.Spec.Volumes)+1 && len(build.VolumeMounts) == len(containerOf(plain, jobContainer).VolumeMounts)+1,
 		"requests":          build.Resources.Requests.StorageEphemeral().Value() == 5<<30 && build.Resources.Limits.Memory().Value() == 1<<30,
-		"the containers":    len(s.Containers) == 3 && s.Containers[2].Name == "proxy",
+		"the containers":    len(s.Containers) == 4 && s.Containers[3].Name == "proxy",
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, s)
@@ -81,7 +81,7 @@ func TestPodTemplateOnlyAdds(t *testing.T) {
 	before := pod()
 	for _, text := range []string{
 		"spec: {hostUsers: false, containers: [{name: build, env: [{name: A, value: b}]}]}", "spec: {hostAliases: [{ip: 127.0.0.1, hostnames: [x]}]}",
-		"spec: {containers: [{name: service-0, resources: {limits: {cpu: 1}}}], initContainers: [{name: agent, resources: {limits: {cpu: 1}}}]}", `{"metadata": {"labels": {"a": "b"}}}`,
+		"spec: {containers: [{name: service-0, resources: {limits: {cpu: 1}}}, {name: agent, resources: {limits: {cpu: 1}}}]}", `{"metadata": {"labels": {"a": "b"}}}`,
 	} {
 		b.Config.PodTemplate = text
 		made, err := b.pod(p, false)

@@ -36,7 +36,7 @@ func TestConfiguredVolumes(t *testing.T) {
 			return s.Projected.Sources[0].ServiceAccountToken.Audience == "https://vault:8200"
 		},
 	} {
-		for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+		for _, c := range pod.Spec.Containers {
 			found := false
 			for _, m := range c.VolumeMounts {
 				if m.MountPath == path {
