@@ -138,6 +138,8 @@ const (
 	builderImage = "docker.io/gsx-test/builder:latest"
 	// noGitImage lacks git.
 	noGitImage = "docker.io/gsx-test/no-git:latest"
+	// systemdImage has systemd.
+	systemdImage = "docker.io/gsx-test/systemd:latest"
 )
 
 func images() error {
@@ -148,6 +150,7 @@ func images() error {
 		{"buildah", buildahImage, nil},
 		{"buildah", builderImage, []string{"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"}},
 		{"no-git", noGitImage, nil},
+		{"systemd", systemdImage, nil},
 	} {
 		out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), i.recipe)
 		if err != nil {
