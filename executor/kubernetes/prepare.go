@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -129,23 +128,12 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 	}
 	if p.User == "" && found.UID != 0 {
 		// The container was made before its user was known, with root's defaults.
-		maps.Copy(e.Enforced, rootless(p.Environment))
+		maps.Copy(e.Enforced, jobcontainer.RootlessDefaults(p.Environment))
 	}
 	if e.Helper, err = b.startHelper(ctx, p, running, found, e); err != nil {
 		return none, fault.Systemf("the helper container: %w", err) // the administrator chose the image
 	}
 	return e, nil
-}
-
-// rootless are the defaults of container tools that differ for a user other than root, if the job does not set them.
-func rootless(environment []string) map[string]string {
-	const name = "CONTAINERS_CONF"
-	for _, kv := range environment {
-		if strings.HasPrefix(kv, name+"=") {
-			return nil
-		}
-	}
-	return map[string]string{name: sysbox.RootlessContainersFile}
 }
 
 // inspect inspects the job container from inside.

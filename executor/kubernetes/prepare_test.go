@@ -20,7 +20,6 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 func aJournal(t *testing.T, p job.Plan) *journal.Journal {
@@ -187,16 +186,6 @@ func TestJobsThatAreRefused(t *testing.T) {
 		if err == nil || fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), c.want) || len(m.calls) > 0 {
 			t.Errorf("%s: %v, %q", name, err, m.calls)
 		}
-	}
-}
-
-// A user other than root gets its own settings of container tools unless the job has chosen others.
-func TestRootlessDefaults(t *testing.T) {
-	if got := rootless(nil)["CONTAINERS_CONF"]; got != sysbox.RootlessContainersFile {
-		t.Error(got)
-	}
-	if got := rootless([]string{"CONTAINERS_CONF=/mine"}); len(got) > 0 {
-		t.Error(got)
 	}
 }
 
