@@ -36,6 +36,8 @@ type Kubernetes struct {
 	Volumes []string `toml:"volumes"`
 	// PodTemplate is added to each pod; see [ParsePodTemplate].
 	PodTemplate string `toml:"pod_template"`
+	// ReadImages reads the configurations of the jobs' images from their registries.
+	ReadImages bool `toml:"read_images"`
 	// StartTimeout bounds the time from the creation of a pod until its containers run, pulls included.
 	StartTimeout Duration `toml:"start_timeout"`
 	// Deadline is the pods' activeDeadlineSeconds: the kubelet ends a job that nobody ends.

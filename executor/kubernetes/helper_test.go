@@ -25,7 +25,7 @@ func TestHelperContainer(t *testing.T) {
 	b, _ := inMemory(t)
 	p := withHelper()
 	p.Resources = config.Resources{CPUs: 2, Memory: 1 << 30}
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestHelperContainer(t *testing.T) {
 	}
 	for name, mode := range map[string]job.Helper{"job": {Mode: job.HelperJob, NeedsGit: true}, "not needed": {Mode: job.HelperAuto}} {
 		p.Helper = mode
-		if pod, err := b.pod(p, false); err != nil || len(pod.Spec.Containers) != 3 {
+		if pod, err := b.pod(p, known{}); err != nil || len(pod.Spec.Containers) != 3 {
 			t.Errorf("%s: %v, %+v", name, err, pod.Spec.Containers)
 		}
 	}
@@ -69,7 +69,7 @@ func TestHelperWithoutImage(t *testing.T) {
 		"chosen":       {agent.InspectResponse{}, false, "image helper:1 (helper.image): the node does not get it: ErrImagePull: not found"},
 	} {
 		b, m := inMemory(t)
-		made, err := b.pod(p, false)
+		made, err := b.pod(p, known{})
 		if err != nil {
 			t.Fatal(err)
 		}

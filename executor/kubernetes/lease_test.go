@@ -16,7 +16,7 @@ import (
 func TestLease(t *testing.T) {
 	b, m := inMemory(t)
 	p := aPlan()
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}

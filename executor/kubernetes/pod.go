@@ -15,6 +15,7 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/imageconfig"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/storage"
@@ -49,12 +50,12 @@ func registrySecret(i job.Identity) string    { return i.Name() + "-registry" }
 const gate = "gitlab-sysbox-executor/secrets"
 
 // pod describes the pod of a job. Nothing in it is secret: the environment is in a secret.
-func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
+func (b *Backend) pod(p job.Plan, k known) (*corev1.Pod, error) {
 	install, err := b.install(p)
 	if err != nil {
 		return nil, err
 	}
-	build, err := b.build(p)
+	build, err := b.build(p, k.image(0))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	// when it looks, once a second. The job container comes before the others: it takes the names of its sockets.
 	containers := []corev1.Container{install, build, b.imageFacts(p)}
 	for n := range p.Services {
-		c, err := b.service(p, n)
+		c, err := b.service(p, n, k.image(n+1))
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +105,7 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	for _, name := range b.Config.ImagePullSecrets {
 		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
-	if credentials {
+	if len(k.logins) > 0 {
 		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: registrySecret(p.Identity)})
 	}
 	meta := b.meta(p.Identity, p.Identity.Name(), job.RoleBuild)
@@ -185,9 +186,9 @@ func targets(all []corev1.VolumeMount) (paths []string) {
 }
 
 // firstProcess is the request to the agent that is the first process of the job container.
-func firstProcess(p job.Plan, mounts []corev1.VolumeMount) agent.InitRequest {
+func firstProcess(p job.Plan, img imageconfig.Config, mounts []corev1.VolumeMount) agent.InitRequest {
 	o := jobcontainer.InitRequest(p, jobcontainer.First{
-		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, nil), Targets: targets(mounts),
+		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, img.Entrypoint), Targets: targets(mounts),
 	})
 	o.Facts, o.Pod = factsFile, true
 	// The kubelet lets everybody write to the root of a volume.
@@ -196,9 +197,9 @@ func firstProcess(p job.Plan, mounts []corev1.VolumeMount) agent.InitRequest {
 }
 
 // build is the job container.
-func (b *Backend) build(p job.Plan) (corev1.Container, error) {
+func (b *Backend) build(p job.Plan, img imageconfig.Config) (corev1.Container, error) {
 	mounts := b.mounts(p)
-	request, err := jobcontainer.RequestWord(firstProcess(p, mounts))
+	request, err := jobcontainer.RequestWord(firstProcess(p, img, mounts))
 	if err != nil {
 		return corev1.Container{}, err
 	}
@@ -208,7 +209,7 @@ func (b *Backend) build(p job.Plan) (corev1.Container, error) {
 		EnvFrom:      fromSecret(environmentSecret(p.Identity)),
 		VolumeMounts: mounts, Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
 	}
-	return c, b.arrangeSystemd(p, jobcontainer.FirstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, jobcontainer.ImageProcess{}, &c)
+	return c, b.arrangeSystemd(p, jobcontainer.FirstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, processOf(img), &c)
 }
 
 // fromSecret is the environment in a secret.

@@ -25,7 +25,7 @@ func TestPod(t *testing.T) {
 	p := aPlan()
 	p.Resources = config.Resources{CPUs: 1.5, Memory: 1 << 30}
 	p.Hardening = config.Hardening{CapAdd: []string{"CAP_SYS_ADMIN"}, SecurityOpt: []string{"seccomp=unconfined"}}
-	pod, err := b.pod(p, true)
+	pod, err := b.pod(p, known{logins: []login{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestHostileCommandsAreLiteral(t *testing.T) {
 	p := aPlan()
 	p.Entrypoint = []string{"/bin/sh", "-c", "echo $(CI_JOB_TOKEN) $$(CI_JOB_TOKEN) $$$x $"}
 	p.Storage.TMPDIR = "/tmp/$(CI_JOB_TOKEN)"
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestHostileSecretsAreNotInThePod(t *testing.T) {
 	p := aPlan()
 	p.Environment = []string{"CI_JOB_TOKEN=glcbt-secret", "CI_PROJECT_ID=2"}
 	p.Image.Credentials = image.Sources{Payload: []image.Login{{Registry: "docker.io", Username: "ci", Password: "glcbt-secret"}}}
-	pod, err := b.pod(p, true)
+	pod, err := b.pod(p, known{logins: []login{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

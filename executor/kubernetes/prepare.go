@@ -14,6 +14,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/format"
+	"gitlab-sysbox-executor/executor/imageconfig"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
@@ -31,7 +32,11 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err := b.Dir.MakeJob(p.Identity.Name()); err != nil {
 		return none, fmt.Errorf("the job's folder: %w", err)
 	}
-	made, err := b.create(ctx, p, j)
+	k, err := b.learn(ctx, p)
+	if err != nil {
+		return none, err
+	}
+	made, err := b.create(ctx, p, k, j)
 	if err != nil {
 		return none, err
 	}
@@ -40,18 +45,14 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err != nil {
 		return none, err
 	}
-	return b.settle(ctx, p, running)
+	return b.settle(ctx, p, k, running)
 }
 
 // create makes the pod with its secrets and hands it to the scheduler. The pod comes first, held back by a gate, so that
 // it owns the secrets from their first moment.
-func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*corev1.Pod, error) {
+func (b *Backend) create(ctx context.Context, p job.Plan, k known, j *journal.Journal) (*corev1.Pod, error) {
 	defer observe.Begin(ctx, observe.Resources)()
-	found, err := b.credentials(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	wanted, err := b.pod(p, len(found) > 0)
+	wanted, err := b.pod(p, k)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 		return nil, err
 	}
 	secrets := b.environments(p, made)
-	registry, err := b.registry(p, found, made)
+	registry, err := b.registry(p, k.logins, made)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +97,9 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 }
 
 // settle inspects the job container and returns what later stages need.
-func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (none job.Environment, err error) {
+func (b *Backend) settle(ctx context.Context, p job.Plan, k known, running *corev1.Pod) (none job.Environment, err error) {
 	id := address(running.Name, jobContainer)
-	beside, err := services(p)
+	beside, err := services(p, k)
 	if err != nil {
 		return none, err
 	}
@@ -140,7 +141,7 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 func (b *Backend) inspect(ctx context.Context, p job.Plan, pod *corev1.Pod) (agent.InspectResponse, error) {
 	defer observe.Begin(ctx, observe.Inspect)()
 	id, c := address(pod.Name, jobContainer), containerOf(pod, jobContainer)
-	request := jobcontainer.InspectRequest(p, firstProcess(p, c.VolumeMounts).Setup, agent.Tools{Settings: p.Storage}, wantedMounts(c))
+	request := jobcontainer.InspectRequest(p, firstProcess(p, imageconfig.Config{}, c.VolumeMounts).Setup, agent.Tools{Settings: p.Storage}, wantedMounts(c))
 	request.Facts = factsFile
 	if p.Helper.NeedsTool {
 		request.Program = p.Helper.ToolName

@@ -119,8 +119,7 @@ func (b *Backend) credentials(ctx context.Context, p job.Plan) (all []login, err
 		requests = append(requests, p.Helper.Image)
 	}
 	for _, r := range requests {
-		key := keyOf(r.Reference)
-		if slices.ContainsFunc(all, func(l login) bool { return l.key == key }) {
+		if slices.ContainsFunc(all, loginFor(r.Reference)) {
 			continue
 		}
 		found, err := r.Credentials.Find(ctx, r.Reference, b.Log)
@@ -130,7 +129,7 @@ func (b *Backend) credentials(ctx context.Context, p job.Plan) (all []login, err
 		case found.Source != "" && found.Username+found.Password == "":
 			b.Log.Warnf("Credentials from %s are a token, which a pod of Kubernetes cannot use: write a user name with a password, or use kubernetes.image_pull_secrets.", found.Source)
 		case found.Source != "":
-			all = append(all, login{key, found})
+			all = append(all, login{keyOf(r.Reference), found})
 		}
 	}
 	return all, nil

@@ -28,7 +28,7 @@ func withServices() job.Plan {
 func TestServicesOfAPod(t *testing.T) {
 	b, _ := inMemory(t)
 	p := withServices()
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestServicesOfAPod(t *testing.T) {
 	if len(secrets) != 3 || string(secrets[1].Data["A"]) != "$(B)" || secrets[1].Data["CI_JOB_TOKEN"] != nil || string(secrets[2].Data["STORAGE_DRIVER"]) != "vfs" {
 		t.Errorf("%+v", secrets)
 	}
-	running, err := services(p)
+	running, err := services(p, known{})
 	if err != nil || len(running) != 2 || !slices.Equal(running[0].Ports, []int{5432}) || running[0].Name != pod.Name+"-s0" || running[1].Image != "redis:latest" {
 		t.Errorf("%+v, %v", running, err)
 	}
@@ -63,7 +63,7 @@ func TestServicesOfAPod(t *testing.T) {
 func TestServiceStates(t *testing.T) {
 	b, m := inMemory(t)
 	p := withServices()
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestSystemd(t *testing.T) {
 	p.Systemd, p.Entrypoint, p.User = &yes, []string{"/start"}, "1000"
 	p.Folders.Cache = "/run/cache"
 	p.Services = []job.Service{{Image: image.Request{Reference: "db:1", Policies: []image.Policy{image.Always}}, Systemd: &yes, User: "70", Command: []string{"db"}}, {Image: image.Request{Reference: "redis:1", Policies: []image.Policy{image.Always}}}}
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,9 +38,9 @@ func (b *Backend) addTemplate(p *corev1.Pod) error {
 // add adds a value to another of the same type. The tag is that of their field. If both are set and differ, it fails.
 func add(at string, to, from reflect.Value, tag reflect.StructTag) error {
 	switch {
-	case empty(from):
+	case unset(from):
 		return nil
-	case empty(to):
+	case unset(to):
 		to.Set(from)
 		return nil
 	case reflect.DeepEqual(to.Interface(), from.Interface()):
@@ -117,8 +117,8 @@ func nameOf(f reflect.StructField) string {
 	return name
 }
 
-// empty reports whether a value counts as not set. A pointer is set whatever it points to.
-func empty(v reflect.Value) bool {
+// unset reports whether a value counts as not set. A pointer is set whatever it points to.
+func unset(v reflect.Value) bool {
 	return v.IsZero() || (v.Kind() == reflect.Map || v.Kind() == reflect.Slice) && v.Len() == 0
 }
 

@@ -40,11 +40,11 @@ spec:
 `
 	p := aPlan()
 	p.Resources.Memory = 1 << 30
-	plain, err := (&Backend{API: b.API, Dir: b.Dir, Config: config.Kubernetes{AgentImage: "agent:1", NodeSelector: b.Config.NodeSelector, Tolerations: b.Config.Tolerations}, Log: b.Log}).pod(p, false)
+	plain, err := (&Backend{API: b.API, Dir: b.Dir, Config: config.Kubernetes{AgentImage: "agent:1", NodeSelector: b.Config.NodeSelector, Tolerations: b.Config.Tolerations}, Log: b.Log}).pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestPodTemplateOnlyAdds(t *testing.T) {
 	p := withServices()
 	p.Resources.Memory = 1 << 30
 	pod := func() map[string]any {
-		made, err := b.pod(p, false)
+		made, err := b.pod(p, known{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestPodTemplateOnlyAdds(t *testing.T) {
 		"spec: {containers: [{name: service-0, resources: {limits: {cpu: 1}}}, {name: agent, resources: {limits: {cpu: 1}}}]}", `{"metadata": {"labels": {"a": "b"}}}`,
 	} {
 		b.Config.PodTemplate = text
-		made, err := b.pod(p, false)
+		made, err := b.pod(p, known{})
 		if err != nil {
 			if strings.Contains(text, "hostAliases") && strings.Contains(err.Error(), "hostAliases[127.0.0.1].hostnames is set") {
 				continue
@@ -104,7 +104,7 @@ func TestPodTemplateOnlyAdds(t *testing.T) {
 		"spec: {nope: 1}":                                                                 "nope",
 	} {
 		b.Config.PodTemplate = text
-		if _, err := b.pod(p, false); err == nil || fault.ClassOf(err) != fault.System || !strings.Contains(err.Error(), want) {
+		if _, err := b.pod(p, known{}); err == nil || fault.ClassOf(err) != fault.System || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

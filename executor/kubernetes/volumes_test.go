@@ -15,7 +15,7 @@ func TestConfiguredVolumes(t *testing.T) {
 	b.Config.Volumes = []string{"secret:ca:/etc/ca", "configmap:settings:/etc/settings", "claim:models:/models", "claim:models:/fixed:ro", "token:https://vault:8200:/run/secrets/vault"}
 	p := withServices()
 	p.Helper = withHelper().Helper
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestNetworkOfAPod(t *testing.T) {
 	p := aPlan()
 	p.Network = config.Network{DNSSearch: []string{"example.com"}, ExtraHosts: []string{"a:192.0.2.1", "b:[2001:db8::1]"}}
 	p.Hardening.Sysctls = []string{"net.core.somaxconn=1024"}
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestNetworkOfAPod(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	p.Network.DNS = []string{"192.0.2.53"}
-	if pod, err = b.pod(p, false); err != nil || pod.Spec.DNSPolicy != corev1.DNSNone || pod.Spec.DNSConfig.Nameservers[0] != "192.0.2.53" {
+	if pod, err = b.pod(p, known{}); err != nil || pod.Spec.DNSPolicy != corev1.DNSNone || pod.Spec.DNSConfig.Nameservers[0] != "192.0.2.53" {
 		t.Errorf("%+v, %v", pod.Spec, err)
 	}
 }
