@@ -48,7 +48,7 @@ func wantGiven(t *testing.T, text string) {
 
 // The volumes and the template of the configuration are in jobs and services, also for users other than root.
 func TestVolumesAndTemplate(t *testing.T) {
-	p := newPlace(t, append(given(t), `network.dns = ["192.0.2.53"]`, `network.extra_hosts = ["there.example.com:192.0.2.7"]`, `hardening.sysctls = ["net.core.somaxconn=321"]`, `kubernetes.pod_template = """
+	p := newPlace(t, append(given(t), `network.dns = ["192.0.2.53"]`, `network.extra_hosts = ["there.example.com:192.0.2.7"]`, `hardening.sysctls = ["net.ipv4.tcp_keepalive_time=321"]`, `kubernetes.pod_template = """
 metadata: {annotations: {example.com/cost: "7"}}
 spec:
   affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [gsx-node]}]}]}}}
@@ -60,7 +60,7 @@ spec:
     resources: {requests: {ephemeral-storage: 10Mi}}
     volumeMounts: [{name: scratch, mountPath: /scratch}]
 """`)...)
-	j := job(append(readGiven, "id -G", "cat /etc/resolv.conf", "getent hosts there.example.com", "cat /proc/sys/net/core/somaxconn", "stat -f -c 'scratch %T' /scratch", "cat /builds/service")...)
+	j := job(append(readGiven, "id -G", "cat /etc/resolv.conf", "getent hosts there.example.com", "cat /proc/sys/net/ipv4/tcp_keepalive_time", "stat -f -c 'scratch %T' /scratch", "cat /builds/service")...)
 	j.Image.Name = builderImage
 	j.Services = []runner.Image{serve("first", "7001", "cat /run/secrets/given/word >/builds/service")}
 	s := p.prepared(t, j)
