@@ -50,23 +50,32 @@ func (c *Config) value(key string) (any, bool) {
 	return v.Interface(), !isSection(v.Type())
 }
 
+const networkOfPods = "the cluster's network and its NetworkPolicies apply"
+
 // kubernetesLacks are what the backend kubernetes does not have. docs/kubernetes.md lists them with their reasons.
 var kubernetesLacks = []lack{
 	{"runtime", "the runtime is kubernetes.runtime_class", nil},
 	{"engine.", "it has no Docker Engine", nil},
-	{"network.", "the cluster's network and its NetworkPolicies apply", nil},
+	{"network.mode", networkOfPods, nil},
+	{"network.mtu", networkOfPods, nil},
+	{"network.subnets", networkOfPods, nil},
+	{"network.excluded_subnets", networkOfPods, nil},
+	{"network.ipv6", networkOfPods, nil},
+	{"network.dns", "a pod can have 3 name servers", func(c *Config) bool { return len(c.Network.DNS) <= 3 }},
+	{"network.extra_hosts", "a pod cannot find out its node's address; write it instead of host-gateway", func(c *Config) bool {
+		return !slices.ContainsFunc(c.Network.ExtraHosts, func(h string) bool { return strings.HasSuffix(h, ":"+hostGateway) })
+	}},
 	{"images.offer", "images are the kubelet's", func(c *Config) bool { return !c.Images.Offer }},
 	{"images.", "images are the kubelet's", nil},
 	{"job.allow_image_ids", "a kubelet pulls no image by its ID", nil},
 	{"job.pull_policy", "a container has one policy", func(c *Config) bool { return len(c.Job.PullPolicy) == 1 }},
 	{"job.emulate", "the nodes' kernels decide which programs run", nil},
 	{"job.emulator_dir", "job.emulate is not possible", nil},
-	{"job.systemd_timeout", "jobs with systemd are not possible yet", nil},
 	{"job.overrides.memory_swap", "Kubernetes has no such limit", nil},
 	{"job.overrides.pids_limit", "it is the kubelet's podPidsLimit", nil},
 	{"job.overrides.shm_size", "Kubernetes has no such limit", nil},
-	{"container.volumes", "volumes of jobs are not possible yet", nil},
-	{"container.tmpfs", "volumes of jobs are not possible yet", nil},
+	{"container.volumes", "the volumes of pods are kubernetes.volumes", nil},
+	{"container.tmpfs", "write a volume of the kind emptyDir with medium Memory in kubernetes.pod_template", nil},
 	{"container.devices", "devices are a matter of device plugins", nil},
 	{"container.gpus", "devices are a matter of device plugins", nil},
 	{"container.labels", "the labels of pods are kubernetes.labels", nil},
@@ -80,7 +89,6 @@ var kubernetesLacks = []lack{
 	{"hardening.security_opt", `only "seccomp=unconfined" and "seccomp=builtin" are possible`, func(c *Config) bool {
 		return !slices.ContainsFunc(c.Hardening.SecurityOpt, func(o string) bool { return o != "seccomp=unconfined" && o != "seccomp=builtin" })
 	}},
-	{"hardening.sysctls", "sysctls of pods are not possible yet", nil},
 	{"storage.backend", `write "ephemeral", "emptydir" or "tmpfs"`, func(c *Config) bool {
 		return slices.Contains([]string{"auto", "ephemeral", "emptydir", "tmpfs"}, c.Storage.Backend)
 	}},
@@ -93,13 +101,11 @@ var kubernetesLacks = []lack{
 	{"storage.keep_size", "kept volumes are not possible yet", nil},
 	{"builds.keep", "kept volumes are not possible yet; each job has its own builds folder", func(c *Config) bool { return !c.Builds.Keep }},
 	{"cache.keep", "kept volumes are not possible yet; use the Runner's distributed cache", func(c *Config) bool { return !c.Cache.Keep }},
-	{"helper.mode", `helper containers are not possible yet; write "job"`, func(c *Config) bool { return c.Helper.Mode == "job" }},
-	{"helper.image", "helper containers are not possible yet", nil},
-	{"helper.pull_policy", "helper containers are not possible yet", nil},
-	{"helper.runner_binary", "the job's image must have gitlab-runner for caches and artifacts", nil},
+	{"helper.pull_policy", "a container has one policy", func(c *Config) bool { return len(c.Helper.PullPolicy) == 1 }},
+	{"helper.runner_binary", "a pod gets no program of this machine; the helper's image has one", nil},
 	{"services.runtime", "all containers of a pod have its runtime", nil},
 	{"services.stop_grace", "all containers of a pod have the same time to end", nil},
-	{"services.tmpfs", "volumes of services are not possible yet", nil},
+	{"services.tmpfs", "write a volume of the kind emptyDir with medium Memory in kubernetes.pod_template", nil},
 	{"services.resources.cpuset_cpus", "it is the kubelet's CPU manager", nil},
 	{"services.resources.memory_swap", "Kubernetes has no such limit", nil},
 	{"services.resources.pids_limit", "it is the kubelet's podPidsLimit", nil},
@@ -144,7 +150,6 @@ func (c *Config) checkBackend(k *checker) {
 // fitKubernetes changes the defaults that are those of Docker.
 func (c *Config) fitKubernetes(k *checker) {
 	c.Builds.Keep, c.Cache.Keep, c.Images.Offer = false, false, false
-	c.Helper.Mode = "job"
 	c.Resources.PidsLimit = 0
 	if c.Storage.Backend == "auto" {
 		c.Storage.Backend = "emptydir"

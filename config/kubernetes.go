@@ -18,8 +18,10 @@ type Kubernetes struct {
 	RuntimeClass string `toml:"runtime_class"`
 	// AgentImage is the image with the agent that `make image` builds.
 	AgentImage string `toml:"agent_image"`
-	// ServiceAccount is that of the pods, whose token jobs then get; "" gives them neither.
+	// ServiceAccount is that of the pods; "" is the namespace's default, without a token.
 	ServiceAccount string `toml:"service_account"`
+	// MountToken gives the job's containers the token of ServiceAccount.
+	MountToken bool `toml:"mount_token"`
 	// NodeSelector, Labels and Annotations list name=value.
 	NodeSelector []string `toml:"node_selector"`
 	Labels       []string `toml:"labels"`
@@ -30,6 +32,12 @@ type Kubernetes struct {
 	PriorityClass string `toml:"priority_class"`
 	// ImagePullSecrets are the names of secrets in the namespace, in addition to the job's own credentials.
 	ImagePullSecrets []string `toml:"image_pull_secrets"`
+	// Volumes list "kind:name:path", for the job container, the services and the helper; see [ParsePodVolume].
+	Volumes []string `toml:"volumes"`
+	// PodTemplate is added to each pod; see [ParsePodTemplate].
+	PodTemplate string `toml:"pod_template"`
+	// ReadImages reads the configurations of the jobs' images from their registries.
+	ReadImages bool `toml:"read_images"`
 	// StartTimeout bounds the time from the creation of a pod until its containers run, pulls included.
 	StartTimeout Duration `toml:"start_timeout"`
 	// Deadline is the pods' activeDeadlineSeconds: the kubelet ends a job that nobody ends.
@@ -40,6 +48,7 @@ func defaultKubernetes() Kubernetes {
 	return Kubernetes{
 		Namespace: "gitlab-jobs", RuntimeClass: "sysbox-runc",
 		NodeSelector: []string{}, Labels: []string{}, Annotations: []string{}, Tolerations: []string{}, ImagePullSecrets: []string{},
+		MountToken: true, Volumes: []string{},
 		StartTimeout: Duration(10 * time.Minute), Deadline: Duration(24 * time.Hour),
 	}
 }
@@ -89,6 +98,8 @@ func (c *Config) checkKubernetes(k *checker) {
 			k.bad("kubernetes.tolerations", `%q is not key, key:effect or key=value:effect, with the effect NoSchedule, PreferNoSchedule or NoExecute; write for example "example.com/sysbox:NoSchedule"`, text)
 		}
 	}
+	c.checkPodVolumes(k)
+	c.checkPodTemplate(k)
 	k.positive("kubernetes.start_timeout", s.StartTimeout, "10m")
 	if k.positive("kubernetes.deadline", s.Deadline, "24h") && time.Duration(s.Deadline) < time.Second {
 		k.bad("kubernetes.deadline", `%s is less than a second; write for example "24h"`, s.Deadline)
@@ -97,7 +108,7 @@ func (c *Config) checkKubernetes(k *checker) {
 
 // object requires the name of an object of Kubernetes.
 func (k *checker) object(key, name, example string) {
-	if len(name) > 253 || !objectName().MatchString(name) {
+	if !isObject(name) {
 		k.bad(key, `%q is not the name of an object of Kubernetes: lower-case letters, digits, "-" and "."; write for example %q`, name, example)
 	}
 }

@@ -72,6 +72,8 @@ type Executor struct {
 	Room    Room
 	// Collects are the parts of gc in addition to jobs, in order.
 	Collects []Collect
+	// Alive tells other machines that a job's driver lives, until stop is called; nil if the backend needs no such sign.
+	Alive func(context.Context, job.Identity) (stop func())
 	// DropImages removes shared images that no job uses any more.
 	DropImages func(context.Context) ([]string, error)
 	// KillGrace is the time between TERM and KILL when a script has to end.

@@ -61,6 +61,9 @@ func (x *Executor) Environment(i job.Identity) (e job.Environment, err error) {
 func (x *Executor) Run(ctx context.Context, i job.Identity, e job.Environment, s Script, out io.Writer) error {
 	journal.Touch(x.Dir.Journals(), i.Name())
 	defer x.Dir.Use(i.Name())()
+	if x.Alive != nil {
+		defer x.Alive(ctx, i)()
+	}
 	x.Dir.SetStage(i.Name(), s.Stage)
 	defer x.Room.Watch(ctx, e.EngineFolder, nil)()
 	services := servicelog.Open(x.Dir.Job(i.Name()), x.Backend, x.Log)

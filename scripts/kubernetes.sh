@@ -2,8 +2,9 @@
 # A private Kubernetes cluster of one node beside whatever else the machine runs:
 #
 #   kubernetes.sh start DIR    start it, unless it runs
-#   kubernetes.sh env DIR      print KUBECONFIG_ADMIN, KUBECONFIG_EXECUTOR, NAMESPACE, RUNTIME_CLASS, AGENT_IMAGE and
-#                              CTR (the command that imports images) as shell assignments
+#   kubernetes.sh env DIR      print KUBECONFIG_ADMIN, KUBECONFIG_EXECUTOR, NAMESPACE, RUNTIME_CLASS, AGENT_IMAGE, HOST
+#                              (this machine's address for pods) and CTR (the command that imports images) as shell
+#                              assignments
 #   kubernetes.sh stop DIR     end everything that it started, and remove DIR
 #   kubernetes.sh place        print the DIR that this checkout's tests use
 #   kubernetes.sh programs     build its programs (8 to 17 minutes of processor time, once), and print their folder
@@ -309,6 +310,7 @@ KUBECONFIG_EXECUTOR=$dir/pki/executor.kubeconfig
 NAMESPACE=$namespace
 RUNTIME_CLASS=gsx-standin
 AGENT_IMAGE=docker.io/gsx-test/agent:latest
+HOST=$subnet.1
 CTR='$programs/ctr --address $dir/run/containerd.sock --namespace k8s.io'
 END
 	else

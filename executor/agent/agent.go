@@ -63,6 +63,9 @@ type InitRequest struct {
 	// of sockets: no command is started over a socket, because for the first process they look as the driver does. The
 	// first process ends with the exit code of TERM: if all containers end with 0, the kubelet forgets why it ended the pod.
 	Pod bool `json:"pod,omitempty"`
+	// Unasked means that nobody asks the first process for the result of an entrypoint: another container of the pod has the
+	// name of the socket.
+	Unasked bool `json:"unasked,omitempty"`
 	// IDs is the size of the container's user namespace, which the ranges in /etc/subuid and
 	// /etc/subgid are made to fit. 0 leaves them as they are.
 	IDs int `json:"ids,omitempty"`
@@ -96,6 +99,10 @@ type InspectRequest struct {
 	// Emulate lists architectures (package emulator) whose programs the kernel is to run with the emulators in
 	// EmulatorsDir. The response says whether it does.
 	Emulate []string `json:"emulate,omitempty"`
+	// IDs is as in InitRequest, for a container that boots systemd.
+	IDs int `json:"ids,omitempty"`
+	// Program is searched for on the PATH, as git always is; it may be empty.
+	Program string `json:"program,omitempty"`
 }
 
 // LookRequest is the request of prepare to a service's container, whose first process is the
@@ -142,6 +149,8 @@ type InspectResponse struct {
 	UID            int             `json:"uid"`
 	GID            int             `json:"gid"`
 	Git            bool            `json:"git"`
+	// ProgramMissing means that the image has no program of the requested name.
+	ProgramMissing bool `json:"program_missing,omitempty"`
 	// EntrypointFault is why the entrypoint could not be started.
 	EntrypointFault string `json:"entrypoint_fault,omitempty"`
 	// OverlayFault is why native overlay does not work; empty if it does.

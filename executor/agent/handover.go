@@ -42,15 +42,18 @@ type server struct {
 	state    handover
 }
 
-func listen() (*server, error) {
-	l, err := listenAt(socketName)
-	if err != nil {
-		return nil, err
-	}
-	d := &server{listener: l, done: make(chan struct{}), first: make(chan handover, 1)}
+func newServer() *server {
+	d := &server{done: make(chan struct{}), first: make(chan handover, 1)}
 	go func() { d.state = <-d.first; close(d.done) }()
-	go acceptEach(l, d.serve)
-	return d, nil
+	return d
+}
+
+func (d *server) listen() (err error) {
+	if d.listener, err = listenAt(socketName); err != nil {
+		return err
+	}
+	go acceptEach(d.listener, d.serve)
+	return nil
 }
 
 // settle makes h the state unless there is a state already.

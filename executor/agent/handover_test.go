@@ -23,7 +23,8 @@ func TestHandoverIsNeverMissed(t *testing.T) {
 
 // Only the first process is asked: any process that shares the network namespace can take the name of its socket.
 func TestHostileHandover(t *testing.T) {
-	d, err := listen()
+	d := newServer()
+	err := d.listen()
 	if err != nil {
 		t.Fatal(err)
 	}

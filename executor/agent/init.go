@@ -9,8 +9,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // stopGrace bounds how long the first process waits for the others after a request to stop
@@ -32,9 +30,11 @@ func Init(request string) error {
 	stop := make(chan os.Signal, 1)
 	notifyStop(stop)
 	runtimes := mountIDs()
-	d, err := listen()
-	if err != nil {
-		return fmt.Errorf("agent init: %w", err)
+	d := newServer()
+	if !o.Unasked {
+		if err := d.listen(); err != nil {
+			return fmt.Errorf("agent init: %w", err)
+		}
 	}
 	var children reaper
 	if !o.Pod {
@@ -54,10 +54,8 @@ func Init(request string) error {
 			fmt.Fprintf(os.Stderr, "agent init: could not mount a folder at %s: %v\n", b.To, err)
 		}
 	}
-	if o.IDs > 0 {
-		if err := sysbox.FitFiles(o.IDs, readIDs, writeIDs); err != nil {
-			fmt.Fprintf(os.Stderr, "agent init: could not fit the ranges of subordinate IDs: %v\n", err)
-		}
+	if err := fitIDs(o.IDs); err != nil {
+		fmt.Fprintf(os.Stderr, "agent init: %v\n", err)
 	}
 	a, err := o.Setup.apply()
 	switch {

@@ -30,19 +30,14 @@ func (o InspectRequest) respond() InspectResponse {
 }
 
 func (o InspectRequest) report() InspectResponse {
-	var booted *Systemd
-	if o.SystemdTimeout > 0 {
-		s, err := awaitSystemd(o.SystemdTimeout)
-		if err != nil {
-			return InspectResponse{Error: err.Error(), JobFault: true}
-		}
-		booted = &s
+	booted, err := o.awaitBoot()
+	if err != nil {
+		return InspectResponse{Error: err.Error(), JobFault: true}
 	}
 	r := InspectResponse{Shell: findShell(), Entrypoint: EntrypointNone, Systemd: booted}
 	var h handover
 	if o.Init && r.Shell != "" {
 		// Before the rest: the first process may still be setting up the container.
-		var err error
 		if h, err = askHandover(o.EntrypointTimeout); err != nil {
 			return InspectResponse{Error: err.Error()}
 		}
@@ -92,8 +87,7 @@ func (o InspectRequest) report() InspectResponse {
 	if r.ANSIQuoting, err = knowsANSIQuoting(r.Shell, a.attributes()); err != nil {
 		return InspectResponse{Error: fmt.Sprintf("the image's shell %s does not work: %v", r.Shell, err), JobFault: true}
 	}
-	_, err = exec.LookPath("git")
-	r.Git = err == nil
+	r.Git, r.ProgramMissing = has("git"), o.Program != "" && !has(o.Program)
 	if o.Volume != "" {
 		s, err := spaceAt(o.Volume)
 		if err != nil {
@@ -125,4 +119,22 @@ func (o InspectRequest) settle(r *InspectResponse, a account, env []string, dead
 		r.setIsolation(settings, a, env, deadline)
 	}
 	return nil
+}
+
+// has reports whether a program is on the PATH.
+func has(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// awaitBoot waits until systemd has booted; nil if it does not run.
+func (o InspectRequest) awaitBoot() (*Systemd, error) {
+	if o.SystemdTimeout == 0 {
+		return nil, nil
+	}
+	s, err := awaitSystemd(o.SystemdTimeout)
+	if err == nil {
+		err = fitIDs(o.IDs)
+	}
+	return &s, err
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 )
 
 // InstallRequest is the request to the container that puts the agent into a folder of a job's containers; it is one
@@ -25,8 +26,32 @@ type InstallFile struct {
 	Mode uint32 `json:"mode"` // permission bits
 }
 
-// Install puts a copy of this program and the requested files into a folder. It replaces what is there: the container
-// may have to run again.
+// InstallAndStay is Install in a container that has to live until it is asked to end: Installed is a second process in it.
+func InstallAndStay(dir, request string) error {
+	stop := make(chan os.Signal, 1)
+	notifyStop(stop)
+	if err := Install(dir, request); err != nil {
+		return err
+	}
+	<-stop
+	return errStopped
+}
+
+// installTime bounds the time for the copies.
+const installTime = time.Minute
+
+// Installed returns when Install has put everything into the folder.
+func Installed(dir string) error {
+	for end := time.Now().Add(installTime); ; time.Sleep(2 * time.Millisecond) {
+		_, err := os.Stat(path.Join(dir, path.Base(Path)))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// Install puts the requested files and then a copy of this program into a folder. It replaces what is there: the
+// container may have to run again. The program is the last, and appears at once.
 func Install(dir, request string) error {
 	var o InstallRequest
 	if err := json.Unmarshal([]byte(request), &o); err != nil {
@@ -42,10 +67,6 @@ func Install(dir, request string) error {
 		return fmt.Errorf("agent install: %w", err)
 	}
 	defer self.Close()
-	err = place(root, path.Base(Path), 0o755, func(f *os.File) error {
-		_, err := io.Copy(f, self)
-		return err
-	})
 	for _, file := range o.Files {
 		err = errors.Join(err, place(root, file.Name, fs.FileMode(file.Mode)&fs.ModePerm, func(f *os.File) error {
 			_, err := f.WriteString(file.Text)
@@ -55,11 +76,23 @@ func Install(dir, request string) error {
 	for _, f := range o.Folders {
 		err = errors.Join(err, f.makeHere(account{}))
 	}
+	if err == nil {
+		err = place(root, unfinished, 0o755, func(f *os.File) error {
+			_, err := io.Copy(f, self)
+			return err
+		})
+	}
+	if err == nil {
+		err = root.Rename(unfinished, path.Base(Path))
+	}
 	if err != nil {
 		return fmt.Errorf("agent install: %w", err)
 	}
 	return nil
 }
+
+// unfinished is the name of the program while it is copied.
+const unfinished = "agent.new"
 
 // place makes a file with these permissions, whatever the umask.
 func place(root *os.Root, name string, mode fs.FileMode, fill func(*os.File) error) (err error) {

@@ -21,6 +21,9 @@ func TestInstall(t *testing.T) {
 		if err := Install(dir, string(request)); err != nil {
 			t.Fatal(err)
 		}
+		if err := Installed(dir); err != nil {
+			t.Error(err)
+		}
 		if info, err := os.Stat(other); err != nil || info.Mode() != os.ModeDir|os.ModeSticky|0o777 {
 			t.Errorf("%v, %v", info, err)
 		}
@@ -29,6 +32,9 @@ func TestInstall(t *testing.T) {
 			if err != nil || info.Mode().Perm() != mode || info.Size() == 0 {
 				t.Errorf("%s: %v %v", name, info, err)
 			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, unfinished)); err == nil {
+			t.Error("a part is left")
 		}
 		if got, err := os.ReadFile(filepath.Join(dir, "settings/a.conf")); err != nil || string(got) != text {
 			t.Errorf("%q, %v", got, err)
@@ -50,6 +56,9 @@ func TestHostileInstallStaysInItsFolder(t *testing.T) {
 		}
 		if err := Install(inside, string(request)); err == nil {
 			t.Errorf("%s was written", name)
+		}
+		if _, err := os.Stat(filepath.Join(inside, "agent")); err == nil {
+			t.Error("an installation that failed counts as finished")
 		}
 		if _, err := os.Stat(filepath.Join(dir, "x")); err == nil {
 			t.Errorf("%s is outside", name)

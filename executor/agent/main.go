@@ -47,7 +47,9 @@ func run(args []string) error {
 		}
 		return Shift(args[0], uint32(user))
 	case name == "install" && len(args) == 2:
-		return Install(args[0], args[1])
+		return InstallAndStay(args[0], args[1])
+	case name == "installed" && len(args) == 1:
+		return Installed(args[0])
 	case name == "image" && len(args) == 1:
 		return Image(args[0])
 	case name == "print" && len(args) == 1:
@@ -71,5 +73,5 @@ func run(args []string) error {
 	case name == "tidy":
 		return Tidy(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, install DIR ORDER, image FILE, print TEXT, await and tidy", name, len(args))
+	return fmt.Errorf("%q with %d arguments is no subcommand: these are init ORDER, ready, exec, enter, inspect, look, versions, unmount, shift DIR USER, unpack DIR, install DIR ORDER, installed DIR, image FILE, print TEXT, await and tidy", name, len(args))
 }

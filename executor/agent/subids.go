@@ -2,12 +2,26 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab-sysbox-executor/executor/sysbox"
 )
+
+// fitIDs makes the ranges of subordinate IDs fit a user namespace of this size; 0 leaves them as they are.
+func fitIDs(size int) error {
+	if size == 0 {
+		return nil
+	}
+	if err := sysbox.FitFiles(size, readIDs, writeIDs); err != nil {
+		return fmt.Errorf("could not fit the ranges of subordinate IDs: %w", err)
+	}
+	return nil
+}
 
 // mostIDs bounds what is read of a file with users' IDs, in bytes. A larger file is not changed.
 const mostIDs = 64 << 10

@@ -1,4 +1,4 @@
-// Package cluster is the client of a Kubernetes API server. It knows only pods, their secrets, logs and events, in one
+// Package cluster is the client of a Kubernetes API server. It knows only pods, their secrets, leases, logs and events, in one
 // namespace.
 //
 // It uses the REST client of client-go with the types of core/v1 alone: the complete typed client registers the types of

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"path"
 
 	"gitlab-sysbox-executor/executor/agent"
@@ -25,13 +24,8 @@ func toolsPath(h job.Helper) string {
 	return path.Join(agent.Dir, toolsFolder)
 }
 
-// helperHome is the home folder in the helper container. The image does not have the
-// job's user.
-const helperHome = "/home/job"
-
 // startHelper starts the helper container if the job needs one, and returns what the run
-// stage has to know of it, or nil. Its scripts run as the job's user: both containers can
-// then change each other's files, and git accepts the repository's owner.
+// stage has to know of it, or nil.
 func (b *Backend) startHelper(ctx context.Context, m *made, main started, found agent.InspectResponse) (*job.Environment, error) {
 	why := m.Helper.Why(found)
 	if why == "" {
@@ -41,10 +35,10 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 		return nil, nil
 	}
 	defer observe.Begin(ctx, observe.Helper)()
-	b.Log.Infof("Git, cache and artifacts are done in a helper container, image %s: %s.", m.Helper.Image.Reference, why)
+	jobcontainer.ReportHelper(b.Log, m.Helper, why)
 	img, release, err := b.Pulled.Get(ctx, m.Helper.Image)
 	if err != nil && m.Helper.Optional && ctx.Err() == nil && !engine.IsUnreachable(err) {
-		b.Log.Warnf("The job goes on without a helper container because its image is not available: %v. Steps that need git will fail: install git in the job's image, or name an image with git as helper.image in the executor's configuration.", err)
+		jobcontainer.ReportNoHelper(b.Log, err)
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -74,13 +68,7 @@ func (b *Backend) startHelper(ctx context.Context, m *made, main started, found 
 // helperContainer describes and starts the helper container. It does not use the settings
 // that were found in the job container.
 func (b *Backend) helperContainer(m *made, main started, img engine.Image, found agent.InspectResponse) (s started, err error) {
-	s.setup = agent.Setup{
-		User: fmt.Sprintf("%d:%d", found.UID, found.GID),
-		Folders: []agent.Folder{
-			jobcontainer.TMPDIR(m.Storage),
-			{Path: helperHome, Mode: 0o700, Owned: true},
-		},
-	}
+	s.setup = jobcontainer.HelperSetup(m.Plan, found)
 	request, err := jobcontainer.RequestWord(agent.InitRequest{Setup: s.setup})
 	if err != nil {
 		return s, err
@@ -90,7 +78,7 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 	if err != nil {
 		return s, err
 	}
-	c := m.container(name, m.Runtime, job.RoleHelper, img, append(jobcontainer.WithStorage(m.Environment, main.storage), "HOME="+helperHome), files)
+	c := m.container(name, m.Runtime, job.RoleHelper, img, append(jobcontainer.WithStorage(m.Environment, main.storage), "HOME="+jobcontainer.HelperHome), files)
 	spec.RunAgent(&c, request, "/")
 	c.Hostname, c.Resources = m.Hostname, spec.Resources(m.Resources)
 	c.Rights, err = spec.ServiceRights(m.Hardening)
@@ -100,17 +88,7 @@ func (b *Backend) helperContainer(m *made, main started, img engine.Image, found
 
 // examineHelper inspects the helper container, and refuses one without a shell or git.
 func (b *Backend) examineHelper(ctx context.Context, m *made, s started) (agent.InspectResponse, error) {
-	e := jobcontainer.Examination{Container: "the helper's container", Image: m.Helper.Image.Reference, Log: b.Log}
 	request := agent.InspectRequest{Setup: s.setup, Init: true, Mounts: wantedMounts(s.asked)}
-	r, err := b.Inside(s.id, s.agent(), e.Container).Inspect(ctx, request, m.InspectTimeout)
-	if err := e.Check(r, err); err != nil {
-		return r, err
-	}
-	switch {
-	case r.Shell == "":
-		return r, fmt.Errorf("image %s has no shell; name another as helper.image", e.Image)
-	case m.Helper.NeedsGit && !r.Git:
-		return r, fmt.Errorf("image %s has no git; name another as helper.image", e.Image)
-	}
-	return r, nil
+	r, err := b.Inside(s.id, s.agent(), jobcontainer.HelperName).Inspect(ctx, request, m.InspectTimeout)
+	return r, jobcontainer.CheckHelper(b.Log, m.Helper, r, err)
 }

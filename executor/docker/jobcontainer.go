@@ -82,7 +82,7 @@ func (b *Backend) jobContainer(m *made, img engine.Image) (s started, err error)
 	c.Platform, c.Hostname, c.Aliases = m.Image.Platform, m.Hostname, []string{service.JobName}
 	c.Tmpfs, c.Resources = spec.Tmpfs(m.Container.Tmpfs), spec.Resources(m.Resources)
 	c.StopSignal = "SIGTERM" // the agent is PID 1, so the image's signal does not apply
-	err = b.arrangeSystemd(m.Plan, firstProcess{Systemd: m.Systemd, Entrypoint: m.Entrypoint}, img, &c)
+	err = b.arrangeSystemd(m.Plan, jobcontainer.FirstProcess{Systemd: m.Systemd, Entrypoint: m.Entrypoint}, img, &c)
 	return started{asked: c, setup: o.Setup, storage: settings}, err
 }
 

@@ -36,7 +36,7 @@ func TestOurMountsAreReserved(t *testing.T) {
 	}
 	mounts, _ := m.shares(nil, b.sharedMount(m.Identity))
 	c := engine.Container{Mounts: append(mounts, settings...)}
-	if err := b.arrangeSystemd(m.Plan, firstProcess{Systemd: &yes}, engine.Image{}, &c); err != nil {
+	if err := b.arrangeSystemd(m.Plan, jobcontainer.FirstProcess{Systemd: &yes}, engine.Image{}, &c); err != nil {
 		t.Fatal(err)
 	}
 	if len(c.Mounts) < 12 {

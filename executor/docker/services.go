@@ -113,7 +113,7 @@ func (b *Backend) serviceContainer(m *made, s job.Service, img engine.Image, nam
 	if r.Health && m.ServiceTimeout > 0 {
 		c.Health = &engine.HealthPace{Every: healthEvery, Period: m.ServiceTimeout}
 	}
-	err = b.arrangeSystemd(m.Plan, firstProcess{Name: r.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c)
+	err = b.arrangeSystemd(m.Plan, jobcontainer.FirstProcess{Name: r.Image, Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}, img, &c)
 	r.asked = c
 	return r, err
 }

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -11,58 +10,23 @@ import (
 	"gitlab-sysbox-executor/executor/engine"
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/statedir"
 	"gitlab-sysbox-executor/executor/sysbox"
 )
-
-// The setting of the job or service comes first, then the image's label, then the command.
-func TestSystemdArgs(t *testing.T) {
-	yes, no := true, false
-	boots := engine.Image{Cmd: []string{"/sbin/init"}}
-	for name, c := range map[string]struct {
-		first  firstProcess
-		image  engine.Image
-		wanted bool
-		said   string
-	}{
-		"nothing":                {firstProcess{}, engine.Image{Cmd: []string{"bash"}}, false, ""},
-		"the image's command":    {firstProcess{}, boots, true, ""},
-		"in a shell":             {firstProcess{}, engine.Image{Cmd: []string{"sh", "-c", "exec /sbin/init"}}, true, `The command "sh -c exec /sbin/init" starts systemd`},
-		"a service's command":    {firstProcess{Name: "x:1", Command: []string{"sh", "-c", "exec /sbin/init"}}, engine.Image{Cmd: []string{"bash"}}, true, "Service x:1: The command"},
-		"a command instead":      {firstProcess{Command: []string{"sleep", "1"}}, boots, false, ""},
-		"an entrypoint instead":  {firstProcess{Entrypoint: []string{"sleep"}, Command: []string{"1"}}, boots, false, ""},
-		"entrypoint and command": {firstProcess{Entrypoint: []string{"sh", "-c"}, Command: []string{"exec /sbin/init"}}, engine.Image{}, true, "starts systemd in a way"},
-		"cleared":                {firstProcess{Entrypoint: []string{""}}, boots, false, ""},
-		"behind an entrypoint":   {firstProcess{}, engine.Image{Entrypoint: []string{"/start"}, Cmd: []string{"/sbin/init"}}, false, `behind the entrypoint "/start"`},
-		"asked for":              {firstProcess{Systemd: &yes}, engine.Image{Entrypoint: []string{"/start"}}, true, `The entrypoint "/start" is not run`},
-		"asked not to":           {firstProcess{Systemd: &no}, boots, false, ""},
-		"by the label":           {firstProcess{}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}, true, ""},
-		"the label says no":      {firstProcess{}, engine.Image{Cmd: boots.Cmd, Labels: map[string]string{job.LabelSystemd: "false"}}, false, ""},
-		"a word beats the label": {firstProcess{Systemd: &no}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}, false, ""},
-	} {
-		var said bytes.Buffer
-		log := logrus.New()
-		log.SetOutput(&said)
-		log.SetFormatter(&logrus.TextFormatter{DisableQuote: true})
-		_, wanted := (&Backend{Log: log}).systemdArgs(c.first, c.image)
-		if wanted != c.wanted || !strings.Contains(said.String(), c.said) || c.said == "" && said.Len() > 0 {
-			t.Errorf("%s: %t, said %q", name, wanted, said.String())
-		}
-	}
-}
 
 // systemd runs as root. If the configuration does not allow root, no setting, label or
 // command boots systemd, neither in the job container nor in a service.
 func TestHostileSystemdNeedsRoot(t *testing.T) {
 	yes := true
 	for name, c := range map[string]struct {
-		first firstProcess
+		first jobcontainer.FirstProcess
 		image engine.Image
 	}{
-		"asked for":           {firstProcess{Systemd: &yes}, engine.Image{}},
-		"the image's command": {firstProcess{}, engine.Image{Cmd: []string{"/sbin/init"}}},
-		"by the label":        {firstProcess{}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}},
-		"a service's command": {firstProcess{Name: "x:1", Command: []string{"/sbin/init"}}, engine.Image{}},
+		"asked for":           {jobcontainer.FirstProcess{Systemd: &yes}, engine.Image{}},
+		"the image's command": {jobcontainer.FirstProcess{}, engine.Image{Cmd: []string{"/sbin/init"}}},
+		"by the label":        {jobcontainer.FirstProcess{}, engine.Image{Labels: map[string]string{job.LabelSystemd: "true"}}},
+		"a service's command": {jobcontainer.FirstProcess{Name: "x:1", Command: []string{"/sbin/init"}}, engine.Image{}},
 	} {
 		log := logrus.New()
 		log.SetOutput(io.Discard)
@@ -78,7 +42,7 @@ func TestHostileSystemdNeedsRoot(t *testing.T) {
 	}
 	// A job that does not boot systemd is not affected.
 	b := &Backend{Log: logrus.New()}
-	if err := b.arrangeSystemd(job.Plan{SystemdRefused: "why"}, firstProcess{}, engine.Image{Cmd: []string{"sh"}}, &engine.Container{}); err != nil {
+	if err := b.arrangeSystemd(job.Plan{SystemdRefused: "why"}, jobcontainer.FirstProcess{}, engine.Image{Cmd: []string{"sh"}}, &engine.Container{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -28,6 +28,11 @@ type Helper struct {
 	Tool, ToolName string
 }
 
+// Possible reports whether the job may get a helper container, whatever its image has.
+func (h Helper) Possible() bool {
+	return h.Mode == HelperContainer || h.Mode == HelperAuto && (h.NeedsGit || h.NeedsTool && h.Tool == "")
+}
+
 // Why returns the reason for a helper container; empty if the job gets none.
 func (h Helper) Why(job agent.InspectResponse) string {
 	switch {
@@ -36,6 +41,8 @@ func (h Helper) Why(job agent.InspectResponse) string {
 	case h.Mode == HelperJob:
 	case h.NeedsGit && !job.Git:
 		return "the job's image has no git"
+	case h.NeedsTool && h.Tool == "" && job.ProgramMissing:
+		return "the job's image has no " + h.ToolName
 	}
 	return ""
 }

@@ -28,3 +28,14 @@ func TestWhyAHelper(t *testing.T) {
 		})
 	}
 }
+
+// A backend that brings no gitlab-runner asks whether the image has one.
+func TestHelperForTheTool(t *testing.T) {
+	h := Helper{Mode: HelperAuto, NeedsTool: true, ToolName: "gitlab-runner"}
+	if got := h.Why(agent.InspectResponse{ProgramMissing: true}); got != "the job's image has no gitlab-runner" || !h.Possible() {
+		t.Errorf("%q, %t", got, h.Possible())
+	}
+	if h.Tool = "/usr/bin/gitlab-runner"; h.Why(agent.InspectResponse{ProgramMissing: true}) != "" || h.Possible() {
+		t.Error("this machine has it")
+	}
+}

@@ -3,6 +3,7 @@
 package jobcontainer
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -29,6 +30,21 @@ func ToolDefaults(user string) []string {
 		"BUILDKITD_FLAGS=--oci-worker-no-process-sandbox --oci-worker-snapshotter=native --oci-worker-binary=" + agent.Dir + "/" + RuncFile,
 	}
 }
+
+// RootlessDefaults are the ToolDefaults that differ for a user other than root, if own does not set them.
+func RootlessDefaults(own []string) map[string]string {
+	set, all := names(own), map[string]string{}
+	ofRoot := ToolDefaults("")
+	for _, kv := range ToolDefaults(anyUser) {
+		if n, value, _ := strings.Cut(kv, "="); !set[n] && !slices.Contains(ofRoot, kv) {
+			all[n] = value
+		}
+	}
+	return all
+}
+
+// anyUser stands for each user but root.
+const anyUser = "1"
 
 // Environment is the environment of a container whose processes run as user: own, the storage settings, and the
 // defaults that own does not set.

@@ -10,6 +10,7 @@ import (
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 // The job's scripts get the isolation whose trial succeeded. Otherwise a line says why builds keep the other.
@@ -36,5 +37,16 @@ func TestIsolationIsSettled(t *testing.T) {
 				t.Errorf("%s", &said)
 			}
 		})
+	}
+}
+
+// A user other than root gets its own settings of container tools unless the job has chosen others.
+func TestRootlessDefaults(t *testing.T) {
+	got := RootlessDefaults(nil)
+	if _, same := got["BUILDKITD_FLAGS"]; same || got["CONTAINERS_CONF"] != sysbox.RootlessContainersFile {
+		t.Error(got)
+	}
+	if got, set := RootlessDefaults([]string{"CONTAINERS_CONF=/mine"})["CONTAINERS_CONF"]; set {
+		t.Error(got)
 	}
 }

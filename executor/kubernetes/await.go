@@ -9,6 +9,7 @@ import (
 
 	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/job"
+	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/observe"
 )
 
@@ -53,14 +54,18 @@ func (w *waiting) see(p *corev1.Pod) (done bool, err error) {
 		w.backend.Log.Infof("The pod is on node %s.", p.Spec.NodeName)
 	}
 	// A service may have ended already; the service log reports that. The agent waits for the container that finds out
-	// about the image.
-	begun := 0
-	for _, s := range p.Status.ContainerStatuses {
-		if s.Name != imageContainer && (s.State.Running != nil || s.Name != jobContainer && s.State.Terminated != nil) {
-			begun++
+	// about the image. The helper may not be needed.
+	needed := []string{jobContainer}
+	for n := range w.plan.Services {
+		needed = append(needed, serviceContainer(n))
+	}
+	for _, name := range needed {
+		s := statusOf(p, name)
+		if s == nil || s.State.Running == nil && (name == jobContainer || s.State.Terminated == nil) {
+			return false, nil
 		}
 	}
-	return begun == 1+len(w.plan.Services), nil
+	return true, nil
 }
 
 // unscheduled is the scheduler's reason why no node takes the pod; empty if one does, or if it has not tried.
@@ -76,12 +81,22 @@ func unscheduled(p *corev1.Pod) string {
 // hopeless is why the pod will not run; nil if it may.
 func (w *waiting) hopeless(p *corev1.Pod) error {
 	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		if s.Name == helperContainer {
+			continue
+		}
 		if why := w.stuck(s); why != nil {
 			return why
 		}
 	}
+	if t := terminated(p, jobContainer); t != nil && t.Reason == startError {
+		err := fault.Systemf("the first process of the job's container does not start: %s", fault.Brief(t.Message))
+		return jobcontainer.ExplainSystemd(w.plan.Image.Reference, err)
+	}
 	return fate(p, jobContainer)
 }
+
+// startError is the reason of a container whose first process could not be started (containerd, pkg/cri).
+const startError = "StartError"
 
 // stuck is why a container will not run; nil if it may. The reasons are the kubelet's
 // (pkg/kubelet/images, pkg/kubelet/kuberuntime).
@@ -111,6 +126,9 @@ var absent = []string{"not found", "manifest unknown", "name unknown", "denied",
 func (w *waiting) pullFailed(container, reason, text string) error {
 	if container == installContainer {
 		return fault.Systemf("the nodes cannot pull the agent's image %s: %s: push it there, or correct kubernetes.agent_image or kubernetes.image_pull_secrets", w.backend.Config.AgentImage, text)
+	}
+	if container == helperContainer {
+		return w.helperPullFailed(reason, text)
 	}
 	image := w.imageOf(container)
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -27,6 +28,9 @@ type API interface {
 	Namespace() string
 	CreatePod(context.Context, *corev1.Pod) (*corev1.Pod, error)
 	CreateSecret(context.Context, *corev1.Secret) error
+	CreateLease(context.Context, *coordinationv1.Lease) error
+	RenewLease(ctx context.Context, name string, at time.Time) error
+	Leases(ctx context.Context, selector string) ([]coordinationv1.Lease, error)
 	OpenGates(ctx context.Context, pod string) error
 	Pod(ctx context.Context, name string) (*corev1.Pod, error)
 	Pods(ctx context.Context, selector string) ([]corev1.Pod, error)
@@ -60,7 +64,7 @@ func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 
 // The containers of a pod.
 const (
-	installContainer = "agent" // copies the agent, and ends
+	installContainer = "agent" // copies the agent before the other containers start
 	imageContainer   = "image" // finds out what the job's image says about its processes, and ends
 	jobContainer     = "build"
 )

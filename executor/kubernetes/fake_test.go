@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,6 +28,7 @@ type memory struct {
 	mu      sync.Mutex
 	pods    map[string]*corev1.Pod
 	secrets []*corev1.Secret
+	leases  map[string]*coordinationv1.Lease
 	life    []func(*corev1.Pod)
 	fail    map[string]error // by the name of a method
 	calls   []string
@@ -64,6 +66,38 @@ func (m *memory) CreateSecret(_ context.Context, s *corev1.Secret) error {
 	}
 	m.secrets = append(m.secrets, s)
 	return nil
+}
+
+func (m *memory) CreateLease(_ context.Context, l *coordinationv1.Lease) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.call("CreateLease"); err != nil {
+		return err
+	}
+	m.leases[l.Name] = l.DeepCopy()
+	return nil
+}
+
+func (m *memory) RenewLease(_ context.Context, name string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.call("RenewLease"); err != nil {
+		return err
+	}
+	if m.leases[name] == nil {
+		return errdefs.ErrNotFound
+	}
+	m.leases[name].Spec.RenewTime = &metav1.MicroTime{Time: at}
+	return nil
+}
+
+func (m *memory) Leases(context.Context, string) (all []coordinationv1.Lease, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.leases {
+		all = append(all, *l)
+	}
+	return all, m.call("Leases")
 }
 
 func (m *memory) OpenGates(_ context.Context, pod string) error {
@@ -152,7 +186,7 @@ func inMemory(t *testing.T, life ...func(*corev1.Pod)) (*Backend, *memory) {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	m := &memory{pods: map[string]*corev1.Pod{}, fail: map[string]error{}, life: life}
+	m := &memory{pods: map[string]*corev1.Pod{}, leases: map[string]*coordinationv1.Lease{}, fail: map[string]error{}, life: life}
 	c := config.Default().Kubernetes
 	c.AgentImage, c.StartTimeout = "agent:1", config.Duration(100*time.Millisecond)
 	return &Backend{

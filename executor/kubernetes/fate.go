@@ -92,10 +92,18 @@ func evicted(p *corev1.Pod) error {
 
 // terminated is the end of a container; nil if it has not ended.
 func terminated(p *corev1.Pod, container string) *corev1.ContainerStateTerminated {
+	if s := statusOf(p, container); s != nil {
+		return s.State.Terminated
+	}
+	return nil
+}
+
+// statusOf is the status of a container; nil if it is not known.
+func statusOf(p *corev1.Pod, container string) *corev1.ContainerStatus {
 	for _, all := range [][]corev1.ContainerStatus{p.Status.ContainerStatuses, p.Status.InitContainerStatuses} {
-		for _, s := range all {
-			if s.Name == container {
-				return s.State.Terminated
+		for n := range all {
+			if all[n].Name == container {
+				return &all[n]
 			}
 		}
 	}

@@ -46,9 +46,18 @@ func (k pods) List(ctx context.Context, name string) ([]removal.Resource, error)
 	} else if err != nil {
 		return nil, err
 	}
+	var until map[string]time.Time
+	if name == "" { // of one job only the removal is asked for
+		if until, err = k.until(ctx, found); err != nil {
+			return nil, errors.New(k.explain(err).Error())
+		}
+	}
 	var all []removal.Resource
 	for _, p := range found {
-		all = append(all, resources(p, name)...)
+		for _, r := range resources(p, name) {
+			r.Until = until[p.Name]
+			all = append(all, r)
+		}
 	}
 	return all, nil
 }

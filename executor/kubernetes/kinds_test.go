@@ -17,7 +17,7 @@ var owner0 owner.Process
 func TestPodsAreFoundAndRemoved(t *testing.T) {
 	b, m := inMemory(t)
 	p := aPlan()
-	wanted, err := b.pod(p, false)
+	wanted, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestPodsAreFoundAndRemoved(t *testing.T) {
 	}
 	other := p
 	other.Identity.JobID = 5
-	foreign, err := b.pod(other, false)
+	foreign, err := b.pod(other, known{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,11 @@ import (
 	"gitlab-sysbox-executor/config"
 	"gitlab-sysbox-executor/executor/agent"
 	"gitlab-sysbox-executor/executor/image"
+	"gitlab-sysbox-executor/executor/imageconfig"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/storage"
+	"gitlab-sysbox-executor/executor/sysbox"
 	"gitlab-sysbox-executor/executor/toolconf"
 )
 
@@ -48,20 +50,28 @@ func registrySecret(i job.Identity) string    { return i.Name() + "-registry" }
 const gate = "gitlab-sysbox-executor/secrets"
 
 // pod describes the pod of a job. Nothing in it is secret: the environment is in a secret.
-func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
+func (b *Backend) pod(p job.Plan, k known) (*corev1.Pod, error) {
 	install, err := b.install(p)
 	if err != nil {
 		return nil, err
 	}
-	build, err := b.build(p)
+	build, err := b.build(p, k.image(0))
 	if err != nil {
 		return nil, err
 	}
-	// The job container is the first to start: it takes the names of its sockets. The one that finds out about the image is
-	// no init container: the kubelet would notice its end up to a second later.
-	containers := []corev1.Container{build, b.imageFacts(p)}
+	// The kubelet starts containers in their order, and ends the hook of one before it starts the next
+	// (pkg/kubelet/kuberuntime, SyncPod). The first two could be init containers, but it notices the end of one of those only
+	// when it looks, once a second. The job container comes before the others: it takes the names of its sockets.
+	containers := []corev1.Container{install, build, b.imageFacts(p)}
 	for n := range p.Services {
-		c, err := b.service(p, n)
+		c, err := b.service(p, n, k.image(n+1))
+		if err != nil {
+			return nil, err
+		}
+		containers = append(containers, c)
+	}
+	if p.Helper.Possible() {
+		c, err := b.helper(p)
 		if err != nil {
 			return nil, err
 		}
@@ -74,13 +84,13 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 		SchedulingGates:    []corev1.PodSchedulingGate{{Name: gate}},
 		ServiceAccountName: b.Config.ServiceAccount, AutomountServiceAccountToken: &no,
 		NodeSelector: config.Pairs(b.Config.NodeSelector), PriorityClassName: b.Config.PriorityClass,
-		Hostname:       strings.ToLower(p.Hostname),
-		InitContainers: []corev1.Container{install}, Containers: containers, HostAliases: b.hostAliases(p),
+		Hostname:   strings.ToLower(p.Hostname),
+		Containers: containers, HostAliases: b.hostAliases(p),
 		Volumes: []corev1.Volume{emptyDir(agentVolume, nil), emptyDir(factsVolume, nil), b.storage(p), emptyDir(buildsVolume, nil), emptyDir(cacheVolume, nil)},
 	}
-	if b.Config.ServiceAccount != "" {
-		spec.AutomountServiceAccountToken = nil // the account decides
-	}
+	configured, _ := b.configured()
+	spec.Volumes = append(spec.Volumes, configured...)
+	b.addNetwork(p, &spec)
 	if b.Config.RuntimeClass != "" {
 		spec.RuntimeClassName = &b.Config.RuntimeClass
 	}
@@ -95,20 +105,24 @@ func (b *Backend) pod(p job.Plan, credentials bool) (*corev1.Pod, error) {
 	for _, name := range b.Config.ImagePullSecrets {
 		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
-	if credentials {
+	if len(k.logins) > 0 {
 		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: registrySecret(p.Identity)})
 	}
 	meta := b.meta(p.Identity, p.Identity.Name(), job.RoleBuild)
 	maps.Copy(meta.Annotations, p.KeepLabel())
-	return &corev1.Pod{ObjectMeta: meta, Spec: spec}, nil
+	pod := &corev1.Pod{ObjectMeta: meta, Spec: spec}
+	return pod, b.addTemplate(pod)
 }
 
-// install is the container that puts the agent, and the settings of container tools, on a volume.
+// install is the container that puts the agent, and the settings of container tools, on a volume. Its hook ends when that
+// is done.
 func (b *Backend) install(p job.Plan) (corev1.Container, error) {
 	files := []agent.InstallFile{{Name: jobcontainer.RuncFile, Text: string(jobcontainer.RuncText), Mode: 0o755}}
 	for _, f := range settings(p) {
 		files = append(files, agent.InstallFile{Name: path.Join(settingsFolder, f.Name), Text: f.Text, Mode: 0o644})
 	}
+	units := sysbox.SystemdConfig(jobcontainer.ToolDefaults(""))
+	files = append(files, agent.InstallFile{Name: path.Join(settingsFolder, systemdFile), Text: string(units), Mode: 0o644})
 	request := agent.InstallRequest{Files: files}
 	if storage.OnVolume(p.Storage.TMPDIR) { // a service may need it before the job container has made it
 		request.Folders = []agent.Folder{jobcontainer.TMPDIR(p.Storage)}
@@ -119,7 +133,10 @@ func (b *Backend) install(p job.Plan) (corev1.Container, error) {
 	}
 	return corev1.Container{
 		Name: installContainer, Image: b.Config.AgentImage, ImagePullPolicy: corev1.PullIfNotPresent,
-		Command: literal("/agent", "agent", "install", installDir, string(text)),
+		Command:   literal("/agent", "agent", "install", installDir, string(text)),
+		Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/agent", "agent", "installed", installDir}}}},
+		// The log says why it ended.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: agentVolume, MountPath: installDir}, {Name: storageVolume, MountPath: storage.Mountpoint}, {Name: storageVolume, MountPath: storage.ShortMountpoint},
 		},
@@ -147,7 +164,7 @@ func (b *Backend) imageFacts(p job.Plan) corev1.Container {
 var agentMount = corev1.VolumeMount{Name: agentVolume, MountPath: agent.Dir, ReadOnly: true}
 
 // mounts are those of the job container.
-func mounts(p job.Plan) []corev1.VolumeMount {
+func (b *Backend) mounts(p job.Plan) []corev1.VolumeMount {
 	all := []corev1.VolumeMount{
 		agentMount, {Name: factsVolume, MountPath: factsDir, ReadOnly: true},
 		{Name: storageVolume, MountPath: storage.Mountpoint}, {Name: storageVolume, MountPath: storage.ShortMountpoint},
@@ -156,7 +173,8 @@ func mounts(p job.Plan) []corev1.VolumeMount {
 	for _, f := range settings(p) {
 		all = append(all, corev1.VolumeMount{Name: agentVolume, SubPath: path.Join(settingsFolder, f.Name), MountPath: f.Path, ReadOnly: true})
 	}
-	return all
+	_, configured := b.configured()
+	return append(all, configured...)
 }
 
 // targets are the paths of mounts.
@@ -168,9 +186,9 @@ func targets(all []corev1.VolumeMount) (paths []string) {
 }
 
 // firstProcess is the request to the agent that is the first process of the job container.
-func firstProcess(p job.Plan) agent.InitRequest {
+func firstProcess(p job.Plan, img imageconfig.Config, mounts []corev1.VolumeMount) agent.InitRequest {
 	o := jobcontainer.InitRequest(p, jobcontainer.First{
-		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, nil), Targets: targets(mounts(p)),
+		User: p.User, Entrypoint: jobcontainer.Entrypoint(p.Entrypoint, img.Entrypoint), Targets: targets(mounts),
 	})
 	o.Facts, o.Pod = factsFile, true
 	// The kubelet lets everybody write to the root of a volume.
@@ -179,17 +197,19 @@ func firstProcess(p job.Plan) agent.InitRequest {
 }
 
 // build is the job container.
-func (b *Backend) build(p job.Plan) (corev1.Container, error) {
-	request, err := jobcontainer.RequestWord(firstProcess(p))
+func (b *Backend) build(p job.Plan, img imageconfig.Config) (corev1.Container, error) {
+	mounts := b.mounts(p)
+	request, err := jobcontainer.RequestWord(firstProcess(p, img, mounts))
 	if err != nil {
 		return corev1.Container{}, err
 	}
-	return corev1.Container{
+	c := corev1.Container{
 		Name: jobContainer, Image: p.Image.Reference, ImagePullPolicy: pullPolicy(p.Image),
 		Command:      literal(append(agent.Command("init"), request)...),
 		EnvFrom:      fromSecret(environmentSecret(p.Identity)),
-		VolumeMounts: mounts(p), Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
-	}, nil
+		VolumeMounts: mounts, Resources: resourcesOf(p.Resources), SecurityContext: rights(p.Hardening, &root),
+	}
+	return c, b.arrangeSystemd(p, jobcontainer.FirstProcess{Systemd: p.Systemd, Entrypoint: p.Entrypoint}, processOf(img), &c)
 }
 
 // fromSecret is the environment in a secret.

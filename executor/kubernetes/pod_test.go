@@ -25,12 +25,12 @@ func TestPod(t *testing.T) {
 	p := aPlan()
 	p.Resources = config.Resources{CPUs: 1.5, Memory: 1 << 30}
 	p.Hardening = config.Hardening{CapAdd: []string{"CAP_SYS_ADMIN"}, SecurityOpt: []string{"seccomp=unconfined"}}
-	pod, err := b.pod(p, true)
+	pod, err := b.pod(p, known{logins: []login{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := pod.Spec
-	build := s.Containers[0]
+	build := s.Containers[1]
 	for what, ok := range map[string]bool{
 		"a user namespace":      s.HostUsers != nil && !*s.HostUsers,
 		"the runtime class":     *s.RuntimeClassName == "sysbox-runc",
@@ -42,8 +42,8 @@ func TestPod(t *testing.T) {
 		"a node":                s.NodeSelector["kind"] == "ci",
 		"the credentials":       s.ImagePullSecrets[0].Name == pod.Name+"-registry",
 		"tolerations":           s.Tolerations[0].Value == "yes" && s.Tolerations[1].Operator == corev1.TolerationOpExists && s.Tolerations[1].Effect == "",
-		"the agent comes first": s.InitContainers[0].Image == "agent:1" && s.Containers[1].Image == "debian:12",
-		"the image's own user":  s.Containers[1].SecurityContext.RunAsUser == nil,
+		"the agent comes first": s.Containers[0].Image == "agent:1" && s.Containers[0].Lifecycle.PostStart.Exec.Command[2] == "installed" && build.Name == jobContainer && s.Containers[2].Image == "debian:12",
+		"the image's own user":  s.Containers[2].SecurityContext.RunAsUser == nil,
 		"root":                  *build.SecurityContext.RunAsUser == 0,
 		"rights":                build.SecurityContext.Capabilities.Add[0] == "SYS_ADMIN" && build.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined,
 		"limits":                build.Resources.Limits.Cpu().MilliValue() == 1500 && build.Resources.Limits.Memory().Value() == 1<<30,
@@ -69,11 +69,6 @@ func TestPod(t *testing.T) {
 	for name, value := range p.Identity.Labels(job.RoleBuild) {
 		if all[name] != value {
 			t.Errorf("%s is %q", name, all[name])
-		}
-	}
-	if b.Config.ServiceAccount = "ci"; true {
-		if pod, err = b.pod(p, false); err != nil || pod.Spec.AutomountServiceAccountToken != nil || pod.Spec.ServiceAccountName != "ci" {
-			t.Errorf("with an account: %+v, %v", pod.Spec, err)
 		}
 	}
 }
@@ -117,11 +112,11 @@ func TestHostileCommandsAreLiteral(t *testing.T) {
 	p := aPlan()
 	p.Entrypoint = []string{"/bin/sh", "-c", "echo $(CI_JOB_TOKEN) $$(CI_JOB_TOKEN) $$$x $"}
 	p.Storage.TMPDIR = "/tmp/$(CI_JOB_TOKEN)"
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := pod.Spec.Containers[0].Command
+	command := pod.Spec.Containers[1].Command
 	seen := reference.ReplaceAllStringFunc(command[len(command)-1], func(text string) string {
 		if text == "$$" {
 			return "$"
@@ -132,7 +127,7 @@ func TestHostileCommandsAreLiteral(t *testing.T) {
 	if err := json.Unmarshal([]byte(seen), &got); err != nil || !slices.Equal(got.Entrypoint, p.Entrypoint) {
 		t.Errorf("%q, %v", got.Entrypoint, err)
 	}
-	install := pod.Spec.InitContainers[0].Command
+	install := pod.Spec.Containers[0].Command
 	if seen := reference.FindAllString(strings.ReplaceAll(install[len(install)-1], "$$", ""), -1); len(seen) > 0 {
 		t.Errorf("%q", seen)
 	}
@@ -144,7 +139,7 @@ func TestHostileSecretsAreNotInThePod(t *testing.T) {
 	p := aPlan()
 	p.Environment = []string{"CI_JOB_TOKEN=glcbt-secret", "CI_PROJECT_ID=2"}
 	p.Image.Credentials = image.Sources{Payload: []image.Login{{Registry: "docker.io", Username: "ci", Password: "glcbt-secret"}}}
-	pod, err := b.pod(p, true)
+	pod, err := b.pod(p, known{logins: []login{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	corev1 "k8s.io/api/core/v1"
 
 	"gitlab-sysbox-executor/executor/agent"
+	"gitlab-sysbox-executor/executor/fault"
 	"gitlab-sysbox-executor/executor/format"
+	"gitlab-sysbox-executor/executor/imageconfig"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/journal"
@@ -31,26 +32,27 @@ func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (
 	if err := b.Dir.MakeJob(p.Identity.Name()); err != nil {
 		return none, fmt.Errorf("the job's folder: %w", err)
 	}
-	made, err := b.create(ctx, p, j)
+	k, err := b.learn(ctx, p)
 	if err != nil {
 		return none, err
 	}
+	made, err := b.create(ctx, p, k, j)
+	if err != nil {
+		return none, err
+	}
+	defer b.renew(ctx, made.Name, renewEvery)()
 	running, err := b.await(ctx, p, made)
 	if err != nil {
 		return none, err
 	}
-	return b.settle(ctx, p, running)
+	return b.settle(ctx, p, k, running)
 }
 
 // create makes the pod with its secrets and hands it to the scheduler. The pod comes first, held back by a gate, so that
 // it owns the secrets from their first moment.
-func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*corev1.Pod, error) {
+func (b *Backend) create(ctx context.Context, p job.Plan, k known, j *journal.Journal) (*corev1.Pod, error) {
 	defer observe.Begin(ctx, observe.Resources)()
-	found, err := b.credentials(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	wanted, err := b.pod(p, found.Source != "")
+	wanted, err := b.pod(p, k)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +75,15 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 		return nil, err
 	}
 	secrets := b.environments(p, made)
-	registry, err := b.registry(p, found, made)
+	registry, err := b.registry(p, k.logins, made)
 	if err != nil {
 		return nil, err
 	}
 	if registry != nil {
 		secrets = append(secrets, registry)
+	}
+	if err := b.API.CreateLease(ctx, b.lease(p.Identity, made)); err != nil {
+		return nil, b.explain(err)
 	}
 	for _, s := range secrets {
 		if err := b.API.CreateSecret(ctx, s); err != nil {
@@ -92,9 +97,9 @@ func (b *Backend) create(ctx context.Context, p job.Plan, j *journal.Journal) (*
 }
 
 // settle inspects the job container and returns what later stages need.
-func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (none job.Environment, err error) {
+func (b *Backend) settle(ctx context.Context, p job.Plan, k known, running *corev1.Pod) (none job.Environment, err error) {
 	id := address(running.Name, jobContainer)
-	beside, err := services(p)
+	beside, err := services(p, k)
 	if err != nil {
 		return none, err
 	}
@@ -104,7 +109,10 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 	if err := b.awaitServices(ctx, p, beside, id); err != nil {
 		return none, err
 	}
-	found, err := b.inspect(ctx, p, id)
+	found, err := b.inspect(ctx, p, running)
+	if err == nil {
+		err = b.examineServices(ctx, p, running)
+	}
 	if err != nil {
 		return none, err
 	}
@@ -114,38 +122,33 @@ func (b *Backend) settle(ctx context.Context, p job.Plan, running *corev1.Pod) (
 	}
 	e := job.Environment{
 		Container: id, Image: p.Image.Reference, Shell: found.Shell, ANSIQuoting: found.ANSIQuoting,
-		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: true,
+		User: cmp.Or(p.User, found.Image.User), WorkingDir: found.Image.WorkingDir, Init: !systemdRuns(containerOf(running, jobContainer)),
 		Enforced: jobcontainer.Set(p, settled), TMPDIR: settled.TMPDIR,
 		Watch:  agent.Watch{Volume: storage.Mountpoint, TMPDIR: settled.TMPDIR, Hard: hard(p.Volume.Backend)},
 		Limits: job.Limits{Memory: int64(p.Resources.Memory), Volume: p.Volume.Size}, Services: beside,
 	}
 	if p.User == "" && found.UID != 0 {
 		// The container was made before its user was known, with root's defaults.
-		maps.Copy(e.Enforced, rootless(p.Environment))
+		maps.Copy(e.Enforced, jobcontainer.RootlessDefaults(p.Environment))
+	}
+	if e.Helper, err = b.startHelper(ctx, p, running, found, e); err != nil {
+		return none, fault.Systemf("the helper container: %w", err) // the administrator chose the image
 	}
 	return e, nil
 }
 
-// rootless are the defaults of container tools that differ for a user other than root, if the job does not set them.
-func rootless(environment []string) map[string]string {
-	const name = "CONTAINERS_CONF"
-	for _, kv := range environment {
-		if strings.HasPrefix(kv, name+"=") {
-			return nil
-		}
-	}
-	return map[string]string{name: sysbox.RootlessContainersFile}
-}
-
 // inspect inspects the job container from inside.
-func (b *Backend) inspect(ctx context.Context, p job.Plan, id string) (agent.InspectResponse, error) {
+func (b *Backend) inspect(ctx context.Context, p job.Plan, pod *corev1.Pod) (agent.InspectResponse, error) {
 	defer observe.Begin(ctx, observe.Inspect)()
-	var wanted []agent.Mount
-	for _, m := range mounts(p) {
-		wanted = append(wanted, agent.Mount{Target: m.MountPath})
-	}
-	request := jobcontainer.InspectRequest(p, firstProcess(p).Setup, agent.Tools{Settings: p.Storage}, wanted)
+	id, c := address(pod.Name, jobContainer), containerOf(pod, jobContainer)
+	request := jobcontainer.InspectRequest(p, firstProcess(p, imageconfig.Config{}, c.VolumeMounts).Setup, agent.Tools{Settings: p.Storage}, wantedMounts(c))
 	request.Facts = factsFile
+	if p.Helper.NeedsTool {
+		request.Program = p.Helper.ToolName
+	}
+	if systemdRuns(c) {
+		request.Init, request.SystemdTimeout, request.IDs = false, p.SystemdTimeout, sysbox.NamespaceSize
+	}
 	r, err := b.inside(id).Inspect(ctx, request, p.InspectTimeout)
 	if err == nil && r.Error == "" {
 		if err := jobcontainer.CheckShell(p, r); err != nil {
@@ -153,7 +156,7 @@ func (b *Backend) inspect(ctx context.Context, p job.Plan, id string) (agent.Ins
 		}
 		jobcontainer.ReportEntrypoint(b.Log, p.EntrypointTimeout, r, func() (string, error) { return b.Tail(ctx, id, 100) })
 	}
-	e := jobcontainer.Examination{Container: jobcontainer.Name, Image: p.Image.Reference, Log: b.Log}
+	e := jobcontainer.Examination{Container: jobcontainer.Name, Image: p.Image.Reference, Systemd: p.SystemdTimeout, Log: b.Log}
 	return r, e.Check(r, err)
 }
 

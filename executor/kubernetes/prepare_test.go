@@ -20,7 +20,6 @@ import (
 	"gitlab-sysbox-executor/executor/image"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/journal"
-	"gitlab-sysbox-executor/executor/sysbox"
 )
 
 func aJournal(t *testing.T, p job.Plan) *journal.Journal {
@@ -149,7 +148,7 @@ func TestOrderOfRequests(t *testing.T) {
 	if _, err := b.Prepare(t.Context(), p, j); err == nil || !strings.Contains(err.Error(), "there is no process") {
 		t.Fatal(err)
 	}
-	if want := []string{"CreatePod", "CreateSecret", "CreateSecret", "OpenGates"}; !slices.Equal(m.calls[:4], want) {
+	if want := []string{"CreatePod", "CreateLease", "CreateSecret", "CreateSecret", "OpenGates"}; !slices.Equal(m.calls[:5], want) {
 		t.Errorf("%q", m.calls)
 	}
 	for _, s := range m.secrets {
@@ -175,9 +174,8 @@ func TestJobsThatAreRefused(t *testing.T) {
 		change func(*job.Plan)
 		want   string
 	}{
-		"a service":    {func(p *job.Plan) { p.Services = []job.Service{{Image: aPlan().Image, Systemd: &yes}} }, "service debian:12: this runner runs jobs as pods"},
 		"its user":     {func(p *job.Plan) { p.Services = []job.Service{{Image: aPlan().Image, User: "postgres"}} }, `the user "postgres" is not a number`},
-		"systemd":      {func(p *job.Plan) { p.Systemd = &yes }, "do not boot systemd yet"},
+		"no root":      {func(p *job.Plan) { p.Systemd, p.SystemdRefused = &yes, "job.user is 1000" }, "which this runner does not allow: job.user is 1000"},
 		"a platform":   {func(p *job.Plan) { p.Image.Platform = "linux/arm64" }, "the platform of their node"},
 		"two policies": {func(p *job.Plan) { p.Image.Policies = []image.Policy{image.Always, image.Never} }, "write one instead of always, never"},
 	} {
@@ -188,16 +186,6 @@ func TestJobsThatAreRefused(t *testing.T) {
 		if err == nil || fault.ClassOf(err) != fault.Job || !strings.Contains(err.Error(), c.want) || len(m.calls) > 0 {
 			t.Errorf("%s: %v, %q", name, err, m.calls)
 		}
-	}
-}
-
-// A user other than root gets its own settings of container tools unless the job has chosen others.
-func TestRootlessDefaults(t *testing.T) {
-	if got := rootless(nil)["CONTAINERS_CONF"]; got != sysbox.RootlessContainersFile {
-		t.Error(got)
-	}
-	if got := rootless([]string{"CONTAINERS_CONF=/mine"}); len(got) > 0 {
-		t.Error(got)
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 
 // refuse rejects a job that needs what this backend does not have.
 func refuse(p job.Plan) error {
-	if err := refuseContainer(p.Image, p.Systemd); err != nil {
+	if err := refuseContainer(p.Image); err != nil {
 		return err
 	}
 	for _, s := range p.Services {
-		if err := refuseContainer(s.Image, s.Systemd); err != nil {
+		if err := refuseContainer(s.Image); err != nil {
 			return fmt.Errorf("service %s: %w", s.Image.Reference, err)
 		}
 	}
@@ -23,10 +23,8 @@ func refuse(p job.Plan) error {
 }
 
 // refuseContainer is refuse for the job container or a service.
-func refuseContainer(r image.Request, systemd *bool) error {
+func refuseContainer(r image.Request) error {
 	switch {
-	case systemd != nil && *systemd:
-		return fault.Jobf("this runner runs jobs as pods of Kubernetes, which do not boot systemd yet: remove EXECUTOR_SYSTEMD=true, or take a runner with a Docker Engine")
 	case r.Platform != "":
 		return fault.Jobf("this runner runs jobs as pods of Kubernetes, which have the platform of their node: remove the platform %s of image %s", fault.Quote(r.Platform), r.Reference)
 	case len(r.Policies) != 1:

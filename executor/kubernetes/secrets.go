@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,8 +22,13 @@ import (
 func (b *Backend) secret(i job.Identity, name string, pod *corev1.Pod) *corev1.Secret {
 	yes := true
 	s := &corev1.Secret{ObjectMeta: b.meta(i, name, job.RoleBuild), Immutable: &yes}
-	s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}
+	s.OwnerReferences = ownedBy(pod)
 	return s
+}
+
+// ownedBy makes the cluster remove an object with the pod.
+func ownedBy(pod *corev1.Pod) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}
 }
 
 // secretKey matches the keys that a secret can have. Every variable of GitLab is one.
@@ -69,19 +75,25 @@ func checkSize(s *corev1.Secret) error {
 	return nil
 }
 
-// registry is the secret with the job's credentials for its image's registry; nil if there are none.
-func (b *Backend) registry(p job.Plan, found image.Found, pod *corev1.Pod) (*corev1.Secret, error) {
-	if found.Source == "" {
+// login are the credentials for the images of one key of a Docker configuration.
+type login struct {
+	key string
+	image.Found
+}
+
+// registry is the secret with the job's credentials for its images; nil if there are none.
+func (b *Backend) registry(p job.Plan, found []login, pod *corev1.Pod) (*corev1.Secret, error) {
+	if len(found) == 0 {
 		return nil, nil
 	}
-	host := registryOf(p.Image.Reference)
-	if host == "docker.io" {
-		host = "https://index.docker.io/v1/" // the kubelet's name for it
+	auths := map[string]any{}
+	for _, l := range found {
+		auths[l.key] = map[string]string{
+			"username": l.Username, "password": l.Password,
+			"auth": base64.StdEncoding.EncodeToString([]byte(l.Username + ":" + l.Password)),
+		}
 	}
-	text, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{
-		"username": found.Username, "password": found.Password,
-		"auth": base64.StdEncoding.EncodeToString([]byte(found.Username + ":" + found.Password)),
-	}}})
+	text, err := json.Marshal(map[string]any{"auths": auths})
 	if err != nil {
 		return nil, err
 	}
@@ -90,21 +102,35 @@ func (b *Backend) registry(p job.Plan, found image.Found, pod *corev1.Pod) (*cor
 	return s, nil
 }
 
-// registryOf is the registry of an image.
-func registryOf(reference string) string {
-	host, _, _ := strings.Cut(image.Path(reference), "/")
-	return host
+// keyOf is the key under which the kubelet looks for the credentials of an image: its repository, or the whole of Docker
+// Hub (k8s.io/kubernetes, pkg/credentialprovider/keyring.go).
+func keyOf(reference string) string {
+	path := image.Path(reference)
+	if host, _, _ := strings.Cut(path, "/"); host == "docker.io" {
+		return "https://index.docker.io/v1/"
+	}
+	return path
 }
 
-// credentials are the job's own for its image. A kubelet knows no tokens.
-func (b *Backend) credentials(ctx context.Context, p job.Plan) (image.Found, error) {
-	found, err := p.Image.Credentials.Find(ctx, p.Image.Reference, b.Log)
-	if err != nil {
-		return found, fmt.Errorf("image %s: %w", p.Image.Reference, err)
+// credentials are the job's own for its images. A kubelet knows no tokens.
+func (b *Backend) credentials(ctx context.Context, p job.Plan) (all []login, err error) {
+	requests := p.Images()
+	if p.Helper.Possible() {
+		requests = append(requests, p.Helper.Image)
 	}
-	if found.Source != "" && found.Username+found.Password == "" {
-		b.Log.Warnf("Credentials from %s are a token, which a pod of Kubernetes cannot use: write a user name with a password, or use kubernetes.image_pull_secrets.", found.Source)
-		return image.Found{}, nil
+	for _, r := range requests {
+		if slices.ContainsFunc(all, loginFor(r.Reference)) {
+			continue
+		}
+		found, err := r.Credentials.Find(ctx, r.Reference, b.Log)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("image %s: %w", r.Reference, err)
+		case found.Source != "" && found.Username+found.Password == "":
+			b.Log.Warnf("Credentials from %s are a token, which a pod of Kubernetes cannot use: write a user name with a password, or use kubernetes.image_pull_secrets.", found.Source)
+		case found.Source != "":
+			all = append(all, login{keyOf(r.Reference), found})
+		}
 	}
-	return found, nil
+	return all, nil
 }

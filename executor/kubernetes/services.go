@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"gitlab-sysbox-executor/executor/fault"
+	"gitlab-sysbox-executor/executor/imageconfig"
 	"gitlab-sysbox-executor/executor/job"
 	"gitlab-sysbox-executor/executor/jobcontainer"
 	"gitlab-sysbox-executor/executor/readiness"
@@ -35,7 +37,7 @@ func serviceSecret(i job.Identity, n int) string {
 
 // service describes the container of the nth service. It has the job's volumes and settings, and the rights of the job
 // container but for devices.
-func (b *Backend) service(p job.Plan, n int) (corev1.Container, error) {
+func (b *Backend) service(p job.Plan, n int, img imageconfig.Config) (corev1.Container, error) {
 	s := p.Services[n]
 	user, err := userID(s.User)
 	if err != nil {
@@ -45,13 +47,14 @@ func (b *Backend) service(p job.Plan, n int) (corev1.Container, error) {
 		Name: serviceContainer(n), Image: s.Image.Reference, ImagePullPolicy: pullPolicy(s.Image),
 		Command: literal(s.Entrypoint...), Args: literal(s.Command...),
 		EnvFrom:      fromSecret(serviceSecret(p.Identity, n)),
-		VolumeMounts: mounts(p), Resources: resourcesOf(s.Resources), SecurityContext: rights(p.Hardening, nil),
+		VolumeMounts: b.mounts(p), Resources: resourcesOf(s.Resources), SecurityContext: rights(p.Hardening, nil),
 	}
 	if len(s.Entrypoint) == 1 && s.Entrypoint[0] == "" { // as on Docker
 		c.Command = nil
 	}
 	c.SecurityContext.RunAsUser, c.SecurityContext.RunAsGroup = user.uid, user.gid
-	return c, nil
+	first := jobcontainer.FirstProcess{Name: service.Version(s.Image.Reference), Systemd: s.Systemd, Entrypoint: s.Entrypoint, Command: s.Command}
+	return c, b.arrangeSystemd(p, first, processOf(img), &c)
 }
 
 // account is a user by numbers; nil leaves it to the image.
@@ -96,11 +99,12 @@ func (b *Backend) hostAliases(p job.Plan) []corev1.HostAlias {
 	return []corev1.HostAlias{local}
 }
 
-// services are the services of a job as later stages see them. Their images' ports are not known here.
-func services(p job.Plan) ([]job.Running, error) {
+// services are the services of a job as later stages see them.
+func services(p job.Plan, k known) ([]job.Running, error) {
 	var all []job.Running
 	for n, s := range p.Services {
-		ports, _, err := service.Ports(s.Environment, nil)
+		img := k.image(n + 1)
+		ports, _, err := service.Ports(slices.Concat(img.Env, s.Environment), img.Ports)
 		if err != nil {
 			return nil, err
 		}

@@ -28,22 +28,22 @@ func withServices() job.Plan {
 func TestServicesOfAPod(t *testing.T) {
 	b, _ := inMemory(t)
 	p := withServices()
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := pod.Spec.Containers
-	if len(all) != 4 || all[0].Name != jobContainer {
+	if len(all) != 5 || all[1].Name != jobContainer {
 		t.Fatalf("%d containers, first %s", len(all), all[0].Name)
 	}
-	first, second := all[2], all[3]
+	first, second := all[3], all[4]
 	for what, ok := range map[string]bool{
 		"names":             slices.Equal(pod.Spec.HostAliases[0].Hostnames, []string{"build", pod.Name + "-s0", "postgres", pod.Name + "-s1", "redis"}),
 		"the image's entry": first.Command == nil && second.Command == nil,
 		"a literal command": slices.Equal(first.Args, []string{"-c", "x=$$(CI_JOB_TOKEN)"}),
 		"the user":          *first.SecurityContext.RunAsUser == 70 && *first.SecurityContext.RunAsGroup == 71 && second.SecurityContext.RunAsUser == nil,
 		"the policies":      first.ImagePullPolicy == corev1.PullIfNotPresent && second.ImagePullPolicy == corev1.PullAlways,
-		"the volumes":       len(first.VolumeMounts) == len(all[0].VolumeMounts),
+		"the volumes":       len(first.VolumeMounts) == len(all[1].VolumeMounts),
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, pod.Spec)
@@ -53,7 +53,7 @@ func TestServicesOfAPod(t *testing.T) {
 	if len(secrets) != 3 || string(secrets[1].Data["A"]) != "$(B)" || secrets[1].Data["CI_JOB_TOKEN"] != nil || string(secrets[2].Data["STORAGE_DRIVER"]) != "vfs" {
 		t.Errorf("%+v", secrets)
 	}
-	running, err := services(p)
+	running, err := services(p, known{})
 	if err != nil || len(running) != 2 || !slices.Equal(running[0].Ports, []int{5432}) || running[0].Name != pod.Name+"-s0" || running[1].Image != "redis:latest" {
 		t.Errorf("%+v, %v", running, err)
 	}
@@ -63,7 +63,7 @@ func TestServicesOfAPod(t *testing.T) {
 func TestServiceStates(t *testing.T) {
 	b, m := inMemory(t)
 	p := withServices()
-	pod, err := b.pod(p, false)
+	pod, err := b.pod(p, known{})
 	if err != nil {
 		t.Fatal(err)
 	}

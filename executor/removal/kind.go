@@ -22,6 +22,8 @@ type Resource struct {
 	ID     string
 	Labels map[string]string
 	Made   time.Time // zero if unknown
+	// Until is when the job's driver counts as dead unless it gives another sign of life; zero if the backend does not know.
+	Until time.Time
 	// Paths are the host's folders and devices behind the resource.
 	Paths []string
 	// Path is true if the resource itself is a path on the host.

@@ -23,7 +23,8 @@ const unsureTime = 24 * time.Hour
 //  2. Read its owner process and last use from its journal or, without one, its labels.
 //  3. If the owner process lives, so does the job. If it has ended, the job is over, unless another state
 //     folder keeps it for a person.
-//  4. If the owner process cannot be seen from here, the job is over after unsureTime.
+//  4. If the owner process cannot be seen from here, its sign of life decides, if the backend has one. Otherwise the job is
+//     over after unsureTime.
 func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (bool, string) {
 	if e.Dir.Used(name) {
 		return true, "one of its stages runs"
@@ -67,8 +68,19 @@ func (e *Engine) lives(name string, found []Resource, olderThan time.Duration) (
 				olderThan = max(olderThan, unsureTime+keep)
 			}
 		case owner.Unknown:
-			over = "no sign of life for 24h"
-			olderThan = max(olderThan, unsureTime)
+			until := lastUntil(found)
+			switch {
+			case until.IsZero():
+				over = "no sign of life for 24h"
+				olderThan = max(olderThan, unsureTime)
+			case time.Now().Before(until):
+				return true, "its driver gives signs of life"
+			default:
+				over = fmt.Sprintf("its driver has given no sign of life until %s", until.Format(time.RFC3339))
+				if keep := wantedKeep(found); keep > 0 {
+					olderThan = max(olderThan, unsureTime+keep)
+				}
+			}
 		}
 	}
 	if olderThan > 0 && idle < olderThan {
@@ -84,6 +96,16 @@ func wantedKeep(found []Resource) (longest time.Duration) {
 		longest = max(longest, keep)
 	}
 	return longest
+}
+
+// lastUntil is the latest Until of the resources.
+func lastUntil(found []Resource) (last time.Time) {
+	for _, r := range found {
+		if r.Until.After(last) {
+			last = r.Until
+		}
+	}
+	return last
 }
 
 // othersState reports whether a resource may belong to another state folder.

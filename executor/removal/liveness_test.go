@@ -227,3 +227,35 @@ func FuzzLiveness(f *testing.F) {
 		}
 	})
 }
+
+// If the owner process cannot be seen, the sign of life of the driver decides. Where the owner process can be seen, it
+// decides alone.
+func TestLivenessBySigns(t *testing.T) {
+	elsewhere := owner.Current()
+	elsewhere.Machine = "other"
+	ended := owner.Current()
+	ended.Started++
+	for name, c := range map[string]struct {
+		owner owner.Process
+		until time.Duration // from now; 0 for none
+		keep  string
+		lives bool
+	}{
+		"a sign":               {elsewhere, time.Minute, "", true},
+		"no sign any more":     {elsewhere, -time.Minute, "", false},
+		"no signs at all":      {elsewhere, 0, "", true},
+		"kept for a person":    {elsewhere, -time.Minute, "1h", true},
+		"ended, with a sign":   {ended, time.Minute, "", false},
+		"living, without sign": {owner.Current(), -time.Minute, "", true},
+	} {
+		k := asked(journal.Pod)
+		e := testEngine(t, k)
+		k.add(aJob, aJob, map[string]string{job.LabelOwner: c.owner.String(), job.LabelState: "another", job.LabelKeep: c.keep})
+		if c.until != 0 {
+			k.there[0].Until = time.Now().Add(c.until)
+		}
+		if lives, why := e.lives(aJob, k.there, 0); lives != c.lives {
+			t.Errorf("%s: %t, %s", name, lives, why)
+		}
+	}
+}

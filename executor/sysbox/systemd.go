@@ -15,6 +15,9 @@ const Init = "/sbin/init"
 // StopSignal asks systemd to power off (systemd(1), SIGRTMIN+3).
 const StopSignal = "SIGRTMIN+3"
 
+// StopNumber is that signal's number with the GNU C library, with which systemd is built.
+const StopNumber = "37"
+
 // initPaths are the paths under which images start systemd.
 var initPaths = []string{
 	Init, "/usr/sbin/init", "/bin/init", "/usr/bin/init",

@@ -33,6 +33,12 @@ func NewGitLab(t testing.TB) *GitLab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return NewGitLabAt(t, address)
+}
+
+// NewGitLabAt is NewGitLab for jobs that reach this machine at an address.
+func NewGitLabAt(t testing.TB, address string) *GitLab {
+	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)

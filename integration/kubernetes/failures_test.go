@@ -59,7 +59,7 @@ func TestFailures(t *testing.T) {
 // A key that the backend does not support is an error when the configuration is read. The error names the key.
 func TestConfigurationIsRefused(t *testing.T) {
 	for _, line := range []string{
-		`runtime = "runc"`, `engine.host = "unix:///x"`, `builds.keep = true`, `services.runtime = "runc"`, `helper.mode = "container"`, `storage.backend = "xfs-loop"`,
+		`runtime = "runc"`, `engine.host = "unix:///x"`, `builds.keep = true`, `services.runtime = "runc"`, `helper.runner_binary = "/usr/bin/gitlab-runner"`, `storage.backend = "xfs-loop"`,
 		`container.volumes = ["/srv:/srv"]`, `network.ipv6 = true`, `resources.shm_size = "1GiB"`,
 	} {
 		key, _, _ := strings.Cut(line, " ")

@@ -138,25 +138,31 @@ const (
 	builderImage = "docker.io/gsx-test/builder:latest"
 	// plainImage has neither Buildah nor a user.
 	plainImage = "docker.io/gsx-test/bookworm:latest"
+	// noGitImage lacks git.
+	noGitImage = "docker.io/gsx-test/no-git:latest"
+	// systemdImage has systemd.
+	systemdImage = "docker.io/gsx-test/systemd:latest"
 )
 
 func images() error {
-	for name, c := range map[string]struct {
-		recipe string
-		flags  []string
+	for _, i := range []struct {
+		recipe, name string
+		flags        []string
 	}{
-		buildahImage: {"buildah", nil},
-		builderImage: {"buildah", []string{"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"}},
-		plainImage:   {"bookworm", nil},
+		{"buildah", buildahImage, nil},
+		{"buildah", builderImage, []string{"-user", "builder", "-dir", "/srv", "-env", "OF_THE_IMAGE=yes", "-entrypoint", "/nonexistent"}},
+		{"bookworm", plainImage, nil},
+		{"no-git", noGitImage, nil},
+		{"systemd", systemdImage, nil},
 	} {
-		out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), c.recipe)
+		out, err := harness.Command(20*time.Minute, filepath.Join(world.repo, "scripts", "image.sh"), i.recipe)
 		if err != nil {
 			return err
 		}
 		tarball := strings.TrimSpace(string(out))
 		// Beside the tarball, whose name has a hash of its recipe.
-		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(tarball, ".tar.gz"), path.Base(strings.TrimSuffix(name, ":latest")))
-		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", name}, c.flags...)
+		archive := fmt.Sprintf("%s.%s.oci.tar", strings.TrimSuffix(tarball, ".tar.gz"), path.Base(strings.TrimSuffix(i.name, ":latest")))
+		pack := append([]string{"-C", world.repo, "run", "./integration/kubernetes/pack", "-name", i.name}, i.flags...)
 		if _, err := harness.Command(10*time.Minute, cmp.Or(os.Getenv("GO"), "go"), append(pack, tarball, archive)...); err != nil {
 			return err
 		}
@@ -219,13 +225,17 @@ func pods(t testing.TB) []corev1.Pod {
 // objects are the names of all objects that jobs can have, by kind.
 func objects(t testing.TB) (all []string) {
 	t.Helper()
-	for _, kind := range []string{"pods", "secrets", "configmaps", "persistentvolumeclaims"} {
+	for _, kind := range []string{"pods", "secrets", "configmaps", "persistentvolumeclaims", "leases"} {
 		var list struct {
 			Items []struct {
 				Metadata struct{ Name string }
 			}
 		}
-		get(t, jobs(kind), &list)
+		path := jobs(kind)
+		if kind == "leases" {
+			path = strings.Replace(path, "/api/v1/", "/apis/coordination.k8s.io/v1/", 1)
+		}
+		get(t, path, &list)
 		for _, o := range list.Items {
 			if o.Metadata.Name != "kube-root-ca.crt" {
 				all = append(all, kind+" "+o.Metadata.Name)

@@ -1,10 +1,15 @@
 package kubernetes
 
 import (
+	"encoding/json"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gitlab-sysbox-executor/integration/harness/runner"
 )
@@ -93,6 +98,54 @@ func TestGCKnowsTheLiving(t *testing.T) {
 		t.Error(out)
 	}
 	if call := dead.Cleanup(); call.Err != nil {
+		t.Error(call)
+	}
+	p.wantNothing(t)
+}
+
+// A gc on another machine does not see the process that drives a job. The job's Lease says whether that lives.
+func TestGCFromAnotherMachine(t *testing.T) {
+	p := newPlace(t)
+	s := p.prepared(t, job("true"))
+	other := newPlace(t)
+	gc := func() string {
+		t.Helper()
+		// The processes of another PID namespace are not seen from here either.
+		out, err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", world.binary, "--config", other.config, "gc").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		return string(out)
+	}
+	if out := gc(); !strings.Contains(out, "0 removed, 1 kept") || !strings.Contains(out, "its driver gives signs of life") {
+		t.Error(out)
+	}
+	lease := "/apis/coordination.k8s.io/v1/namespaces/" + world.env["NAMESPACE"] + "/leases/" + pods(t)[0].Name
+	renewed := func(at time.Time) {
+		var l coordinationv1.Lease
+		get(t, lease, &l)
+		l.Spec.RenewTime = &metav1.MicroTime{Time: at}
+		text, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		send(t, "PUT", lease, string(text))
+	}
+	renewed(time.Now().Add(-time.Hour))
+	// A stage renews the Lease at once, and while it lasts.
+	call := s.StartRun(runner.StageBuild, "echo begun; sleep 1000")
+	await(t, "the script", func() bool { return strings.Contains(call.Output().String(), "begun") })
+	if out := gc(); !strings.Contains(out, "0 removed, 1 kept") {
+		t.Error(out)
+	}
+	renewed(time.Now().Add(-time.Hour))
+	if out := gc(); !strings.Contains(out, "1 removed") || !strings.Contains(out, "no sign of life until") {
+		t.Error(out)
+	}
+	if _, err := call.Wait(time.Minute); err != nil {
+		t.Error(err)
+	}
+	if call := s.Cleanup(); call.Err != nil {
 		t.Error(call)
 	}
 	p.wantNothing(t)

@@ -35,6 +35,7 @@ func (a *App) WithCluster(do func(*cluster.Client, *Jobs) error) error {
 	}
 	x := a.executor(dir, backend)
 	x.Kept, x.Room = kubernetes.Nothing{}, kubernetes.Nothing{}
+	x.Alive = backend.Alive
 	x.DropImages = func(context.Context) ([]string, error) { return nil, nil }
 	j := a.jobs(x, nil)
 	return do(client, &j)

@@ -32,7 +32,7 @@ func helper(c *contract.Call, cfg *config.Config) (job.Helper, error) {
 	if h.Image, err = (imageRules{c, cfg}).forHelper(helperImage(c, cfg.Helper.Image, runnerVersion)); err != nil {
 		return h, err
 	}
-	if h.NeedsTool {
+	if h.NeedsTool && cfg.Backend == config.BackendDocker { // a pod gets no program of this machine
 		if h.Tool, err = runnerBinary(cfg.Helper.RunnerBinary); err != nil {
 			return h, fmt.Errorf("helper.runner_binary: %w", err)
 		}
