@@ -2,10 +2,13 @@ package imageconfig
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -22,7 +25,7 @@ import (
 // serve starts a registry that wants a password, with one image, and returns the image's name.
 func serve(t *testing.T) string {
 	t.Helper()
-	all := registry.New()
+	all := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); r.Method == http.MethodGet && (user != "ci" || password != "secret") {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
@@ -68,7 +71,7 @@ func TestRead(t *testing.T) {
 
 // A registry that never stops sending costs a bounded amount of memory.
 func TestHostileRegistry(t *testing.T) {
-	sent := 0
+	var sent atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/v2/") {
 			return
@@ -76,17 +79,17 @@ func TestHostileRegistry(t *testing.T) {
 		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 		for n := range 1 << 16 {
 			m, err := fmt.Fprintf(w, `{"n%d": %q, `, n, strings.Repeat("x", 1<<10))
-			if sent += m; err != nil {
+			if sent.Add(int64(m)); err != nil {
 				return
 			}
 		}
 	}))
-	defer server.Close()
 	if _, err := Read(t.Context(), strings.TrimPrefix(server.URL, "http://")+"/a:1", image.Credentials{}); err == nil {
 		t.Error("it was read")
 	}
 	server.CloseClientConnections()
-	if sent > 8*most {
-		t.Errorf("%d bytes were taken", sent)
+	server.Close()
+	if sent.Load() > 8*most {
+		t.Errorf("%d bytes were taken", sent.Load())
 	}
 }

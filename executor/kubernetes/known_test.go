@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"encoding/json"
+	"log"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 
 // With the configurations of the images a pod does what a container of a Docker Engine does: entrypoint, systemd, ports.
 func TestImagesOfARegistry(t *testing.T) {
-	server := httptest.NewServer(registry.New())
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(t.Output(), "", 0))))
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")
 	for path, c := range map[string]v1.Config{
