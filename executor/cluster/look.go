@@ -35,8 +35,8 @@ type StorageClass struct {
 	Immediate bool
 }
 
-// Right is a right of an account in the namespace.
-type Right struct{ Verb, Resource, Subresource string }
+// Right is a right of an account in the namespace. The group of the core API is empty.
+type Right struct{ Verb, Group, Resource, Subresource string }
 
 // Version is the API server's, such as "v1.36.3".
 func (c *Client) Version(ctx context.Context) (string, error) {
@@ -52,7 +52,7 @@ func (c *Client) May(ctx context.Context, r Right) (bool, error) {
 	defer cancel()
 	body, err := json.Marshal(map[string]any{
 		"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
-		"spec": map[string]any{"resourceAttributes": map[string]string{"namespace": c.namespace, "verb": r.Verb, "resource": r.Resource, "subresource": r.Subresource}},
+		"spec": map[string]any{"resourceAttributes": map[string]string{"namespace": c.namespace, "verb": r.Verb, "group": r.Group, "resource": r.Resource, "subresource": r.Subresource}},
 	})
 	if err != nil {
 		return false, err

@@ -88,7 +88,11 @@ var Rights = []cluster.Right{
 	{Verb: "get", Resource: "pods", Subresource: "log"},
 	{Verb: "create", Resource: "secrets"},
 	{Verb: "list", Resource: "events"},
+	{Verb: "create", Group: leases, Resource: "leases"}, {Verb: "list", Group: leases, Resource: "leases"}, {Verb: "patch", Group: leases, Resource: "leases"},
 }
+
+// leases is the API group of Leases.
+const leases = "coordination.k8s.io"
 
 func nameOf(r cluster.Right) string {
 	if r.Subresource != "" {
