@@ -145,21 +145,12 @@ func (x *Executor) noteUsage(ctx context.Context, i job.Identity, u *agent.Usage
 	if u == nil {
 		return
 	}
-	folder := x.Dir.Job(i.Name())
-	s, err := storage.ReadState(folder)
+	s, err := storage.NoteUse(x.Dir.Job(i.Name()), u.Used, u.Peak, report)
 	if err != nil {
-		x.Log.Warnf("Could not read the use of the storage volume: %v", err)
+		x.Log.Warnf("Could not record the use of the storage volume: %v", err)
 		return
 	}
-	s.Used, s.Peak = u.Used, max(s.Peak, u.Peak)
-	s = s.Possible()
-	if report && s.Hard {
-		s.Used = s.Now()
-	}
 	observe.Peak(ctx, s.Peak-s.Base)
-	if err := s.Write(folder); err != nil {
-		x.Log.Warnf("Could not record the use of the storage volume: %v", err)
-	}
 	if report {
 		x.Log.Info(s.Line(u.Files))
 	}

@@ -53,6 +53,21 @@ func (s State) Write(folder string) error {
 	return renameio.WriteFile(statePath(folder), append(text, '\n'), 0o644)
 }
 
+// NoteUse records in the job's folder what a script has used of the volume and its peak, in bytes, and returns the new
+// state. Measure replaces the use by what this process sees itself where that is possible.
+func NoteUse(folder string, used, peak int64, measure bool) (State, error) {
+	s, err := ReadState(folder)
+	if err != nil {
+		return s, err
+	}
+	s.Used, s.Peak = used, max(s.Peak, peak)
+	s = s.Possible()
+	if measure && s.Hard {
+		s.Used = s.Now()
+	}
+	return s, s.Write(folder)
+}
+
 // Possible limits the values that the job container reported to what the volume can hold. For
 // a folder without its own limit, that is the size of the disk.
 func (s State) Possible() State {
