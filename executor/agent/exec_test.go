@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("AGENT_TEST_FACE") {
 	case "exec":
 		os.Unsetenv("AGENT_TEST_FACE")
-		os.Exit(Exec())
+		os.Exit(Main([]string{"exec"}))
 	case "hand over":
 		os.Exit(offer())
 	case "":

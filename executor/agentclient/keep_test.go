@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("AGENT_TEST_FACE") == "exec" {
 		os.Unsetenv("AGENT_TEST_FACE")
-		os.Exit(agent.Exec())
+		os.Exit(agent.Main([]string{"exec"}))
 	}
 	os.Exit(m.Run())
 }
