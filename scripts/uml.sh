@@ -38,21 +38,21 @@ build() {
 	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie-backports main" >"$part/sources.list"
 	apt=(-o "Dir::Etc::SourceList=$part/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$part/lists"
 		-o "Dir::Cache=$part/cache" -o APT::Sandbox::User=root)
-	(
-		cd "$part"
-		apt-get "${apt[@]}" -qq update
-		source=$(apt-cache "${apt[@]}" show linux-source | awk '/^Depends:/ {print $2; exit}')
-		apt-get "${apt[@]}" -qq download "$source"
-		dpkg-deb --fsys-tarfile "$source"_*.deb | tar -xO "./usr/src/$source.tar.xz" | tar -xJ
-		cd "$source"
-		cp "$config" .config
-		make ARCH=um olddefconfig
-		missing=$(grep '=y$' "$config" | grep -vxFf .config) && die "$source does not know: $missing"
-		make ARCH=um -j"$(nproc)" linux
-	) >"$part/log" 2>&1 || {
+	if ! (
+		cd "$part" &&
+			apt-get "${apt[@]}" -qq update &&
+			source=$(apt-cache "${apt[@]}" show linux-source | awk '/^Depends:/ && !n++ {print $2}') &&
+			apt-get "${apt[@]}" -qq download "$source" &&
+			dpkg-deb --fsys-tarfile "$source"_*.deb | tar -xO "./usr/src/$source.tar.xz" | tar -xJ &&
+			cd "$source" &&
+			cp "$config" .config &&
+			make ARCH=um olddefconfig &&
+			! grep '=y$' "$config" | grep -vxFf .config && # what this kernel does not know
+			make ARCH=um -j"$(nproc)" linux
+	) >"$part/log" 2>&1; then
 		tail -n 30 "$part/log" >&2
 		die "the kernel does not build; the end of $part/log is above"
-	}
+	fi
 	mv "$part"/linux-source-*/linux "$kernel.new"
 	rm -rf "$part"
 	mv "$kernel.new" "$kernel"
