@@ -3,9 +3,9 @@
 #
 #   cgroup2.sh COMMAND...
 #
-# On a machine with version 1 it unmounts the hierarchies that have no groups: the kernel then gives their
-# controllers to version 2. A hierarchy that something uses stays, and its controller is missing in version 2. The
-# command has a mount namespace of its own. Afterwards version 1 is mounted again.
+# On a machine with version 1 it unmounts the hierarchies: the kernel then gives their controllers to version 2. The
+# command has a mount namespace of its own. Afterwards version 1 is mounted again. Where something uses a hierarchy,
+# the command runs in a virtual machine instead (uml.sh).
 set -euo pipefail
 
 die() {
@@ -51,20 +51,31 @@ restore() {
 	done
 }
 
+# elsewhere runs the command in a virtual machine.
+elsewhere() {
+	echo "cgroup2.sh: $1, so the command runs in a virtual machine"
+	exec "$(dirname "${BASH_SOURCE[0]}")/uml.sh" "${command[@]}"
+}
+
+command=("$@")
+for mount in "${old[@]}"; do
+	read -r target options <<<"$mount"
+	! used "$target" || elsewhere "$target has groups of another program"
+done
 new=$(mktemp --directory --tmpdir cgroup2.XXXXXX)
 trap restore EXIT
 for mount in "${old[@]}"; do
 	read -r target options <<<"$mount"
-	if used "$target"; then
-		echo "cgroup v2: $target has groups of another program, so its controller stays with v1"
-		continue
-	fi
 	# A Go program keeps the files of its CPU limit open.
 	for ((i = 0; i < 600; i++)); do
 		! umount "$target" 2>/dev/null || break
 		sleep 0.1
 	done
-	! mountpoint --quiet "$target" || die "cannot unmount $target, which other programs use (fuser --verbose --mount $target)"
+	if mountpoint --quiet "$target"; then
+		trap - EXIT
+		restore
+		elsewhere "another program uses $target"
+	fi
 	unmounted+=("$mount")
 done
 # A hierarchy ends when the last of its removed groups has, which cached pages keep.

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs the Debian packages that the private engine and the test images need, if they are missing.
 # A second run takes no time and contacts no mirror. The argument "race" adds what tests with the race
-# detector need, "kubernetes" what the cluster of scripts/kubernetes.sh needs.
+# detector need, "kubernetes" what the cluster of scripts/kubernetes.sh needs, "uml" what the kernel of
+# scripts/uml.sh is built with.
 set -euo pipefail
 
 # The PATH of an unprivileged user on Debian lacks the sbin folders.
@@ -53,6 +54,16 @@ if [[ " $* " == *" kubernetes "* ]]; then # runc links with libseccomp
 	want /usr/include/seccomp.h libseccomp-dev
 	want pkg-config pkg-config
 	want openssl openssl
+fi
+
+if [[ " $* " == *" uml "* ]]; then
+	want gcc gcc
+	want /usr/include/stdlib.h libc6-dev
+	want make make
+	want flex flex
+	want bison bison
+	want bc bc
+	want xz xz-utils
 fi
 
 ((${#missing[@]})) || exit 0
