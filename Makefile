@@ -53,7 +53,7 @@ test-engine-29: packages ## Run the integration tests on a Docker Engine 29, bui
 	DOCKERD=$$(scripts/engine29.sh) GSX_ENGINE_DIR=$$(scripts/engine.sh place)-29 GO=$(GO) scripts/integration.sh -race -parallel 3 -count=1 -timeout 60m -v
 
 # Where cgroup v1 is mounted, it is unmounted for this time. Where other programs use it, the tests run in a virtual
-# machine (scripts/uml.sh): that takes hours.
+# machine (scripts/uml.sh), where they take several times as long.
 test-cgroup2: packages ## Run the integration tests where control groups are version 2
 	GSX_ENGINE_DIR=$$(scripts/engine.sh place)-cgroup2 GO=$(GO) scripts/cgroup2.sh scripts/integration.sh -race -parallel 2 -count=1 -timeout 6h -v
 
