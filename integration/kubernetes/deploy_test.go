@@ -234,8 +234,8 @@ func TestGCInTheCluster(t *testing.T) {
 	p.wantNothing(t)
 }
 
-// runnerName is the image with the executor. It has no GitLab Runner.
-const runnerName = "docker.io/gsx-test/runner:latest"
+// runnerName is the image with the executor. It has no GitLab Runner. With the tag "latest" a kubelet would always pull it.
+const runnerName = "docker.io/gsx-test/runner:1"
 
 // runnerImage puts the image on the node.
 func runnerImage(t *testing.T) {
