@@ -46,11 +46,12 @@ func (k pods) List(ctx context.Context, name string) ([]removal.Resource, error)
 	} else if err != nil {
 		return nil, err
 	}
-	var until map[string]time.Time
-	if name == "" { // of one job only the removal is asked for
-		if until, err = k.until(ctx, found); err != nil {
-			return nil, errors.New(k.explain(err).Error())
-		}
+	until, err := k.until(ctx, found, selector)
+	switch {
+	case err != nil && name == "":
+		return nil, errors.New(k.explain(err).Error())
+	case err != nil: // a removal does not need it; without it a gc waits longer
+		until = nil
 	}
 	var all []removal.Resource
 	for _, p := range found {

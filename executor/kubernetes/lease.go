@@ -60,9 +60,9 @@ func (b *Backend) renew(ctx context.Context, name string, first time.Duration) (
 	return func() { cancel(); <-done }
 }
 
-// until is when the driver of each pod counts as dead, by the pods' names. A pod that was made before the executor had
+// until is when the driver of each pod counts as dead, by the pods' names. The selector is that of the pods. A pod that was made before the executor had
 // Leases is not in it.
-func (b *Backend) until(ctx context.Context, pods []corev1.Pod) (map[string]time.Time, error) {
+func (b *Backend) until(ctx context.Context, pods []corev1.Pod, selector string) (map[string]time.Time, error) {
 	all := map[string]time.Time{}
 	for _, p := range pods {
 		if len(p.Spec.SchedulingGates) > 0 { // its Lease is the next that is made
@@ -72,7 +72,7 @@ func (b *Backend) until(ctx context.Context, pods []corev1.Pod) (map[string]time
 	if len(pods) == 0 {
 		return all, nil
 	}
-	leases, err := b.API.Leases(ctx, job.LabelName)
+	leases, err := b.API.Leases(ctx, selector)
 	for _, l := range leases {
 		if l.Spec.RenewTime != nil && l.Spec.LeaseDurationSeconds != nil {
 			all[l.Name] = l.Spec.RenewTime.Add(time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second)

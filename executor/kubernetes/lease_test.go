@@ -55,10 +55,13 @@ func TestLease(t *testing.T) {
 	if stop(); !near(until(), time.Now().Add(leaseTime)) {
 		t.Errorf("it was not renewed: %s", until())
 	}
-	if found, err := (pods{b}).List(t.Context(), pod.Name); err != nil || len(found) != 1 || !found[0].Until.IsZero() {
+	if found, err := (pods{b}).List(t.Context(), pod.Name); err != nil || len(found) != 1 || !near(found[0].Until, time.Now().Add(leaseTime)) {
 		t.Errorf("of one job: %+v, %v", found, err)
 	}
 	m.fail["Leases"] = errdefs.ErrPermissionDenied
+	if found, err := (pods{b}).List(t.Context(), pod.Name); err != nil || len(found) != 1 || !found[0].Until.IsZero() {
+		t.Errorf("of one job without its Lease: %+v, %v", found, err)
+	}
 	if _, err := (pods{b}).List(t.Context(), ""); err == nil {
 		t.Error("a list without Leases counts as one with them")
 	}
