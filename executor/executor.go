@@ -24,8 +24,7 @@ import (
 type Backend interface {
 	removal.Backend
 	servicelog.Source
-	// Ahead sends the requests that do not depend on the job, so that Prepare finds their answers. A caller of Prepare
-	// may call it before, once.
+	// Ahead may be called before Prepare: it sends the requests that do not depend on the job.
 	Ahead(ctx context.Context)
 	// Prepare makes the resources of a job. Each resource is in the journal before it is requested.
 	// After an error the caller removes what was made.

@@ -148,6 +148,8 @@ func (x *Executor) noteUsage(ctx context.Context, i job.Identity, u *agent.Usage
 	s, err := storage.NoteUse(x.Dir.Job(i.Name()), u.Used, u.Peak, report)
 	if err != nil {
 		x.Log.Warnf("Could not record the use of the storage volume: %v", err)
+	}
+	if s == (storage.State{}) {
 		return
 	}
 	observe.Peak(ctx, s.Peak-s.Base)

@@ -22,14 +22,15 @@ const isolationTime = time.Minute
 // isolationTool chooses the program for the trial of isolation rootless. Without one, the fault says why no trial is
 // needed: it could not succeed. Both are empty if no program of the image builds images.
 func isolationTool(uid int, has func(program string) bool, tun bool) (tool, fault string) {
-	for _, program := range []string{"buildah", "podman"} {
-		if tool == "" && has(program) {
-			tool = program
-		}
+	switch {
+	case has("buildah"):
+		tool = "buildah"
+	case has("podman"):
+		tool = "podman"
+	default:
+		return "", ""
 	}
 	switch {
-	case tool == "":
-		return "", ""
 	case uid != 0:
 		return "", "it works for root only"
 	case !has("crun") && !has("runc"):
@@ -94,7 +95,7 @@ func tryIsolation(ctx context.Context, tool string, s storage.Settings, a accoun
 	c := exec.CommandContext(ctx, tool, "--root", filepath.Join(top, "root"), "--runroot", filepath.Join(top, "run"), "--storage-driver", s.Driver,
 		"build", "--volume", Path+":/agent:ro", "--file", file, folder)
 	c.Dir, c.Env, c.SysProcAttr, c.WaitDelay = "/", append(env, s.Environment()...), a.attributes(), 100*time.Millisecond
-	// What a killed build has mounted ends with its mount namespace.
+	// The mounts of a killed build end with its mount namespace.
 	c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	out, err := c.CombinedOutput()

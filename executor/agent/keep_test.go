@@ -73,7 +73,7 @@ func made(at, n int) []byte {
 	return p
 }
 
-// What has no room is dropped when nobody waits for it any more.
+// A closed spool drops output for which it has no room, and its writer does not wait.
 func TestSpoolIsClosed(t *testing.T) {
 	s := newSpool("")
 	time.AfterFunc(50*time.Millisecond, s.close)

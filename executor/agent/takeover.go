@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the process that runs the script tells the one that has handed over its streams, in one byte each.
+// The messages to a process that has handed over its streams, one byte each. The process that runs the script sends them.
 const (
 	taken      = 't' // it has taken them
 	handedBack = 'b' // it does not need them any more

@@ -308,7 +308,7 @@ func wantEnd(t *testing.T, pid string) {
 	}
 }
 
-// A driver that comes back too late is told, and starts nothing a second time.
+// A driver that comes back too late gets an error. It does not start the script a second time.
 func TestConnectionTooLate(t *testing.T) {
 	t.Parallel()
 	r := &remote{t: t}

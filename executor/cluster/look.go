@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What an administrator wants to know of a cluster. Nodes and classes are not in the namespace: the executor's own account
-// may not read them.
+// This file reads the parts of a cluster that doctor checks. Nodes and classes are not in the namespace: the executor's own
+// account may not read them.
 
 // Node is a node of the cluster.
 type Node struct {

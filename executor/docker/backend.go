@@ -4,7 +4,6 @@ package docker
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,7 +22,7 @@ import (
 	"gitlab-sysbox-executor/executor/teardown"
 )
 
-// Backend uses one Docker Engine. It is safe for concurrent use, except that it prepares one job.
+// Backend uses one Docker Engine. It is safe for concurrent use, except that it prepares one job at a time.
 type Backend struct {
 	Engine *engine.Engine
 	Dir    statedir.Dir
@@ -51,8 +50,7 @@ func (b *Backend) Meaning(err error) teardown.Meaning { return meaning(err) }
 // first process, which is much faster; otherwise, and if it does not answer, the engine starts them. Messages call
 // the container name.
 func (b *Backend) Inside(id string, first owner.Process, name string) agentclient.Container {
-	remote := !strings.HasPrefix(b.Engine.Host(), "unix://")
-	return agentclient.Container{Name: name, Remote: remote, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
+	return agentclient.Container{Name: name, Remote: !b.Room.Local, Exec: func(ctx context.Context, command []string) (agentclient.Stream, error) {
 		if first.PID != 0 {
 			p, err := agentsocket.Start(ctx, first, command)
 			if err == nil {

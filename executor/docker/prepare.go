@@ -32,6 +32,7 @@ func (b *Backend) Ahead(ctx context.Context) {
 func (b *Backend) Prepare(ctx context.Context, p job.Plan, j *journal.Journal) (job.Environment, error) {
 	b.Ahead(ctx)
 	info, err := b.info()
+	b.info = nil // another job asks again
 	if err != nil {
 		return job.Environment{}, err
 	}

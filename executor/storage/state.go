@@ -54,11 +54,12 @@ func (s State) Write(folder string) error {
 }
 
 // NoteUse records in the job's folder what a script has used of the volume and its peak, in bytes, and returns the new
-// state. Measure replaces the use by what this process sees itself where that is possible.
+// state, also if that could not be written. Without a state before, it returns the zero value. Measure replaces the use
+// by what this process sees itself where that is possible.
 func NoteUse(folder string, used, peak int64, measure bool) (State, error) {
 	s, err := ReadState(folder)
 	if err != nil {
-		return s, err
+		return State{}, err
 	}
 	s.Used, s.Peak = used, max(s.Peak, peak)
 	s = s.Possible()

@@ -82,7 +82,7 @@ spec:
 		t.Error(call)
 	}
 	p.wantNothing(t)
-	// What contradicts a job or another key fails in the job, as the system's fault.
+	// A setting that contradicts the job or another key fails the job, as the system's fault.
 	r := newPlace(t, `kubernetes.pod_template = "spec: {containers: [{name: build, resources: {limits: {memory: 1Gi}}}]}"`, `resources.memory = "512MiB"`).Play(job("true"))
 	if r.Outcome != runner.SystemFailure || !strings.Contains(r.Log.String(), "kubernetes.pod_template: spec.containers[build].resources.limits.memory is set") {
 		t.Error(r)

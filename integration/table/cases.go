@@ -58,7 +58,7 @@ var cases = []Case{
 		},
 	},
 
-	// What goes in and comes out.
+	// Input and output.
 	{Name: "output", Script: []string{"seq 200000", "echo to stderr >&2", "printf 'no end'"}, Lines: []string{"to stderr", "no end"}, Check: countLines},
 	{Name: "standard input", Script: []string{`echo "read [$(cat)]"`}, Lines: []string{"read []"}},
 	{Name: "broken pipe", Script: []string{`set +e +o pipefail; yes | head -n 1 >/dev/null; echo "pipe ${PIPESTATUS[0]}"`}, Lines: []string{"pipe 141"}},

@@ -121,12 +121,11 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 		a.ConfigPath = path // the trial jobs run in another process
 	}
 	a.Log = app.NewLog(errOut, "warn")
-	inCluster := a.Config.Backend == config.BackendKubernetes
-	r.inCluster = inCluster
+	r.inCluster = a.Config.Backend == config.BackendKubernetes
 	switch {
-	case inCluster && o.image != "":
+	case r.inCluster && o.image != "":
 		return r, errors.New("doctor --image needs a Docker Engine, and the configuration has backend = \"kubernetes\": `gitlab-sysbox-executor try --image IMAGE` runs a job in the cluster")
-	case !inCluster && o.kubeconfig != "":
+	case !r.inCluster && o.kubeconfig != "":
 		return r, errors.New("doctor --kubeconfig is about a cluster, and the configuration has not backend = \"kubernetes\"")
 	}
 	if o.image != "" {
@@ -140,7 +139,7 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 	look := func() (all []doctor.Finding) {
 		m := machine(a, version, o.runnerConfig)
 		m.ConfigPath, m.ConfigErr = path, faulty
-		if inCluster {
+		if r.inCluster {
 			return examineCluster(ctx, a, m, o.kubeconfig)
 		}
 		err := a.With(func(p *app.Parts) error {
@@ -164,7 +163,7 @@ func examine(ctx context.Context, a *app.App, version string, o options, errOut 
 			r.Findings = look()
 		}
 	}
-	if inCluster {
+	if r.inCluster {
 		r.Findings = append(r.Findings, doctor.Finding{Check: jobCheck, Severity: doctor.Note, Text: "no real job was run", Next: "gitlab-sysbox-executor try --image IMAGE -- true"})
 	} else if !o.noJob && ctx.Err() == nil {
 		if blocked := doctor.Blocked(r.Findings); blocked != "" {
